@@ -1,0 +1,552 @@
+//! The model's configuration: what a Hugging Face `config.json` of a BERT-shaped model says, and
+//! the list of parameters that follows from it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{LabelError, LabelSet};
+
+/// How a text's hidden states become one vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// BERT's pooler: `tanh(W h[CLS] + b)`. What `transformers` does.
+    #[default]
+    Cls,
+    /// The mean of all hidden states of the text, as sentence encoders are trained for.
+    Mean,
+}
+
+/// Shape and dropout of a BERT encoder with a classification head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+    /// Rows of the word embedding, `V`.
+    pub vocab_size: usize,
+    /// Width of the hidden states, `H`.
+    pub hidden_size: usize,
+    /// Number of encoder layers, `L`.
+    pub num_hidden_layers: usize,
+    /// Attention heads, `A`; the head size is `H / A`.
+    pub num_attention_heads: usize,
+    /// Width of the feed-forward layer, `I`.
+    pub intermediate_size: usize,
+    /// Longest text in tokens.
+    pub max_position_embeddings: usize,
+    /// Rows of the token type embedding; type 0 is used throughout.
+    pub type_vocab_size: usize,
+    /// Added to the variance in layer norms.
+    pub layer_norm_eps: f32,
+    /// Dropout after embeddings and each sublayer.
+    pub hidden_dropout_prob: f32,
+    /// Dropout of attention probabilities.
+    pub attention_probs_dropout_prob: f32,
+    /// Dropout before the classifier; `None` takes [`ModelConfig::hidden_dropout_prob`].
+    pub classifier_dropout: Option<f32>,
+    /// Standard deviation of newly initialised weights.
+    pub initializer_range: f32,
+    /// The id of `[PAD]`; kept for files, padding itself never happens.
+    pub pad_token_id: u32,
+    /// How hidden states become one vector.
+    pub pooling: Pooling,
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The text is not a JSON object.
+    #[error("not a JSON object: {0}")]
+    Json(String),
+    /// A field that has no default is not there.
+    #[error("the field {0:?} is missing")]
+    Missing(&'static str),
+    /// A field has a value that cannot be.
+    #[error("the field {field:?} is {found}, expected {expected}")]
+    Field {
+        /// Its name.
+        field: &'static str,
+        /// What stands there.
+        found: String,
+        /// What may stand there.
+        expected: String,
+    },
+    /// `id2label` does not make a label set.
+    #[error("the field \"id2label\" is wrong")]
+    Labels(#[source] LabelError),
+    /// A shape name such as `4L-312D` that cannot be read.
+    #[error(
+        "{0:?} names no model shape: expected LAYERSL-HIDDEND with a hidden size of 128, 256, 312, 384 or a multiple of 64 up to 1024, as 4L-312D"
+    )]
+    Preset(String),
+}
+
+/// One trainable tensor: its name in checkpoints, its shape, and how the optimizer treats it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterSpec {
+    /// The name as `transformers` writes it, `bert.encoder.layer.0.…`.
+    pub name: String,
+    /// Sizes of the dimensions; weights are `(out, in)`.
+    pub shape: Vec<usize>,
+    /// Whether weight decay applies: not to biases and layer norms.
+    pub decay: bool,
+    /// 0 for embeddings, 1..=L for layers, L + 1 for pooler and classifier; for layer-wise
+    /// learning-rate decay.
+    pub depth: usize,
+}
+
+impl ParameterSpec {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether the tensor has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// No model has more parameters than this; a larger count is a damaged or hostile file.
+const MAX_PARAMETERS: usize = 1 << 31;
+
+impl ModelConfig {
+    /// A configuration by shape name, `4L-312D` (TinyBERT), `6L-384D` (MiniLM), `12L-768D` (BERT).
+    /// Vocabulary and everything else are those of uncased BERT.
+    ///
+    /// # Errors
+    /// [`ConfigError::Preset`].
+    pub fn preset(name: &str) -> Result<Self, ConfigError> {
+        let wrong = || ConfigError::Preset(name.to_owned());
+        let (layers, hidden) = name.split_once("L-").ok_or_else(wrong)?;
+        let hidden = hidden.strip_suffix('D').ok_or_else(wrong)?;
+        let num_hidden_layers: usize = layers.parse().map_err(|_| wrong())?;
+        let hidden_size: usize = hidden.parse().map_err(|_| wrong())?;
+        let (num_attention_heads, intermediate_size) = match hidden_size {
+            312 => (12, 1200),
+            384 => (12, 1536),
+            size if size % 64 == 0 && (64..=1024).contains(&size) => (size / 64, 4 * size),
+            _ => return Err(wrong()),
+        };
+        if !(1..=48).contains(&num_hidden_layers) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            vocab_size: 30522,
+            hidden_size,
+            num_hidden_layers,
+            num_attention_heads,
+            intermediate_size,
+            max_position_embeddings: 512,
+            type_vocab_size: 2,
+            layer_norm_eps: 1e-12,
+            hidden_dropout_prob: 0.1,
+            attention_probs_dropout_prob: 0.1,
+            classifier_dropout: None,
+            initializer_range: 0.02,
+            pad_token_id: 0,
+            pooling: Pooling::Cls,
+        })
+    }
+
+    /// Reads a Hugging Face `config.json`. Unknown fields are passed over, absent ones take BERT's
+    /// defaults (`transformers.BertConfig`), but for the five that give the shape.
+    ///
+    /// # Errors
+    /// When the text is no JSON object, a shape field is missing, or a value cannot be.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        let fields = Fields::parse(text)?;
+        fields.expect_word("hidden_act", "gelu")?;
+        fields.expect_word("position_embedding_type", "absolute")?;
+        let model_type = fields.word("model_type")?;
+        if let Some(found) = model_type.filter(|&name| name != "bert") {
+            let found = format!("{found:?}");
+            return Err(ConfigError::Field {
+                field: "model_type",
+                found,
+                expected: "\"bert\": other architectures are not supported".to_owned(),
+            });
+        }
+        let pooling = match fields.0.get("tinymood").and_then(|own| own.get("pooling")) {
+            None => Pooling::Cls,
+            Some(value) => serde_json::from_value(value.clone()).map_err(|_| {
+                let expected = "\"cls\" or \"mean\"".to_owned();
+                ConfigError::Field { field: "tinymood.pooling", found: value.to_string(), expected }
+            })?,
+        };
+        let config = Self {
+            vocab_size: fields.size("vocab_size", None)?,
+            hidden_size: fields.size("hidden_size", None)?,
+            num_hidden_layers: fields.size("num_hidden_layers", None)?,
+            num_attention_heads: fields.size("num_attention_heads", None)?,
+            intermediate_size: fields.size("intermediate_size", None)?,
+            max_position_embeddings: fields.size("max_position_embeddings", Some(512))?,
+            type_vocab_size: fields.size("type_vocab_size", Some(2))?,
+            layer_norm_eps: fields.number("layer_norm_eps", 1e-12, 0.0..1.0)?,
+            hidden_dropout_prob: fields.number("hidden_dropout_prob", 0.1, 0.0..1.0)?,
+            attention_probs_dropout_prob: fields.number(
+                "attention_probs_dropout_prob",
+                0.1,
+                0.0..1.0,
+            )?,
+            classifier_dropout: fields.optional_number("classifier_dropout", 0.0..1.0)?,
+            initializer_range: fields.number("initializer_range", 0.02, 0.0..10.0)?,
+            pad_token_id: fields.pad_token_id()?,
+            pooling,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what fields must say together.
+    ///
+    /// # Errors
+    /// [`ConfigError::Field`].
+    fn check(&self) -> Result<(), ConfigError> {
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return Err(ConfigError::Field {
+                field: "num_attention_heads",
+                found: self.num_attention_heads.to_string(),
+                expected: format!("a divisor of hidden_size = {}", self.hidden_size),
+            });
+        }
+        let total = self.parameters(1).iter().try_fold(0_usize, |total, parameter| {
+            let len = parameter.shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size))?;
+            total.checked_add(len).filter(|&total| total <= MAX_PARAMETERS)
+        });
+        match total {
+            Some(_) => Ok(()),
+            None => Err(ConfigError::Field {
+                field: "hidden_size",
+                found: format!("{} in {} layers", self.hidden_size, self.num_hidden_layers),
+                expected: format!("a model of at most {MAX_PARAMETERS} parameters"),
+            }),
+        }
+    }
+
+    /// The configuration as `transformers` reads it (`BertForSequenceClassification`, multi-label),
+    /// with a `tinymood` object for what it has no field for.
+    pub fn to_json(&self, labels: &LabelSet) -> Value {
+        let names = labels.names().iter().enumerate();
+        let id2label: Map<String, Value> =
+            names.clone().map(|(id, name)| (id.to_string(), json!(name))).collect();
+        let label2id: Map<String, Value> =
+            names.map(|(id, name)| (name.clone(), json!(id))).collect();
+        json!({
+            "architectures": ["BertForSequenceClassification"],
+            "model_type": "bert",
+            "problem_type": "multi_label_classification",
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "intermediate_size": self.intermediate_size,
+            "hidden_act": "gelu",
+            "position_embedding_type": "absolute",
+            "max_position_embeddings": self.max_position_embeddings,
+            "type_vocab_size": self.type_vocab_size,
+            "layer_norm_eps": short(self.layer_norm_eps),
+            "hidden_dropout_prob": short(self.hidden_dropout_prob),
+            "attention_probs_dropout_prob": short(self.attention_probs_dropout_prob),
+            "classifier_dropout": self.classifier_dropout.map(short),
+            "initializer_range": short(self.initializer_range),
+            "pad_token_id": self.pad_token_id,
+            "torch_dtype": "float32",
+            "id2label": id2label,
+            "label2id": label2id,
+            "tinymood": { "pooling": self.pooling },
+        })
+    }
+
+    /// `D`, the width of one attention head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    /// Dropout before the classifier.
+    pub fn classifier_dropout_prob(&self) -> f32 {
+        self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
+    }
+
+    /// The trainable tensors of the encoder and a head of `num_labels`, in the order of the forward
+    /// pass. With [`Pooling::Mean`] there is no pooler.
+    pub fn parameters(&self, num_labels: usize) -> Vec<ParameterSpec> {
+        let (h, i) = (self.hidden_size, self.intermediate_size);
+        let mut list = ParameterList::default();
+        let embeddings = "bert.embeddings";
+        list.table(format!("{embeddings}.word_embeddings"), self.vocab_size, h);
+        list.table(format!("{embeddings}.position_embeddings"), self.max_position_embeddings, h);
+        list.table(format!("{embeddings}.token_type_embeddings"), self.type_vocab_size, h);
+        list.layer_norm(format!("{embeddings}.LayerNorm"), h);
+        for layer in 0..self.num_hidden_layers {
+            list.depth = layer + 1;
+            let at = format!("bert.encoder.layer.{layer}");
+            for projection in ["query", "key", "value"] {
+                list.linear(format!("{at}.attention.self.{projection}"), h, h);
+            }
+            list.linear(format!("{at}.attention.output.dense"), h, h);
+            list.layer_norm(format!("{at}.attention.output.LayerNorm"), h);
+            list.linear(format!("{at}.intermediate.dense"), i, h);
+            list.linear(format!("{at}.output.dense"), h, i);
+            list.layer_norm(format!("{at}.output.LayerNorm"), h);
+        }
+        list.depth = self.num_hidden_layers + 1;
+        if self.pooling == Pooling::Cls {
+            list.linear("bert.pooler.dense".to_owned(), h, h);
+        }
+        list.linear("classifier".to_owned(), num_labels, h);
+        list.specs
+    }
+}
+
+/// The labels that a `config.json` names in `id2label`, or `None` where it names none or only
+/// `transformers`' placeholders (`LABEL_0`, …).
+///
+/// # Errors
+/// When `id2label` is there but its ids are not 0, 1, 2, … or its names not distinct.
+pub(crate) fn labels_from_json(text: &str) -> Result<Option<LabelSet>, ConfigError> {
+    let fields = Fields::parse(text)?;
+    let Some(value) = fields.0.get("id2label").filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    let wrong = |found: String| ConfigError::Field {
+        field: "id2label",
+        found,
+        expected: "an object from ids \"0\", \"1\", … to label names".to_owned(),
+    };
+    let Value::Object(map) = value else { return Err(wrong(excerpt(value))) };
+    let mut names = vec![None; map.len()];
+    for (id, name) in map {
+        let slot = id.parse().ok().and_then(|id: usize| names.get_mut(id));
+        let (Some(slot), Value::String(name)) = (slot, name) else {
+            return Err(wrong(format!("{{{id:?}: {}}}", excerpt(name))));
+        };
+        *slot = Some(name.as_str());
+    }
+    let names: Option<Vec<&str>> = names.into_iter().collect();
+    let names = names.ok_or_else(|| wrong("an object with a repeated id".to_owned()))?;
+    if names.iter().all(|name| name.starts_with("LABEL_")) {
+        return Ok(None);
+    }
+    LabelSet::new(names).map(Some).map_err(ConfigError::Labels)
+}
+
+impl LabelSet {
+    /// The labels that a `config.json` names in `id2label`, or `None` where it names none or only
+    /// the placeholders `LABEL_0`, `LABEL_1`, …
+    ///
+    /// # Errors
+    /// When `id2label` is there but its ids are not 0, 1, 2, … or its names not distinct.
+    pub fn from_config_json(text: &str) -> Result<Option<Self>, ConfigError> {
+        labels_from_json(text)
+    }
+}
+
+/// `f32` as the shortest decimal that reads back to it: 0.1 and not 0.10000000149.
+fn short(value: f32) -> f64 {
+    value.to_string().parse().expect("a printed float parses")
+}
+
+/// The start of a value, for messages.
+fn excerpt(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[derive(Default)]
+struct ParameterList {
+    specs: Vec<ParameterSpec>,
+    depth: usize,
+}
+
+impl ParameterList {
+    fn push(&mut self, name: String, shape: Vec<usize>, decay: bool) {
+        self.specs.push(ParameterSpec { name, shape, decay, depth: self.depth });
+    }
+
+    fn table(&mut self, name: String, rows: usize, width: usize) {
+        self.push(format!("{name}.weight"), vec![rows, width], true);
+    }
+
+    fn linear(&mut self, name: String, outputs: usize, inputs: usize) {
+        self.push(format!("{name}.weight"), vec![outputs, inputs], true);
+        self.push(format!("{name}.bias"), vec![outputs], false);
+    }
+
+    fn layer_norm(&mut self, name: String, width: usize) {
+        self.push(format!("{name}.weight"), vec![width], false);
+        self.push(format!("{name}.bias"), vec![width], false);
+    }
+}
+
+/// The fields of a JSON object, read with defaults and bounds.
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        match serde_json::from_str(text) {
+            Ok(Value::Object(map)) => Ok(Self(map)),
+            Ok(other) => Err(ConfigError::Json(excerpt(&other))),
+            Err(error) => Err(ConfigError::Json(error.to_string())),
+        }
+    }
+
+    fn get(&self, field: &str) -> Option<&Value> {
+        self.0.get(field).filter(|value| !value.is_null())
+    }
+
+    fn size(&self, field: &'static str, default: Option<usize>) -> Result<usize, ConfigError> {
+        let limit = 1_u64 << 24;
+        match self.get(field) {
+            None => default.ok_or(ConfigError::Missing(field)),
+            Some(value) => match value.as_u64() {
+                Some(size) if (1..=limit).contains(&size) => Ok(size as usize),
+                _ => Err(ConfigError::Field {
+                    field,
+                    found: excerpt(value),
+                    expected: format!("a whole number from 1 to {limit}"),
+                }),
+            },
+        }
+    }
+
+    fn optional_number(
+        &self,
+        field: &'static str,
+        range: std::ops::Range<f64>,
+    ) -> Result<Option<f32>, ConfigError> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        match value.as_f64() {
+            Some(number) if range.contains(&number) => Ok(Some(number as f32)),
+            _ => Err(ConfigError::Field {
+                field,
+                found: excerpt(value),
+                expected: format!("a number from {} to below {}", range.start, range.end),
+            }),
+        }
+    }
+
+    fn number(
+        &self,
+        field: &'static str,
+        default: f32,
+        range: std::ops::Range<f64>,
+    ) -> Result<f32, ConfigError> {
+        Ok(self.optional_number(field, range)?.unwrap_or(default))
+    }
+
+    fn pad_token_id(&self) -> Result<u32, ConfigError> {
+        let Some(value) = self.get("pad_token_id") else { return Ok(0) };
+        value.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| ConfigError::Field {
+            field: "pad_token_id",
+            found: excerpt(value),
+            expected: "a token id".to_owned(),
+        })
+    }
+
+    fn word(&self, field: &'static str) -> Result<Option<&str>, ConfigError> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let wrong =
+            || ConfigError::Field { field, found: excerpt(value), expected: "a text".to_owned() };
+        value.as_str().map(Some).ok_or_else(wrong)
+    }
+
+    fn expect_word(&self, field: &'static str, only: &str) -> Result<(), ConfigError> {
+        match self.word(field)? {
+            Some(found) if found != only => Err(ConfigError::Field {
+                field,
+                found: format!("{found:?}"),
+                expected: format!("{only:?}, the only kind supported"),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TINYBERT: &str = r#"{
+        "attention_probs_dropout_prob": 0.1, "cell": {}, "emb_size": 312, "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1, "hidden_size": 312, "initializer_range": 0.02,
+        "intermediate_size": 1200, "max_position_embeddings": 512, "num_attention_heads": 12,
+        "num_hidden_layers": 4, "pre_trained": "", "structure": [], "type_vocab_size": 2,
+        "vocab_size": 30522 }"#;
+
+    #[test]
+    fn tinybert_reads_with_defaults() {
+        let config = ModelConfig::from_json(TINYBERT).unwrap();
+        assert_eq!(config, ModelConfig::preset("4L-312D").unwrap());
+        assert_eq!(config.head_size(), 26);
+        let total: usize = config.parameters(28).iter().map(ParameterSpec::len).sum();
+        assert_eq!(total, 14_350_248 + 28 * 313);
+        assert_eq!(LabelSet::from_config_json(TINYBERT), Ok(None));
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let labels = LabelSet::goemotions();
+        let config =
+            ModelConfig { pooling: Pooling::Mean, ..ModelConfig::preset("6L-384D").unwrap() };
+        let text = config.to_json(&labels).to_string();
+        assert_eq!(ModelConfig::from_json(&text), Ok(config));
+        assert_eq!(LabelSet::from_config_json(&text), Ok(Some(labels)));
+    }
+
+    #[test]
+    fn decay_leaves_out_biases_and_layer_norms() {
+        for spec in ModelConfig::preset("4L-312D").unwrap().parameters(28) {
+            let exempt = spec.name.ends_with("bias") || spec.name.contains("LayerNorm");
+            assert_eq!(spec.decay, !exempt, "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn wrong_fields_are_named() {
+        let wrong = |from: &str, to: &str| {
+            let text = TINYBERT.replace(from, to);
+            assert_ne!(text, TINYBERT);
+            ModelConfig::from_json(&text).unwrap_err().to_string()
+        };
+        for (from, to, expected) in [
+            ("\"hidden_size\": 312", "\"hidden\": 312", "hidden_size"),
+            ("\"hidden_size\": 312", "\"hidden_size\": 313", "num_attention_heads"),
+            ("\"hidden_size\": 312", "\"hidden_size\": -1", "hidden_size"),
+            ("\"gelu\"", "\"relu\"", "hidden_act"),
+            ("\"vocab_size\": 30522", "\"vocab_size\": 1e12", "vocab_size"),
+            ("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 100000", "hidden_size"),
+            ("0.02", "\"a\"", "initializer_range"),
+        ] {
+            let message = wrong(from, to);
+            assert!(message.contains(expected), "{to}: {message}");
+        }
+        assert!(ModelConfig::from_json("[]").is_err());
+        assert!(LabelSet::from_config_json(r#"{"id2label": {"1": "a"}}"#).is_err());
+        assert!(LabelSet::from_config_json(r#"{"id2label": {"0": "a", "1": "A"}}"#).is_err());
+        assert_eq!(LabelSet::from_config_json(r#"{"id2label": {"0": "LABEL_0"}}"#), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = ModelConfig::from_json(&text);
+            let _ = LabelSet::from_config_json(&text);
+            let _ = ModelConfig::preset(&text);
+        }
+
+        #[test]
+        fn no_value_panics(field in 0..10_usize, value in any::<i64>()) {
+            let fields = ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+                "intermediate_size", "max_position_embeddings", "type_vocab_size",
+                "layer_norm_eps", "pad_token_id", "id2label"];
+            let mut json: Value = serde_json::from_str(TINYBERT).unwrap();
+            json[fields[field]] = value.into();
+            let _ = ModelConfig::from_json(&json.to_string());
+            let _ = LabelSet::from_config_json(&json.to_string());
+        }
+    }
+}

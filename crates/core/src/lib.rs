@@ -1,0 +1,22 @@
+//! What every stage of tinymood shares: the model's configuration and parameter list, label sets
+//! and taxonomies, packed batches, and the [`Engine`] seam between training and arithmetic.
+//!
+//! No I/O and no arithmetic live here, so that every other crate may depend on it.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod config;
+mod engine;
+mod labels;
+mod taxonomy;
+mod tensor;
+
+pub use batch::{BatchError, Logits, PackedBatch, Targets, TokenizedText};
+pub use config::{ConfigError, ModelConfig, ParameterSpec, Pooling};
+pub use engine::{
+    BatchLoss, Engine, EngineError, Loss, Objective, Randomness, StepReport, TensorSet, Update,
+};
+pub use labels::{GOEMOTIONS, LabelError, LabelSet};
+pub use taxonomy::{Taxonomy, TaxonomyError, TaxonomyMap};
+pub use tensor::{Tensor, TensorMap, TensorView};
