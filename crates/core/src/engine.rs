@@ -186,7 +186,7 @@ pub trait Engine {
     /// When a tensor is missing, unknown, or of another shape. Nothing changes then.
     fn load_tensors(&mut self, set: TensorSet, tensors: &TensorMap) -> Result<(), EngineError>;
 
-    /// From now on [`Engine::infer`] uses the average of the weights (`true`), where there is one,
+    /// Until the next step, [`Engine::infer`] uses the average of the weights (`true`), where there is one,
     /// or the weights themselves.
     fn infer_with_average(&mut self, average: bool);
 }

@@ -1,1 +1,24 @@
-#![allow(missing_docs)]
+//! The arithmetic under the CPU engine, and all of tinymood's `unsafe` code: run-time CPU dispatch,
+//! a thread pool, matrix multiplication, attention, and the kernels that run along rows.
+//!
+//! Functions here are safe to call: they check the sizes of what they are given. Every fast kernel
+//! has a naive twin in its module's tests. Results depend on the instruction set and never on the
+//! number of threads: work is split by output, so that each sum has one owner and one order.
+//!
+//! This crate knows nothing of emotions, texts or files.
+
+pub mod adamw;
+pub mod attention;
+mod cpu;
+pub mod dropout;
+pub mod embedding;
+pub mod linear;
+mod math;
+pub mod matmul;
+pub mod norm;
+mod pool;
+mod rows;
+
+pub use cpu::{Cpu, Isa, IsaError};
+pub use dropout::Dropout;
+pub use matmul::PackedMatrix;

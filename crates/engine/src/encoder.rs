@@ -1,0 +1,265 @@
+//! The encoder (Devlin et al., 2019; `transformers.models.bert.BertModel`), forward and backward
+//! side by side. Letters as in [`crate::activations`]; gradients are `d_` and the name.
+
+use tinymood_core::{ModelConfig, PackedBatch, Randomness};
+use tinymood_kernels::norm::{NormSaved, NormWeights};
+use tinymood_kernels::{Cpu, Dropout, attention, embedding, linear, norm};
+
+use crate::activations::{
+    Activations, GradientBuffers, LayerActivations, NormActivations, attention_shape,
+};
+use crate::layout::{Affine, LayerLayout, Layout};
+use crate::packed::{PackedLayer, PackedWeights};
+
+/// What a pass reads and never writes.
+pub(crate) struct Model<'a> {
+    pub(crate) cpu: &'a Cpu,
+    pub(crate) config: &'a ModelConfig,
+    pub(crate) layout: &'a Layout,
+    /// The arena of weights.
+    pub(crate) weights: &'a [f32],
+    pub(crate) packed: &'a PackedWeights,
+}
+
+/// The dropout of each site of a pass. Sites are numbered: 0 embeddings; for layer `l`, `1 + 3l`
+/// attention probabilities, `2 + 3l` attention output, `3 + 3l` feed-forward output; `1 + 3L` the
+/// pooled vector. Rows count tokens of the step, tokens times heads for probabilities, and texts for
+/// the pooled vector.
+#[derive(Clone, Copy)]
+pub(crate) struct DropoutSites<'a> {
+    config: &'a ModelConfig,
+    /// `None`: nothing is dropped.
+    randomness: Option<Randomness>,
+}
+
+impl<'a> DropoutSites<'a> {
+    pub(crate) fn new(config: &'a ModelConfig, randomness: Option<Randomness>) -> Self {
+        Self { config, randomness }
+    }
+
+    fn site(&self, site: usize, p: f32, first_row: impl Fn(Randomness) -> u64) -> Dropout {
+        self.randomness.map_or(Dropout::NONE, |at| {
+            Dropout::new(p, at.seed, at.step, site as u64, first_row(at))
+        })
+    }
+
+    pub(crate) fn embeddings(&self) -> Dropout {
+        self.site(0, self.config.hidden_dropout_prob, |at| at.first_token)
+    }
+
+    pub(crate) fn probabilities(&self, layer: usize) -> Dropout {
+        let heads = self.config.num_attention_heads as u64;
+        let p = self.config.attention_probs_dropout_prob;
+        self.site(1 + 3 * layer, p, |at| at.first_token.wrapping_mul(heads))
+    }
+
+    pub(crate) fn attention_output(&self, layer: usize) -> Dropout {
+        self.site(2 + 3 * layer, self.config.hidden_dropout_prob, |at| at.first_token)
+    }
+
+    pub(crate) fn output(&self, layer: usize) -> Dropout {
+        self.site(3 + 3 * layer, self.config.hidden_dropout_prob, |at| at.first_token)
+    }
+
+    pub(crate) fn pooled(&self) -> Dropout {
+        let site = 1 + 3 * self.config.num_hidden_layers;
+        self.site(site, self.config.classifier_dropout_prob(), |at| at.first_text)
+    }
+}
+
+impl<'a> Model<'a> {
+    fn norm_weights(&self, place: &Affine) -> NormWeights<'a> {
+        NormWeights {
+            weight: &self.weights[place.weight.clone()],
+            bias: &self.weights[place.bias.clone()],
+            epsilon: self.config.layer_norm_eps,
+        }
+    }
+
+    /// From tokens to hidden states, in `activations`, which fits the batch.
+    pub(crate) fn encoder_forward(
+        &self,
+        batch: &PackedBatch,
+        sites: DropoutSites<'_>,
+        keep: bool,
+        activations: &mut Activations,
+    ) {
+        let Activations { positions, embedding_norm, embedded, layers, .. } = activations;
+        let tables = embedding::Tables {
+            word: &self.weights[self.layout.word.clone()],
+            position: &self.weights[self.layout.position.clone()],
+            token_type: &self.weights[self.layout.token_type.clone()],
+        };
+        let norm = self.norm_weights(&self.layout.embedding_norm);
+        let at = (batch.token_ids(), &positions[..]);
+        let saved = saved(embedding_norm);
+        embedding::forward(self.cpu, tables, at, norm, saved, sites.embeddings(), embedded);
+        let slots = layers.len();
+        for layer in 0..self.config.num_hidden_layers {
+            if layer == 0 {
+                self.layer_forward(layer, batch, sites, keep, embedded, &mut layers[0]);
+            } else {
+                let slots = layers.get_disjoint_mut([(layer - 1) % slots, layer % slots]);
+                let [before, current] = slots.expect("neighbouring layers have slots of their own");
+                self.layer_forward(layer, batch, sites, keep, &before.output, current);
+            }
+        }
+    }
+
+    /// The reverse of [`Model::encoder_forward`]: from `d_hidden` in `activations.gradients` to the
+    /// gradients of all weights, added to.
+    pub(crate) fn encoder_backward(
+        &self,
+        batch: &PackedBatch,
+        sites: DropoutSites<'_>,
+        activations: &mut Activations,
+        d_weights: &mut [f32],
+    ) {
+        let Activations { positions, embedding_norm, embedded, layers, gradients, .. } =
+            activations;
+        for layer in (0..self.config.num_hidden_layers).rev() {
+            let input = if layer == 0 { &*embedded } else { &layers[layer - 1].output };
+            self.layer_backward(layer, batch, sites, input, &layers[layer], gradients, d_weights);
+        }
+        let hidden = self.config.hidden_size;
+        let GradientBuffers { d_hidden, d_attended: d_sum, .. } = gradients;
+        embedding::dropout_backward(self.cpu, sites.embeddings(), d_hidden, hidden);
+        let place = &self.layout.embedding_norm;
+        let weight = &self.weights[place.weight.clone()];
+        let saved = embedding_norm.saved();
+        norm::backward(self.cpu, d_hidden, weight, saved, d_sum, place.both_mut(d_weights));
+        let Layout { word, position, token_type, .. } = self.layout;
+        let tables =
+            d_weights.get_disjoint_mut([word.clone(), position.clone(), token_type.clone()]);
+        let [d_word, d_position, d_type] = tables.expect("a layout's places do not overlap");
+        let at = (batch.token_ids(), &positions[..]);
+        embedding::backward(self.cpu, d_sum, at, hidden, d_word, d_position, d_type);
+    }
+
+    /// One layer: attention, residual, norm; feed-forward, residual, norm. `input` is (T, H).
+    fn layer_forward(
+        &self,
+        layer: usize,
+        batch: &PackedBatch,
+        sites: DropoutSites<'_>,
+        keep: bool,
+        input: &[f32],
+        a: &mut LayerActivations,
+    ) {
+        let (cpu, place, packed) = self.layer_parts(layer);
+        let bias = |affine: &Affine| &self.weights[affine.bias.clone()];
+        let shape = attention_shape(self.config, batch);
+        linear::forward(cpu, input, &packed.qkv.forward, bias(&place.qkv), &mut a.qkv);
+        let probabilities = keep.then_some(&mut a.probabilities[..]);
+        let dropout = sites.probabilities(layer);
+        attention::forward(cpu, shape, &a.qkv, dropout, probabilities, &mut a.context);
+        linear::residual_norm_forward(
+            cpu,
+            &a.context,
+            &packed.attention_output.forward,
+            bias(&place.attention_output),
+            sites.attention_output(layer),
+            input,
+            self.norm_weights(&place.attention_norm),
+            saved(&mut a.attention_norm),
+            &mut a.attended,
+        );
+        linear::gelu_forward(
+            cpu,
+            &a.attended,
+            &packed.intermediate.forward,
+            bias(&place.intermediate),
+            &mut a.preactivation,
+            &mut a.activation,
+        );
+        linear::residual_norm_forward(
+            cpu,
+            &a.activation,
+            &packed.output.forward,
+            bias(&place.output),
+            sites.output(layer),
+            &a.attended,
+            self.norm_weights(&place.output_norm),
+            saved(&mut a.output_norm),
+            &mut a.output,
+        );
+    }
+
+    /// From the gradient of the layer's output to that of its input, both in `g.d_hidden`, adding to
+    /// the gradients of its weights.
+    fn layer_backward(
+        &self,
+        layer: usize,
+        batch: &PackedBatch,
+        sites: DropoutSites<'_>,
+        input: &[f32],
+        a: &LayerActivations,
+        g: &mut GradientBuffers,
+        d_weights: &mut [f32],
+    ) {
+        let (cpu, place, packed) = self.layer_parts(layer);
+        let weight = |affine: &Affine| &self.weights[affine.weight.clone()];
+
+        // Feed-forward.
+        norm::residual_backward(
+            cpu,
+            &g.d_hidden,
+            weight(&place.output_norm),
+            a.output_norm.saved(),
+            sites.output(layer),
+            &mut g.d_attended,
+            &mut g.d_sublayer,
+            place.output_norm.both_mut(d_weights),
+        );
+        let (d_weight, d_bias) = place.output.both_mut(d_weights);
+        linear::weight_backward(cpu, &g.d_sublayer, &a.activation, d_weight, d_bias);
+        linear::gelu_input_backward(
+            cpu,
+            &g.d_sublayer,
+            &packed.output.backward,
+            &a.preactivation,
+            &mut g.d_preactivation,
+        );
+        let (d_weight, d_bias) = place.intermediate.both_mut(d_weights);
+        linear::weight_backward(cpu, &g.d_preactivation, &a.attended, d_weight, d_bias);
+        let backward = &packed.intermediate.backward;
+        linear::input_backward(cpu, &g.d_preactivation, backward, true, &mut g.d_attended);
+
+        // Attention.
+        norm::residual_backward(
+            cpu,
+            &g.d_attended,
+            weight(&place.attention_norm),
+            a.attention_norm.saved(),
+            sites.attention_output(layer),
+            &mut g.d_hidden,
+            &mut g.d_sublayer,
+            place.attention_norm.both_mut(d_weights),
+        );
+        let (d_weight, d_bias) = place.attention_output.both_mut(d_weights);
+        linear::weight_backward(cpu, &g.d_sublayer, &a.context, d_weight, d_bias);
+        let backward = &packed.attention_output.backward;
+        linear::input_backward(cpu, &g.d_sublayer, backward, false, &mut g.d_context);
+        attention::backward(
+            cpu,
+            attention_shape(self.config, batch),
+            &a.qkv,
+            sites.probabilities(layer),
+            &a.probabilities,
+            &a.context,
+            &g.d_context,
+            &mut g.d_qkv,
+        );
+        let (d_weight, d_bias) = place.qkv.both_mut(d_weights);
+        linear::weight_backward(cpu, &g.d_qkv, input, d_weight, d_bias);
+        linear::input_backward(cpu, &g.d_qkv, &packed.qkv.backward, true, &mut g.d_hidden);
+    }
+
+    fn layer_parts(&self, layer: usize) -> (&'a Cpu, &'a LayerLayout, &'a PackedLayer) {
+        (self.cpu, &self.layout.layers[layer], &self.packed.layers[layer])
+    }
+}
+
+fn saved(norm: &mut NormActivations) -> NormSaved<'_> {
+    NormSaved { normalised: &mut norm.normalised, inverse_std: &mut norm.inverse_std }
+}

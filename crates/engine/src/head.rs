@@ -1,0 +1,103 @@
+//! The head: hidden states to one vector a text, dropout, classifier
+//! (`transformers.BertForSequenceClassification`). Letters as in [`crate::activations`].
+
+use tinymood_core::PackedBatch;
+use tinymood_kernels::linear;
+
+use crate::activations::Activations;
+use crate::encoder::{DropoutSites, Model};
+
+impl Model<'_> {
+    /// From the last hidden states to `activations.logits`.
+    pub(crate) fn head_forward(
+        &self,
+        batch: &PackedBatch,
+        sites: DropoutSites<'_>,
+        activations: &mut Activations,
+    ) {
+        let (cpu, h) = (self.cpu, self.config.hidden_size);
+        let mut first = std::mem::take(&mut activations.first);
+        let mut pooled = std::mem::take(&mut activations.pooled);
+        let hidden = activations.last_hidden(self.config.num_hidden_layers);
+        match (&self.layout.pooler, &self.packed.pooler) {
+            (Some(place), Some(packed)) => {
+                for (range, row) in batch.ranges().zip(first.chunks_exact_mut(h)) {
+                    row.copy_from_slice(&hidden[range.start * h..(range.start + 1) * h]);
+                }
+                let bias = &self.weights[place.bias.clone()];
+                linear::forward(cpu, &first, &packed.forward, bias, &mut pooled);
+                pooled.iter_mut().for_each(|x| *x = x.tanh());
+            }
+            _ => {
+                for (range, row) in batch.ranges().zip(pooled.chunks_exact_mut(h)) {
+                    mean_rows(&hidden[range.start * h..range.end * h], row);
+                }
+            }
+        }
+        activations.first = first;
+        activations.pooled = pooled;
+        let Activations { pooled, dropped, logits, .. } = activations;
+        dropped.copy_from_slice(pooled);
+        let dropout = sites.pooled();
+        for (text, row) in dropped.chunks_exact_mut(h).enumerate() {
+            dropout.apply(text, row);
+        }
+        let bias = &self.weights[self.layout.classifier.bias.clone()];
+        linear::forward(cpu, dropped, &self.packed.classifier.forward, bias, logits);
+    }
+
+    /// From `d_logits` to `d_hidden` of all tokens, both in `activations.gradients`, adding to the
+    /// gradients of the head's weights.
+    pub(crate) fn head_backward(
+        &self,
+        batch: &PackedBatch,
+        sites: DropoutSites<'_>,
+        activations: &mut Activations,
+        d_weights: &mut [f32],
+    ) {
+        let (cpu, h) = (self.cpu, self.config.hidden_size);
+        let Activations { first, pooled, dropped, gradients: g, .. } = activations;
+        let (d_weight, d_bias) = self.layout.classifier.both_mut(d_weights);
+        linear::weight_backward(cpu, &g.d_logits, dropped, d_weight, d_bias);
+        let backward = &self.packed.classifier.backward;
+        linear::input_backward(cpu, &g.d_logits, backward, false, &mut g.d_pooled);
+        let dropout = sites.pooled();
+        for (text, row) in g.d_pooled.chunks_exact_mut(h).enumerate() {
+            dropout.apply(text, row);
+        }
+        match (&self.layout.pooler, &self.packed.pooler) {
+            (Some(place), Some(packed)) => {
+                let tanh = g.d_pooled.iter_mut().zip(&*pooled);
+                tanh.for_each(|(d, &y)| *d *= 1.0 - y * y);
+                let (d_weight, d_bias) = place.both_mut(d_weights);
+                linear::weight_backward(cpu, &g.d_pooled, first, d_weight, d_bias);
+                let d_first = &mut g.d_first;
+                linear::input_backward(cpu, &g.d_pooled, &packed.backward, false, d_first);
+                g.d_hidden.fill(0.0);
+                for (range, row) in batch.ranges().zip(g.d_first.chunks_exact(h)) {
+                    g.d_hidden[range.start * h..(range.start + 1) * h].copy_from_slice(row);
+                }
+            }
+            _ => {
+                for (range, row) in batch.ranges().zip(g.d_pooled.chunks_exact(h)) {
+                    let share = 1.0 / range.len() as f32;
+                    let tokens = g.d_hidden[range.start * h..range.end * h].chunks_exact_mut(h);
+                    for d_token in tokens {
+                        d_token.iter_mut().zip(row).for_each(|(d, &value)| *d = value * share);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Mean of rows (n, H) into one (H), overwritten.
+fn mean_rows(rows: &[f32], mean: &mut [f32]) {
+    mean.fill(0.0);
+    let width = mean.len();
+    for row in rows.chunks_exact(width) {
+        mean.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value);
+    }
+    let share = width as f32 / rows.len() as f32;
+    mean.iter_mut().for_each(|sum| *sum *= share);
+}

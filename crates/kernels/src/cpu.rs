@@ -1,0 +1,171 @@
+//! Which instructions this process uses, and on how many threads.
+//!
+//! The CPU is asked once, when a [`Cpu`] is made; `TINYMOOD_ISA` can force a lower level, so that
+//! one machine can run the tests of all it has.
+
+use std::fmt;
+
+use crate::pool::Pool;
+
+/// A level of instructions that kernels are written for, lowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Isa {
+    /// What the target guarantees (SSE2 on x86-64, NEON on aarch64), vectorised by the compiler.
+    Portable,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
+}
+
+/// Why an instruction set cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IsaError {
+    /// `TINYMOOD_ISA` holds something else than a level's name.
+    #[error("TINYMOOD_ISA is {found:?}, expected one of: portable, avx2, avx512")]
+    Unknown {
+        /// What it holds.
+        found: String,
+    },
+    /// The level is not there.
+    #[error("TINYMOOD_ISA asks for {wanted}, this CPU has {best} at most")]
+    Missing {
+        /// The level asked for.
+        wanted: Isa,
+        /// The highest there is.
+        best: Isa,
+    },
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        })
+    }
+}
+
+impl Isa {
+    /// All levels, lowest first.
+    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+
+    /// Whether this CPU has the level.
+    pub fn is_available(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        match self {
+            Isa::Portable => true,
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Isa::Avx512 => {
+                Isa::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            self == Isa::Portable
+        }
+    }
+
+    /// The highest level of this CPU.
+    pub fn best() -> Self {
+        let available = Self::ALL.into_iter().rfind(|isa| isa.is_available());
+        available.unwrap_or(Isa::Portable)
+    }
+
+    /// The level that `TINYMOOD_ISA` names, or the best where it is not set or empty.
+    ///
+    /// # Errors
+    /// When it names no level, or one that this CPU lacks.
+    pub fn from_environment() -> Result<Self, IsaError> {
+        let found = std::env::var_os("TINYMOOD_ISA").unwrap_or_default();
+        let found = found.to_string_lossy();
+        if found.is_empty() {
+            return Ok(Self::best());
+        }
+        let named = Self::ALL.into_iter().find(|isa| isa.to_string() == found.to_lowercase());
+        let wanted = named.ok_or_else(|| IsaError::Unknown { found: found.into_owned() })?;
+        if wanted.is_available() {
+            Ok(wanted)
+        } else {
+            Err(IsaError::Missing { wanted, best: Self::best() })
+        }
+    }
+
+    /// Runs `body` compiled for this level: what inlines into it is vectorised with the level's
+    /// registers.
+    #[inline(always)]
+    pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
+        debug_assert!(self.is_available());
+        match self {
+            Isa::Portable => body(),
+            // SAFETY: a level comes from `best`, `from_environment` or a test that asked
+            // `is_available`; `Cpu::new` asserts it.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { run_avx2(body) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { run_avx512(body) },
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => body(),
+        }
+    }
+}
+
+/// # Safety
+/// The CPU must have AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run_avx2<R>(body: impl FnOnce() -> R) -> R {
+    body()
+}
+
+/// # Safety
+/// The CPU must have AVX-512 F, BW, DQ and VL.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn run_avx512<R>(body: impl FnOnce() -> R) -> R {
+    body()
+}
+
+/// The hands of an engine: an instruction level and a pool of threads.
+#[derive(Debug)]
+pub struct Cpu {
+    isa: Isa,
+    pool: Pool,
+}
+
+impl Cpu {
+    /// Takes `threads` threads (the caller's counted in) at level `isa`.
+    ///
+    /// # Panics
+    /// When the CPU lacks the level, or `threads` is 0.
+    pub fn new(isa: Isa, threads: usize) -> Self {
+        assert!(isa.is_available(), "this CPU lacks {isa}");
+        Self { isa, pool: Pool::new(threads) }
+    }
+
+    /// The instruction level.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn test_cpus() -> Vec<Cpu> {
+    let levels = Isa::ALL.into_iter().filter(|isa| isa.is_available());
+    levels.flat_map(|isa| [1, 3].map(|threads| Cpu::new(isa, threads))).collect()
+}

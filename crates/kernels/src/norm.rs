@@ -1,0 +1,267 @@
+//! Layer normalisation over the last dimension (Ba et al., 2016; `torch.nn.LayerNorm`).
+//!
+//! Letters: `T` rows, `H` their width. Forward keeps the normalised input and the inverse standard
+//! deviation; backward needs nothing else.
+
+use crate::Cpu;
+use crate::dropout::Dropout;
+use crate::math::{dot, sum};
+use crate::rows::{ColumnsMut, RowsMut, for_column_blocks, for_row_blocks};
+
+/// Rows a task takes at a time.
+const BLOCK: usize = 32;
+/// Columns a task takes at a time.
+const COLUMNS: usize = 64;
+
+/// The weights of a layer norm.
+#[derive(Clone, Copy, Debug)]
+pub struct NormWeights<'a> {
+    /// Scale; (H).
+    pub weight: &'a [f32],
+    /// Shift; (H).
+    pub bias: &'a [f32],
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// What forward keeps for backward.
+#[derive(Debug)]
+pub struct NormSaved<'a> {
+    /// `(x - mean) / sqrt(variance + epsilon)`; (T, H), overwritten.
+    pub normalised: &'a mut [f32],
+    /// `1 / sqrt(variance + epsilon)`; (T), overwritten.
+    pub inverse_std: &'a mut [f32],
+}
+
+impl NormWeights<'_> {
+    /// One row: `x` is normalised into `normalised`, scaled and shifted into `out`, which may have
+    /// held `x`. Returns the inverse standard deviation.
+    #[inline(always)]
+    pub(crate) fn forward_row(&self, out: &mut [f32], normalised: &mut [f32]) -> f32 {
+        let scale = 1.0 / out.len() as f32;
+        let mean = sum(out) * scale;
+        for (centred, &x) in normalised.iter_mut().zip(&*out) {
+            *centred = x - mean;
+        }
+        let variance = dot(normalised, normalised) * scale;
+        let inverse_std = 1.0 / (variance + self.epsilon).sqrt();
+        let weights = self.weight.iter().zip(self.bias);
+        for ((out, centred), (&weight, &bias)) in out.iter_mut().zip(normalised).zip(weights) {
+            *centred *= inverse_std;
+            *out = *centred * weight + bias;
+        }
+        inverse_std
+    }
+}
+
+/// Backward through `y = norm(residual + dropout(x))`.
+///
+/// From `d_output` (T, H) to `d_residual` (T, H) and `d_input` (T, H), both overwritten; `d_weight`
+/// and `d_bias` (H) are added to.
+///
+/// # Panics
+/// When sizes do not fit.
+pub fn residual_backward(
+    cpu: &Cpu,
+    d_output: &[f32],
+    weight: &[f32],
+    saved: (&[f32], &[f32]),
+    dropout: Dropout,
+    d_residual: &mut [f32],
+    d_input: &mut [f32],
+    d_weights: (&mut [f32], &mut [f32]),
+) {
+    let width = weight.len();
+    let (normalised, inverse_std) = saved;
+    weights_backward(cpu, d_output, normalised, d_weights);
+    let outputs = [RowsMut::new(d_residual, width), RowsMut::new(d_input, width)];
+    for_row_blocks(cpu, inverse_std.len(), BLOCK, outputs, |rows, [d_residual, d_input]| {
+        cpu.isa().run(|| {
+            let pairs = d_residual.chunks_exact_mut(width).zip(d_input.chunks_exact_mut(width));
+            for (row, (d_residual, d_input)) in rows.zip(pairs) {
+                let at = row * width..(row + 1) * width;
+                let d_out = &d_output[at.clone()];
+                backward_row(d_out, &normalised[at], inverse_std[row], weight, d_residual);
+                d_input.copy_from_slice(d_residual);
+                dropout.apply(row, d_input);
+            }
+        });
+    });
+}
+
+/// Backward through `y = norm(x)`: from `d_output` (T, H) to `d_input` (T, H), overwritten;
+/// `d_weight` and `d_bias` (H) are added to.
+///
+/// # Panics
+/// When sizes do not fit.
+pub fn backward(
+    cpu: &Cpu,
+    d_output: &[f32],
+    weight: &[f32],
+    saved: (&[f32], &[f32]),
+    d_input: &mut [f32],
+    d_weights: (&mut [f32], &mut [f32]),
+) {
+    let width = weight.len();
+    let (normalised, inverse_std) = saved;
+    weights_backward(cpu, d_output, normalised, d_weights);
+    let outputs = [RowsMut::new(d_input, width)];
+    for_row_blocks(cpu, inverse_std.len(), BLOCK, outputs, |rows, [d_input]| {
+        cpu.isa().run(|| {
+            for (row, d_input) in rows.zip(d_input.chunks_exact_mut(width)) {
+                let at = row * width..(row + 1) * width;
+                let d_out = &d_output[at.clone()];
+                backward_row(d_out, &normalised[at], inverse_std[row], weight, d_input);
+            }
+        });
+    });
+}
+
+/// One row: `d_x = s (g - mean(g) - n mean(g n))` with `g = d_y w`, `n` normalised, `s` inverse std.
+#[inline(always)]
+fn backward_row(
+    d_output: &[f32],
+    normalised: &[f32],
+    inverse_std: f32,
+    weight: &[f32],
+    d_input: &mut [f32],
+) {
+    for (g, (&d_y, &weight)) in d_input.iter_mut().zip(d_output.iter().zip(weight)) {
+        *g = d_y * weight;
+    }
+    let scale = 1.0 / weight.len() as f32;
+    let mean = sum(d_input) * scale;
+    let projection = dot(d_input, normalised) * scale;
+    for (g, &n) in d_input.iter_mut().zip(normalised) {
+        *g = inverse_std * (*g - mean - n * projection);
+    }
+}
+
+/// `d_weight[h] += Σ d_y n`, `d_bias[h] += Σ d_y`, over rows in order.
+fn weights_backward(
+    cpu: &Cpu,
+    d_output: &[f32],
+    normalised: &[f32],
+    (d_weight, d_bias): (&mut [f32], &mut [f32]),
+) {
+    let width = d_weight.len();
+    assert_eq!(d_bias.len(), width, "(H) gradients");
+    assert_eq!(d_output.len(), normalised.len(), "(T, H) each");
+    let (d_weight, d_bias) = (ColumnsMut::new(d_weight, width), ColumnsMut::new(d_bias, width));
+    for_column_blocks(cpu, width, COLUMNS, |columns| {
+        // SAFETY: each task has its own columns.
+        let (d_weight, d_bias) =
+            unsafe { (d_weight.lend(0, columns.clone()), d_bias.lend(0, columns.clone())) };
+        cpu.isa().run(|| {
+            let rows = d_output.chunks_exact(width).zip(normalised.chunks_exact(width));
+            for (d_y, n) in rows {
+                let sums = d_weight.iter_mut().zip(d_bias.iter_mut());
+                let values = d_y[columns.clone()].iter().zip(&n[columns.clone()]);
+                for ((d_weight, d_bias), (&d_y, &n)) in sums.zip(values) {
+                    *d_weight += d_y * n;
+                    *d_bias += d_y;
+                }
+            }
+        });
+    });
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::cpu::test_cpus;
+
+    /// Uneven numbers between -1 and 1.
+    pub(crate) fn waves(len: usize, seed: f32) -> Vec<f32> {
+        (0..len).map(|i| (i as f32 * 0.77 + seed).sin()).collect()
+    }
+
+    fn naive_forward(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f64) -> Vec<f64> {
+        let n = x.len() as f64;
+        let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+        let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
+        let scale = 1.0 / (variance + epsilon).sqrt();
+        let affine = weight.iter().zip(bias).map(|(&w, &b)| (f64::from(w), f64::from(b)));
+        x.iter().zip(affine).map(|(&x, (w, b))| (f64::from(x) - mean) * scale * w + b).collect()
+    }
+
+    #[test]
+    fn backward_is_the_slope_of_forward() {
+        for cpu in test_cpus() {
+            for width in [1, 2, 15, 16, 17, 33, 312] {
+                let rows = 3;
+                let x = waves(rows * width, 0.1);
+                let (weight, bias) = (waves(width, 0.2), waves(width, 0.3));
+                let d_y = waves(rows * width, 0.4);
+                let norm = NormWeights { weight: &weight, bias: &bias, epsilon: 1e-3 };
+                let (mut out, mut normalised) = (x.clone(), vec![0.0; x.len()]);
+                let mut inverse_std = vec![0.0; rows];
+                for row in 0..rows {
+                    let at = row * width..(row + 1) * width;
+                    inverse_std[row] =
+                        norm.forward_row(&mut out[at.clone()], &mut normalised[at.clone()]);
+                    let expected = naive_forward(&x[at.clone()], &weight, &bias, 1e-3);
+                    for (&found, expected) in out[at].iter().zip(expected) {
+                        assert!((f64::from(found) - expected).abs() < 1e-5, "width {width}");
+                    }
+                }
+                let mut d_x = vec![f32::NAN; x.len()];
+                let (mut d_weight, mut d_bias) = (vec![1.0; width], vec![1.0; width]);
+                let saved = (&*normalised, &*inverse_std);
+                backward(&cpu, &d_y, &weight, saved, &mut d_x, (&mut d_weight, &mut d_bias));
+                let objective = |x: &[f32]| -> f64 {
+                    let rows = x.chunks(width).zip(d_y.chunks(width));
+                    rows.map(|(x, d_y)| {
+                        let y = naive_forward(x, &weight, &bias, 1e-3);
+                        y.iter().zip(d_y).map(|(y, &d)| y * f64::from(d)).sum::<f64>()
+                    })
+                    .sum()
+                };
+                for i in [0, width / 2, 2 * width, 3 * width - 1] {
+                    let step = 1e-2;
+                    let (mut up, mut down) = (x.clone(), x.clone());
+                    up[i] += step;
+                    down[i] -= step;
+                    let width_of_step = f64::from(up[i]) - f64::from(down[i]);
+                    let slope = (objective(&up) - objective(&down)) / width_of_step;
+                    let found = f64::from(d_x[i]);
+                    let tolerance = 2e-2 * slope.abs().max(0.2);
+                    assert!((found - slope).abs() < tolerance, "{width}, {i}: {found} {slope}");
+                }
+                for h in 0..width {
+                    let column =
+                        |values: &[f32]| -> f32 { (0..rows).map(|r| values[r * width + h]).sum() };
+                    let product: Vec<f32> =
+                        d_y.iter().zip(&normalised).map(|(a, b)| a * b).collect();
+                    assert!((d_bias[h] - 1.0 - column(&d_y)).abs() < 1e-5);
+                    assert!((d_weight[h] - 1.0 - column(&product)).abs() < 1e-5);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_residual_form_drops_the_input_only() {
+        for cpu in test_cpus() {
+            let (rows, width) = (5, 40);
+            let weight = waves(width, 0.2);
+            let d_y = waves(rows * width, 0.4);
+            let (normalised, inverse_std) = (waves(rows * width, 0.5), vec![0.7; rows]);
+            let saved = (&*normalised, &*inverse_std);
+            let dropout = Dropout::new(0.3, 1, 2, 3, 4);
+            let (mut plain, mut residual, mut input) =
+                (vec![0.0; d_y.len()], vec![0.0; d_y.len()], vec![0.0; d_y.len()]);
+            let (mut a, mut b) = (vec![0.0; width], vec![0.0; width]);
+            backward(&cpu, &d_y, &weight, saved, &mut plain, (&mut a, &mut b));
+            let (mut c, mut d) = (vec![0.0; width], vec![0.0; width]);
+            let sums = (&mut *c, &mut *d);
+            residual_backward(&cpu, &d_y, &weight, saved, dropout, &mut residual, &mut input, sums);
+            assert_eq!((&plain, &a, &b), (&residual, &c, &d));
+            for (row, values) in plain.chunks_mut(width).enumerate() {
+                dropout.apply(row, values);
+            }
+            assert_eq!(plain, input);
+            assert_ne!(input, residual);
+        }
+    }
+}

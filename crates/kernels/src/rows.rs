@@ -1,0 +1,102 @@
+//! Splitting row-major matrices by rows among threads.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use crate::Cpu;
+
+/// A matrix to be written, of which each task is lent its own rows.
+pub(crate) struct RowsMut<'a> {
+    start: *mut f32,
+    rows: usize,
+    width: usize,
+    _owner: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: `for_row_blocks` lends each row to one task only.
+unsafe impl Sync for RowsMut<'_> {}
+
+impl<'a> RowsMut<'a> {
+    /// # Panics
+    /// When the slice is not whole rows.
+    pub(crate) fn new(values: &'a mut [f32], width: usize) -> Self {
+        assert!(width > 0 && values.len().is_multiple_of(width), "whole rows of {width}");
+        let rows = values.len() / width;
+        Self { start: values.as_mut_ptr(), rows, width, _owner: PhantomData }
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// # Safety
+    /// `rows` must be in range, and no two live borrows may share a row.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn lend(&self, rows: Range<usize>) -> &mut [f32] {
+        let len = (rows.end - rows.start) * self.width;
+        // SAFETY: in range and not shared, as the caller promises.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(rows.start * self.width), len) }
+    }
+}
+
+/// Calls `body` with blocks of at most `block` rows and the outputs' slices of these rows. Blocks
+/// are of nearly equal size and a multiple of the threads in number where there are rows enough.
+///
+/// # Panics
+/// When the outputs differ in their number of rows from `rows`.
+pub(crate) fn for_row_blocks<const N: usize>(
+    cpu: &Cpu,
+    rows: usize,
+    block: usize,
+    outputs: [RowsMut<'_>; N],
+    body: impl Fn(Range<usize>, [&mut [f32]; N]) + Sync,
+) {
+    assert!(outputs.iter().all(|output| output.rows == rows), "all outputs have {rows} rows");
+    let threads = cpu.threads();
+    let blocks = rows.div_ceil(block).next_multiple_of(threads).min(rows);
+    cpu.pool().run(blocks, &|index| {
+        let range = index * rows / blocks..(index + 1) * rows / blocks;
+        // SAFETY: the ranges of different indices do not overlap and end at `rows`.
+        let slices = std::array::from_fn(|n| unsafe { outputs[n].lend(range.clone()) });
+        body(range, slices);
+    });
+}
+
+/// A matrix of which each task is lent one block of columns, row by row.
+pub(crate) struct ColumnsMut<'a>(RowsMut<'a>);
+
+impl<'a> ColumnsMut<'a> {
+    pub(crate) fn new(values: &'a mut [f32], width: usize) -> Self {
+        Self(RowsMut::new(values, width))
+    }
+
+    /// # Safety
+    /// `row` and `columns` must be in range, and no two live borrows may share an element.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn lend(&self, row: usize, columns: Range<usize>) -> &mut [f32] {
+        debug_assert!(row < self.0.rows && columns.end <= self.0.width);
+        let len = columns.end - columns.start;
+        // SAFETY: in range and not shared, as the caller promises.
+        unsafe {
+            let start = self.0.start.add(row * self.0.width + columns.start);
+            std::slice::from_raw_parts_mut(start, len)
+        }
+    }
+
+    pub(crate) fn as_mut_ptr(&self) -> *mut f32 {
+        self.0.start
+    }
+}
+
+/// Calls `body` with ranges of at most `block` columns.
+pub(crate) fn for_column_blocks(
+    cpu: &Cpu,
+    columns: usize,
+    block: usize,
+    body: impl Fn(Range<usize>) + Sync,
+) {
+    let blocks = columns.div_ceil(block);
+    cpu.pool().run(blocks, &|index| {
+        body(index * block..((index + 1) * block).min(columns));
+    });
+}
