@@ -1,1 +1,34 @@
-#![allow(missing_docs)]
+//! Judging a multi-label classifier: metrics as scikit-learn defines them, thresholds, calibration,
+//! confidence intervals, and the tables that show them.
+//!
+//! ```text
+//! infer        a whole split through an engine, length-sorted
+//! predictions  probabilities beside targets, checked once
+//! counts       what a threshold decides: precision, recall, F1, MCC
+//! ranking      what no threshold decides: average precision, ROC AUC, LRAP
+//! calibration  whether probabilities mean what they say
+//! thresholds   fixed, one for all, one a label; tuned, saved, read back
+//! bootstrap    how far the figures would move on other rows
+//! evaluation   all of it together, as a table and as JSON
+//! ```
+//!
+//! Sums are taken in f64. A target of at least 1/2 counts as positive.
+
+#![forbid(unsafe_code)]
+
+pub mod bootstrap;
+pub mod calibration;
+pub mod counts;
+mod evaluation;
+mod infer;
+mod predictions;
+pub mod ranking;
+mod table;
+mod thresholds;
+
+pub use evaluation::{Evaluation, LabelEvaluation, ThresholdSummary};
+pub use infer::{infer_split, infer_split_with};
+pub use predictions::{EvalError, Predictions};
+pub use thresholds::{
+    CrossValidated, Objective, ThresholdError, ThresholdPolicy, Thresholds, cross_validated,
+};

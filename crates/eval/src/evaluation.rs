@@ -1,0 +1,215 @@
+//! All figures of a split together. As JSON the keys are the field's words.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::Value;
+use tinymood_core::LabelSet;
+
+use crate::bootstrap::{Intervals, intervals};
+use crate::calibration::{
+    cross_entropy, expected_calibration_error, label_brier, macro_calibration_error, mean_brier,
+};
+use crate::counts::Decisions;
+use crate::predictions::Predictions;
+use crate::ranking::{average_precision, label_ranking_average_precision, roc_auc};
+use crate::table;
+use crate::thresholds::{ThresholdPolicy, Thresholds};
+
+/// Figures of one label.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)] // the names are scikit-learn's
+pub struct LabelEvaluation {
+    pub precision: f64,
+    pub recall: f64,
+    pub f1: f64,
+    /// Rows in which the label is true.
+    pub support: u64,
+    /// Rows in which it is decided.
+    pub predicted: u64,
+    pub threshold: f64,
+    pub matthews: f64,
+    /// `None` without positives.
+    pub average_precision: Option<f64>,
+    /// `None` when all rows are of one kind.
+    pub roc_auc: Option<f64>,
+    pub brier: f64,
+    pub expected_calibration_error: f64,
+}
+
+/// Where the thresholds came from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ThresholdSummary {
+    /// Fixed, global or per-label.
+    pub policy: ThresholdPolicy,
+    /// What the global one was tuned for.
+    pub objective: Option<String>,
+    /// The split they were tuned on.
+    pub split: Option<String>,
+    /// The one threshold, where there is one.
+    pub value: Option<f64>,
+    /// In words.
+    #[serde(skip)]
+    pub description: String,
+}
+
+/// Figures of a split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)] // the names are scikit-learn's
+pub struct Evaluation {
+    /// What was judged: a split's name.
+    pub split: String,
+    /// `N`.
+    pub rows: usize,
+    pub thresholds: ThresholdSummary,
+    pub micro_precision: f64,
+    pub micro_recall: f64,
+    pub micro_f1: f64,
+    pub macro_precision: f64,
+    pub macro_recall: f64,
+    pub macro_f1: f64,
+    pub weighted_precision: f64,
+    pub weighted_recall: f64,
+    pub weighted_f1: f64,
+    pub samples_precision: f64,
+    pub samples_recall: f64,
+    pub samples_f1: f64,
+    pub subset_accuracy: f64,
+    pub hamming_loss: f64,
+    /// Label ranking average precision.
+    pub lrap: f64,
+    pub micro_average_precision: Option<f64>,
+    /// Mean over the labels that have positives.
+    pub macro_average_precision: Option<f64>,
+    /// Mean over the labels that have both positives and negatives.
+    pub macro_roc_auc: Option<f64>,
+    /// Labels that the two means above leave out.
+    pub labels_without_ranking: usize,
+    /// Mean binary cross-entropy.
+    pub loss: f64,
+    pub brier: f64,
+    /// Mean over labels.
+    pub expected_calibration_error: f64,
+    /// Share of rows for which no label reaches its threshold.
+    pub rows_without_labels: f64,
+    pub confidence_intervals: Option<Intervals>,
+    /// By name, in label order.
+    #[serde(serialize_with = "as_map")]
+    pub labels: Vec<(String, LabelEvaluation)>,
+}
+
+fn as_map<S: Serializer>(
+    labels: &[(String, LabelEvaluation)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(labels.len()))?;
+    for (name, label) in labels {
+        map.serialize_entry(name, label)?;
+    }
+    map.end()
+}
+
+/// Mean of what is there, and how many are not.
+fn mean(values: impl Iterator<Item = Option<f64>>) -> (Option<f64>, usize) {
+    let (mut sum, mut count, mut missing) = (0.0, 0_usize, 0);
+    for value in values {
+        match value {
+            Some(value) => (sum, count) = (sum + value, count + 1),
+            None => missing += 1,
+        }
+    }
+    ((count > 0).then(|| sum / count as f64), missing)
+}
+
+impl Evaluation {
+    /// Judges predictions of the named split, with `resamples` bootstrap resamplings (0 for none).
+    ///
+    /// # Panics
+    /// When labels, thresholds and predictions differ in their number of labels.
+    pub fn new(
+        predictions: &Predictions<'_>,
+        thresholds: &Thresholds,
+        labels: &LabelSet,
+        split: &str,
+        resamples: usize,
+    ) -> Self {
+        let c = predictions.num_labels();
+        assert!(labels.len() == c && thresholds.values.len() == c, "{c} labels and thresholds");
+        let decisions = Decisions::new(predictions, &thresholds.values);
+        let label = |label: usize| {
+            let counts = decisions.labels[label];
+            let scores = counts.scores();
+            let evaluation = LabelEvaluation {
+                precision: scores.precision,
+                recall: scores.recall,
+                f1: scores.f1,
+                support: counts.support(),
+                predicted: counts.predicted(),
+                threshold: f64::from(thresholds.values[label]),
+                matthews: counts.matthews(),
+                average_precision: average_precision(predictions.label(label)),
+                roc_auc: roc_auc(predictions.label(label)),
+                brier: label_brier(predictions, label),
+                expected_calibration_error: expected_calibration_error(predictions.label(label)),
+            };
+            (labels.name(label).to_owned(), evaluation)
+        };
+        let labels: Vec<(String, LabelEvaluation)> = (0..c).map(label).collect();
+        let (micro, average) = (decisions.micro(), decisions.macro_average());
+        let (weighted, samples) = (decisions.weighted_average(), decisions.samples);
+        let (macro_average_precision, _) = mean(labels.iter().map(|(_, l)| l.average_precision));
+        let (macro_roc_auc, labels_without_ranking) = mean(labels.iter().map(|(_, l)| l.roc_auc));
+        let shared = thresholds.policy != ThresholdPolicy::PerLabel;
+        let first = thresholds.values.first().map(|&value| f64::from(value));
+        Self {
+            split: split.to_owned(),
+            rows: predictions.num_rows(),
+            thresholds: ThresholdSummary {
+                policy: thresholds.policy,
+                objective: thresholds.objective.map(|objective| objective.to_string()),
+                split: thresholds.split.clone(),
+                value: first.filter(|_| shared),
+                description: thresholds.describe(),
+            },
+            micro_precision: micro.precision,
+            micro_recall: micro.recall,
+            micro_f1: micro.f1,
+            macro_precision: average.precision,
+            macro_recall: average.recall,
+            macro_f1: average.f1,
+            weighted_precision: weighted.precision,
+            weighted_recall: weighted.recall,
+            weighted_f1: weighted.f1,
+            samples_precision: samples.precision,
+            samples_recall: samples.recall,
+            samples_f1: samples.f1,
+            subset_accuracy: decisions.subset_accuracy,
+            hamming_loss: decisions.hamming_loss(),
+            lrap: label_ranking_average_precision(predictions),
+            micro_average_precision: average_precision(predictions.pairs()),
+            macro_average_precision,
+            macro_roc_auc,
+            labels_without_ranking,
+            loss: cross_entropy(predictions),
+            brier: mean_brier(predictions),
+            expected_calibration_error: macro_calibration_error(predictions),
+            rows_without_labels: decisions.rows_without_labels,
+            confidence_intervals: intervals(predictions, &thresholds.values, resamples, 0),
+            labels,
+        }
+    }
+
+    /// A figure of the whole split by its name, as `micro_f1`.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.to_json().get(name).and_then(Value::as_f64)
+    }
+
+    /// Everything as JSON.
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).expect("figures are plain values")
+    }
+
+    /// Everything as text of at most 100 columns, like `sklearn.metrics.classification_report`.
+    pub fn table(&self) -> String {
+        table::render(self)
+    }
+}

@@ -1,0 +1,321 @@
+//! From probabilities to what a person or program is told: which labels hold, and how it is written.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use tinymood_core::{LabelSet, TaxonomyMap};
+
+use crate::args::FormatArg;
+
+/// How labels are chosen from probabilities.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// The least probability of each label; (C). A label holds when it reaches it.
+    pub thresholds: Vec<f32>,
+    /// Coarser labels to roll up into.
+    pub taxonomy: TaxonomyMap,
+    /// The highest so many, whether or not they reach their thresholds.
+    pub top_k: Option<usize>,
+    /// The highest one where none reaches its threshold.
+    pub at_least_one: bool,
+    /// Whether all scores are told.
+    pub scores: bool,
+}
+
+/// What is said of one text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// 1 for the first row.
+    pub row: u64,
+    /// The text; what could be read of it where it is damaged.
+    pub text: String,
+    /// The labels and their probabilities, or why there are none.
+    pub outcome: Result<Scored, String>,
+}
+
+/// The labels of one text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// Labels that hold, highest probability first; may be empty.
+    pub labels: Vec<(String, f32)>,
+    /// All labels in the model's order, when asked for.
+    pub scores: Option<Vec<(String, f32)>>,
+}
+
+impl Selection {
+    /// The labels that predictions name.
+    pub fn labels(&self) -> &LabelSet {
+        &self.taxonomy.groups
+    }
+
+    /// Chooses the labels of one text from its probabilities, (C).
+    pub fn choose(&self, probabilities: &[f32]) -> Scored {
+        let pairs = probabilities.iter().zip(&self.thresholds);
+        let decisions: Vec<bool> = pairs.map(|(p, threshold)| p >= threshold).collect();
+        let scores = self.taxonomy.roll_up(probabilities);
+        let decisions = self.taxonomy.roll_up_decisions(&decisions);
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a])); // stable: ties in label order
+        let chosen: Vec<usize> = match self.top_k {
+            Some(k) => order.into_iter().take(k).collect(),
+            None => {
+                let mut holding: Vec<usize> =
+                    order.iter().copied().filter(|&label| decisions[label]).collect();
+                if holding.is_empty() && self.at_least_one {
+                    holding.extend(order.first());
+                }
+                holding
+            }
+        };
+        let named = |label: usize| (self.labels().name(label).to_owned(), scores[label]);
+        Scored {
+            labels: chosen.into_iter().map(named).collect(),
+            scores: self.scores.then(|| (0..scores.len()).map(named).collect()),
+        }
+    }
+}
+
+/// Four decimals are what a probability of this model is good for.
+fn rounded(score: f32) -> f64 {
+    (f64::from(score) * 1e4).round() / 1e4
+}
+
+/// Labels and scores as one JSON object in the given order.
+struct ScoreMap<'a>(&'a [(String, f32)]);
+
+impl Serialize for ScoreMap<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (label, score) in self.0 {
+            map.serialize_entry(label, &rounded(*score))?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Prediction {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("row", &self.row)?;
+        map.serialize_entry("text", &self.text)?;
+        match &self.outcome {
+            Ok(scored) => {
+                let object = |(label, score): &(String, f32)| {
+                    serde_json::json!({ "label": label, "score": rounded(*score) })
+                };
+                let labels: Vec<_> = scored.labels.iter().map(object).collect();
+                map.serialize_entry("labels", &labels)?;
+                if let Some(scores) = &scored.scores {
+                    map.serialize_entry("scores", &ScoreMap(scores))?;
+                }
+            }
+            Err(problem) => {
+                map.serialize_entry("labels", &[(); 0])?;
+                map.serialize_entry("error", problem)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// Writes predictions as they come.
+pub struct PredictionWriter<W: Write> {
+    format: Format<W>,
+}
+
+enum Format<W: Write> {
+    Table { out: W, width: usize },
+    Jsonl(W),
+    Csv(Box<csv::Writer<W>>),
+}
+
+impl<W: Write> PredictionWriter<W> {
+    /// A writer to `out`; CSV starts with its header.
+    ///
+    /// # Errors
+    /// When the header cannot be written.
+    pub fn new(out: W, format: FormatArg, selection: &Selection) -> anyhow::Result<Self> {
+        let format = match format {
+            FormatArg::Table => Format::Table { out, width: 60 },
+            FormatArg::Jsonl => Format::Jsonl(out),
+            FormatArg::Csv => {
+                let mut writer = csv::Writer::from_writer(out);
+                let mut header = vec!["row", "text", "labels", "scores", "error"];
+                if selection.scores {
+                    header.extend(selection.labels().names().iter().map(String::as_str));
+                }
+                writer.write_record(header).context("cannot write the predictions")?;
+                Format::Csv(Box::new(writer))
+            }
+        };
+        Ok(Self { format })
+    }
+
+    /// Writes one row.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&mut self, prediction: &Prediction) -> anyhow::Result<()> {
+        let written: io::Result<()> = match &mut self.format {
+            Format::Table { out, width } => write_table_row(out, *width, prediction),
+            Format::Jsonl(out) => {
+                serde_json::to_writer(&mut *out, prediction).map_err(io::Error::from)
+                    .and_then(|()| out.write_all(b"\n"))
+            }
+            Format::Csv(writer) => {
+                writer.write_record(csv_record(prediction)).map_err(io::Error::from)
+            }
+        };
+        written.context("cannot write the predictions")
+    }
+
+    /// Hands on what is still in memory.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        let flushed = match &mut self.format {
+            Format::Table { out, .. } | Format::Jsonl(out) => out.flush(),
+            Format::Csv(writer) => writer.flush(),
+        };
+        flushed.context("cannot write the predictions")
+    }
+}
+
+/// `--format` where none is given: a table for people, JSONL for programs.
+pub fn default_format(to_stdout: bool) -> FormatArg {
+    if to_stdout && io::stdout().is_terminal() { FormatArg::Table } else { FormatArg::Jsonl }
+}
+
+fn csv_record(prediction: &Prediction) -> Vec<String> {
+    let mut record = vec![prediction.row.to_string(), prediction.text.clone()];
+    match &prediction.outcome {
+        Ok(scored) => {
+            let names: Vec<&str> = scored.labels.iter().map(|(label, _)| label.as_str()).collect();
+            let values: Vec<String> =
+                scored.labels.iter().map(|(_, score)| rounded(*score).to_string()).collect();
+            record.extend([names.join(","), values.join(","), String::new()]);
+            let scores = scored.scores.iter().flatten();
+            record.extend(scores.map(|(_, score)| rounded(*score).to_string()));
+        }
+        Err(problem) => record.extend([String::new(), String::new(), problem.clone()]),
+    }
+    record
+}
+
+fn write_table_row(out: &mut impl Write, width: usize, prediction: &Prediction) -> io::Result<()> {
+    // What moves the cursor must not reach a terminal.
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let mut text: String = prediction.text.chars().map(clean).take(width).collect();
+    if prediction.text.chars().count() > width {
+        text.pop();
+        text.push('…');
+    }
+    let said = match &prediction.outcome {
+        Err(problem) => format!("error: {problem}"),
+        Ok(scored) if scored.labels.is_empty() => "(no label reaches its threshold)".to_owned(),
+        Ok(scored) => {
+            let label = |(label, score): &(String, f32)| format!("{label} {score:.2}");
+            scored.labels.iter().map(label).collect::<Vec<_>>().join("  ")
+        }
+    };
+    let padding = width.saturating_sub(text.chars().count());
+    writeln!(out, "{text}{:padding$}  {said}", "")?;
+    if let Ok(Scored { scores: Some(scores), .. }) = &prediction.outcome {
+        for row in scores.chunks(4) {
+            let cell = |(label, score): &(String, f32)| format!("{label:>14} {score:.4}");
+            writeln!(out, "    {}", row.iter().map(cell).collect::<Vec<_>>().join(" "))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tinymood_core::Taxonomy;
+
+    use super::*;
+
+    fn selection() -> Selection {
+        let labels = LabelSet::new(["joy", "love", "anger"]).unwrap();
+        let taxonomy = Taxonomy::Original.map(&labels).unwrap();
+        let thresholds = vec![0.5, 0.3, 0.9];
+        Selection { thresholds, taxonomy, top_k: None, at_least_one: false, scores: false }
+    }
+
+    fn names(scored: &Scored) -> Vec<&str> {
+        scored.labels.iter().map(|(label, _)| label.as_str()).collect()
+    }
+
+    #[test]
+    fn a_label_holds_when_it_reaches_its_threshold() {
+        let selection = selection();
+        assert_eq!(names(&selection.choose(&[0.5, 0.6, 0.8])), ["love", "joy"]);
+        assert!(names(&selection.choose(&[0.49, 0.2, 0.8])).is_empty());
+    }
+
+    #[test]
+    fn at_least_one_and_top_k() {
+        let best = Selection { at_least_one: true, ..selection() };
+        assert_eq!(names(&best.choose(&[0.49, 0.2, 0.8])), ["anger"]);
+        assert_eq!(names(&best.choose(&[0.5, 0.2, 0.8])), ["joy"]);
+        let top = Selection { top_k: Some(2), ..selection() };
+        assert_eq!(names(&top.choose(&[0.1, 0.2, 0.05])), ["love", "joy"]);
+        let top = Selection { top_k: Some(9), ..selection() };
+        assert_eq!(names(&top.choose(&[0.1, 0.2, 0.05])).len(), 3);
+    }
+
+    #[test]
+    fn a_group_holds_when_a_member_does() {
+        let labels = LabelSet::new(["joy", "love", "anger"]).unwrap();
+        let taxonomy = Taxonomy::Sentiment.map(&labels).unwrap();
+        let selection = Selection { taxonomy, ..selection() };
+        // love reaches 0.3, joy with the higher score does not reach 0.5: positive holds.
+        let scored = selection.choose(&[0.4, 0.3, 0.1]);
+        assert_eq!(scored.labels, [("positive".to_owned(), 0.4)]);
+    }
+
+    fn written(format: FormatArg, prediction: &Prediction, scores: bool) -> String {
+        let selection = Selection { scores, ..selection() };
+        let mut bytes = Vec::new();
+        let mut writer = PredictionWriter::new(&mut bytes, format, &selection).unwrap();
+        writer.write(prediction).unwrap();
+        writer.flush().unwrap();
+        drop(writer);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn each_format_tells_the_same() {
+        let selection = Selection { scores: true, ..selection() };
+        let scored = selection.choose(&[0.75, 0.1, 0.123_456]);
+        let text = "so \"happy\",\nreally".to_owned();
+        let prediction = Prediction { row: 3, text, outcome: Ok(scored) };
+        assert_eq!(
+            written(FormatArg::Jsonl, &prediction, true),
+            "{\"row\":3,\"text\":\"so \\\"happy\\\",\\nreally\",\
+             \"labels\":[{\"label\":\"joy\",\"score\":0.75}],\
+             \"scores\":{\"joy\":0.75,\"love\":0.1,\"anger\":0.1235}}\n"
+        );
+        assert_eq!(
+            written(FormatArg::Csv, &prediction, true),
+            "row,text,labels,scores,error,joy,love,anger\n\
+             3,\"so \"\"happy\"\",\nreally\",joy,0.75,,0.75,0.1,0.1235\n"
+        );
+        let table = written(FormatArg::Table, &prediction, true);
+        assert!(table.starts_with("so \"happy\", really"), "{table}");
+        assert!(table.contains("joy 0.75"), "{table}");
+    }
+
+    #[test]
+    fn an_empty_answer_and_a_bad_row_are_explicit() {
+        let outcome = Ok(Scored { labels: Vec::new(), scores: None });
+        let empty = Prediction { row: 1, text: "x".to_owned(), outcome };
+        assert!(written(FormatArg::Jsonl, &empty, false).contains("\"labels\":[]"));
+        let bad = Prediction { row: 2, text: String::new(), outcome: Err("not UTF-8".to_owned()) };
+        let json = written(FormatArg::Jsonl, &bad, false);
+        assert!(json.contains("\"labels\":[]") && json.contains("\"error\":\"not UTF-8\""));
+        assert!(written(FormatArg::Csv, &bad, false).ends_with("2,,,,not UTF-8\n"));
+    }
+}
