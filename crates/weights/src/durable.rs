@@ -1,0 +1,137 @@
+//! Files and folders that are whole or not there: written beside, synced, renamed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What the names of unfinished files and folders hold; leftovers are found by it.
+const UNFINISHED: &str = ".tmp-";
+
+/// The name beside `path` under which it is written.
+pub fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!("{UNFINISHED}{}", std::process::id()));
+    path.with_file_name(name)
+}
+
+/// Brings a folder's list of names to the disk.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) } // elsewhere folders do not open
+}
+
+/// The folder that holds `path`.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Replaces a file as a whole.
+///
+/// # Errors
+/// When it cannot be written; the old file is still there then.
+pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = beside(path);
+    let mut file = File::create(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    sync_folder(parent(path))
+}
+
+/// Puts the finished folder `from` in the place of `path`. What stood there is gone afterwards; a
+/// kill in between leaves it under the name that [`restore_folder`] looks for.
+///
+/// # Errors
+/// When a folder cannot be renamed or removed.
+pub fn replace_folder(from: &Path, path: &Path) -> io::Result<()> {
+    sync_folder(from)?;
+    let old = old_name(path);
+    if path.exists() {
+        if old.exists() {
+            fs::remove_dir_all(&old)?;
+        }
+        fs::rename(path, &old)?;
+    }
+    fs::rename(from, path)?;
+    sync_folder(parent(path))?;
+    if old.exists() {
+        fs::remove_dir_all(&old)?;
+    }
+    Ok(())
+}
+
+/// Undoes a [`replace_folder`] that was cut short after the old folder had made way.
+///
+/// # Errors
+/// When a folder cannot be renamed or removed.
+pub fn restore_folder(path: &Path) -> io::Result<()> {
+    let old = old_name(path);
+    match (old.exists(), path.exists()) {
+        (true, false) => fs::rename(&old, path),
+        (true, true) => fs::remove_dir_all(&old),
+        _ => Ok(()),
+    }
+}
+
+fn old_name(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".old");
+    path.with_file_name(name)
+}
+
+/// Removes what a killed write left in `folder`: names that start with one of `prefixes` and go on
+/// as an unfinished name does.
+///
+/// # Errors
+/// When the folder cannot be read or a leftover not removed.
+pub fn remove_leftovers(folder: &Path, prefixes: &[&str]) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let ours = prefixes.iter().any(|prefix| name.starts_with(prefix));
+        if !ours || !name.contains(UNFINISHED) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_replacement_is_undone() {
+        let place = tempfile::tempdir().unwrap();
+        let (model, new) = (place.path().join("model"), place.path().join("model.tmp-1"));
+        fs::create_dir(&model).unwrap();
+        fs::write(model.join("old"), "").unwrap();
+        fs::create_dir(&new).unwrap();
+        // Killed between the two renames.
+        fs::rename(&model, old_name(&model)).unwrap();
+        restore_folder(&model).unwrap();
+        assert!(model.join("old").exists());
+        replace_folder(&new, &model).unwrap();
+        assert!(model.exists() && !model.join("old").exists() && !old_name(&model).exists());
+        fs::create_dir(place.path().join("model.tmp-77")).unwrap();
+        fs::write(place.path().join("other.tmp-77"), "").unwrap();
+        remove_leftovers(place.path(), &["model"]).unwrap();
+        assert!(!place.path().join("model.tmp-77").exists());
+        assert!(place.path().join("other.tmp-77").exists());
+    }
+}

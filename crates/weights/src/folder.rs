@@ -1,0 +1,123 @@
+//! A model's folder as Hugging Face tools know it, read and written as a whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tinymood_core::{LabelSet, ModelConfig, TensorView};
+
+use crate::durable;
+use crate::pytorch;
+use crate::safetensors::{read_safetensors, write_safetensors};
+use crate::{TensorFile, WeightsError};
+
+const CONFIG: &str = "config.json";
+const SAFETENSORS: &str = "model.safetensors";
+const PYTORCH: &str = "pytorch_model.bin";
+
+/// A `config.json` is some kilobytes; one above this is not.
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
+/// A folder of configuration and weights.
+#[derive(Clone, Debug)]
+pub struct ModelFolder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// From `config.json`.
+    pub config: ModelConfig,
+    /// From `config.json`, where it names any.
+    pub labels: Option<LabelSet>,
+    /// The weights, as the file names them.
+    pub tensors: TensorFile,
+}
+
+/// Reads a folder's `config.json` and its weights (`model.safetensors`, else `pytorch_model.bin`).
+///
+/// # Errors
+/// When one is missing, damaged, or of a kind that is not supported.
+pub fn read_model_folder(path: &Path) -> Result<ModelFolder, WeightsError> {
+    if !path.is_dir() {
+        return Err(WeightsError::NoFolder(path.to_owned()));
+    }
+    let config_path = path.join(CONFIG);
+    if !config_path.is_file() {
+        return Err(WeightsError::NoConfig(path.to_owned()));
+    }
+    let unreadable =
+        |path: &Path, source| WeightsError::Io { action: "read", path: path.to_owned(), source };
+    let metadata = config_path.metadata().map_err(|error| unreadable(&config_path, error))?;
+    if metadata.len() > MAX_CONFIG_BYTES {
+        let problem = format!("a configuration of {} bytes", metadata.len());
+        return Err(unreadable(&config_path, std::io::Error::other(problem)));
+    }
+    let text = fs::read_to_string(&config_path).map_err(|error| unreadable(&config_path, error))?;
+    let wrong = |source| WeightsError::Config { path: config_path.clone(), source };
+    let config = ModelConfig::from_json(&text).map_err(wrong)?;
+    let labels = LabelSet::from_config_json(&text).map_err(wrong)?;
+    for weights in [SAFETENSORS, PYTORCH] {
+        let weights_path = path.join(weights);
+        if weights_path.is_file() {
+            let tensors = read_tensors(&weights_path)?;
+            return Ok(ModelFolder { path: path.to_owned(), config, labels, tensors });
+        }
+        let index = path.join(format!("{weights}.index.json"));
+        if index.is_file() {
+            return Err(WeightsError::Sharded(index));
+        }
+    }
+    Err(WeightsError::NoWeights(path.to_owned()))
+}
+
+/// Reads a weight file, of whichever format its contents are.
+///
+/// # Errors
+/// When it cannot be read or is of none.
+pub fn read_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
+    let bytes = fs::read(path);
+    let bytes = bytes.map_err(|source| WeightsError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    // A safetensors file starts with the length of its header, then the header's brace.
+    if bytes.get(8) == Some(&b'{') {
+        read_safetensors(&bytes, path)
+    } else {
+        pytorch::read(&bytes, path)
+    }
+}
+
+/// What a model's folder is written from.
+#[derive(Clone, Debug)]
+pub struct ModelParts<'a> {
+    /// For `config.json`.
+    pub config: &'a ModelConfig,
+    /// For `id2label`.
+    pub labels: &'a LabelSet,
+    /// For `model.safetensors`.
+    pub tensors: Vec<TensorView<'a>>,
+    /// Further files by name: the tokenizer's, `thresholds.json`, `README.md`.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// Writes a model folder: all of it beside `path`, synced, then put in its place. A kill leaves the
+/// old folder, the new one, or for an instant the old one under the name that
+/// [`durable::restore_folder`] looks for.
+///
+/// # Errors
+/// When something cannot be written.
+pub fn write_model_folder(path: &Path, parts: &ModelParts<'_>) -> Result<(), WeightsError> {
+    let failed = |source| WeightsError::Io { action: "write", path: path.to_owned(), source };
+    let beside = durable::beside(path);
+    if beside.exists() {
+        fs::remove_dir_all(&beside).map_err(failed)?;
+    }
+    fs::create_dir_all(&beside).map_err(failed)?;
+    let config = serde_json::to_string_pretty(&parts.config.to_json(parts.labels));
+    let config = config.expect("a configuration is plain values") + "\n";
+    durable::write_file(&beside.join(CONFIG), config.as_bytes()).map_err(failed)?;
+    for (name, bytes) in &parts.files {
+        durable::write_file(&beside.join(name), bytes).map_err(failed)?;
+    }
+    write_safetensors(&beside.join(SAFETENSORS), &parts.tensors)?;
+    durable::replace_folder(&beside, path).map_err(failed)
+}
