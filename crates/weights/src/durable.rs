@@ -36,10 +36,14 @@ fn parent(path: &Path) -> &Path {
 /// When it cannot be written; the old file is still there then.
 pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = beside(path);
-    let mut file = File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
+    let written = File::create(&unfinished).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(error) = written.and_then(|()| fs::rename(&unfinished, path)) {
+        let _ = fs::remove_file(&unfinished); // the first error says more
+        return Err(error);
+    }
     sync_folder(parent(path))
 }
 

@@ -66,6 +66,13 @@ fn may_be_new(name: &str) -> bool {
         || name == "bert.embeddings.token_type_embeddings.weight"
 }
 
+/// Whether a tensor is the classifier of a model with other labels: only the outputs differ.
+fn is_other_head(spec: &ParameterSpec, found: &[usize]) -> bool {
+    spec.name.starts_with("classifier.")
+        && found.len() == spec.shape.len()
+        && found[1..] == spec.shape[1..]
+}
+
 /// Takes the parameters `specs` out of a checkpoint.
 ///
 /// A classifier for another number of labels is replaced by a new one; any other difference of
@@ -101,7 +108,7 @@ pub fn fit(
                 report.loaded += 1;
                 tensor
             }
-            Some((_, tensor)) if !spec.name.starts_with("classifier.") => {
+            Some((_, tensor)) if !is_other_head(spec, &tensor.shape) => {
                 let (name, expected) = (spec.name.clone(), spec.shape.clone());
                 return Err(WeightsError::Shape { name, found: tensor.shape, expected });
             }
@@ -192,6 +199,11 @@ mod tests {
         file.tensors.get_mut("bert.embeddings.word_embeddings.weight").unwrap().shape = vec![9, 4];
         let error = fit(&specs, file, &config(), 1).unwrap_err().to_string();
         assert!(error.contains("[9, 4]") && error.contains("[10, 4]"), "{error}");
+
+        let mut file = checkpoint(3, str::to_owned);
+        file.tensors.get_mut("classifier.weight").unwrap().shape = vec![3, 5];
+        let error = fit(&specs, file, &config(), 1).unwrap_err().to_string();
+        assert!(error.contains("[3, 5]") && error.contains("[3, 4]"), "{error}");
 
         let mut file = checkpoint(3, str::to_owned);
         file.tensors.remove("bert.encoder.layer.1.output.dense.bias");

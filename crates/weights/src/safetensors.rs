@@ -8,7 +8,7 @@ use ::safetensors::{Dtype, SafeTensors, View};
 use half::{bf16, f16};
 use tinymood_core::{Tensor, TensorView};
 
-use crate::{TensorFile, WeightsError};
+use crate::{TensorFile, WeightsError, durable};
 
 /// Reads the bytes of a safetensors file; `path` names it in errors.
 ///
@@ -76,8 +76,7 @@ impl View for Bytes<'_> {
     }
 }
 
-/// Writes tensors to a new file as f32, the same bytes for the same tensors, and brings it to the
-/// disk.
+/// Writes tensors to a file as f32, the same bytes for the same tensors, and brings it to the disk.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -86,7 +85,7 @@ pub fn write_safetensors(path: &Path, tensors: &[TensorView<'_>]) -> Result<(), 
     let views = tensors.iter().map(|tensor| (tensor.name.as_ref(), Bytes(tensor)));
     // transformers refuses files that do not say which framework's layout they have.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    ::safetensors::serialize_to_file(views, Some(metadata), path)
+    let bytes = ::safetensors::serialize(views, Some(metadata))
         .map_err(|error| failed(std::io::Error::other(error)))?;
-    std::fs::File::options().write(true).open(path).and_then(|file| file.sync_all()).map_err(failed)
+    durable::write_file(path, &bytes).map_err(failed)
 }

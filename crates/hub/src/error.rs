@@ -1,0 +1,103 @@
+//! Why a file cannot be had.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a file cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// No home folder to keep a cache in.
+    #[error("there is no home folder to keep a cache in")]
+    NoHome,
+    /// The thing is not in the cache and the network is not to be used.
+    #[error("{what} is not in the cache ({cache:?}), and --offline forbids to fetch it")]
+    Offline {
+        /// What was asked for.
+        what: String,
+        /// Where it was looked for.
+        cache: PathBuf,
+    },
+    /// No answer, or one that broke off.
+    #[error("cannot fetch {url}")]
+    Network {
+        /// The address.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An answer that is no success.
+    #[error("{url} answered {status}")]
+    Status {
+        /// The address.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// More bytes than such a file can have.
+    #[error("{url} is larger than {limit} bytes, which it should not be")]
+    TooLarge {
+        /// The address.
+        url: String,
+        /// The most that was expected.
+        limit: u64,
+    },
+    /// The file is another than the one expected.
+    #[error("{url} has SHA-256 {found}, expected {expected}")]
+    Checksum {
+        /// The address.
+        url: String,
+        /// The sum of what came.
+        found: String,
+        /// The known sum.
+        expected: String,
+    },
+    /// A name that is no hub id.
+    #[error("{0:?} is neither a folder nor a hub id of the form organisation/name")]
+    Id(String),
+    /// The repository lacks something.
+    #[error("the model {id} has no {file}")]
+    Missing {
+        /// The hub id.
+        id: String,
+        /// What it lacks.
+        file: &'static str,
+    },
+    /// The cache cannot be read or written.
+    #[error("cannot write {path:?}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl HubError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoHome => "name a folder with --cache-dir",
+            Self::Offline { .. } => {
+                "run once without --offline where there is a network, or give a local folder"
+            }
+            Self::Network { .. } => {
+                "is there a network? local folders work without one, and so do \
+                 `--data sample` and `--init random:4L-312D`"
+            }
+            Self::Status { status: 401 | 403, .. } => {
+                "the hub wants to know who asks: set HF_TOKEN, and check the spelling of the id"
+            }
+            Self::Status { status: 404, .. } | Self::Missing { .. } => {
+                "check the spelling of the id"
+            }
+            Self::Status { .. } => "try again later",
+            Self::Checksum { .. } => {
+                "the download is damaged or the file has changed at its source; try again"
+            }
+            Self::Id(_) => "local folders need an existing path; random weights are random:4L-312D",
+            Self::TooLarge { .. } | Self::Io { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! Models of the Hugging Face hub, in its own cache: `models--ORGANISATION--NAME/refs/main` names a
+//! commit, `snapshots/COMMIT/` holds its files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use serde::Deserialize;
+
+use crate::{Expected, Fetcher, HubError};
+
+/// Files worth having beside the weights, where the repository has them.
+const SMALL_FILES: [&str; 5] = [
+    "config.json",
+    "tokenizer.json",
+    "vocab.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+];
+
+/// Weight files, the better first.
+const WEIGHT_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+const MAX_SMALL_FILE: u64 = 64 << 20;
+const MAX_WEIGHT_FILE: u64 = 8 << 30;
+
+/// Where the hub is and how it may be used.
+#[derive(Clone, Debug)]
+pub struct HubSettings {
+    /// `HF_ENDPOINT`, or the public hub.
+    pub endpoint: String,
+    /// `HF_HUB_CACHE`, `HF_HOME/hub`, or `huggingface/hub` in the system's cache folder.
+    pub cache: PathBuf,
+    /// Never use the network.
+    pub offline: bool,
+    /// `HF_TOKEN`.
+    pub token: Option<String>,
+}
+
+impl HubSettings {
+    /// What the environment says, as `huggingface_hub` reads it.
+    ///
+    /// # Errors
+    /// When it names no cache and the user has no home.
+    pub fn from_environment(offline: bool) -> Result<Self, HubError> {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let cache = match (variable("HF_HUB_CACHE"), variable("HF_HOME")) {
+            (Some(cache), _) => PathBuf::from(cache),
+            (None, Some(home)) => Path::new(&home).join("hub"),
+            (None, None) => {
+                let base = etcetera::choose_base_strategy().map_err(|_| HubError::NoHome)?;
+                base.cache_dir().join("huggingface").join("hub")
+            }
+        };
+        let forbidden = variable("HF_HUB_OFFLINE")
+            .is_some_and(|value| ["1", "on", "yes", "true"].contains(&&*value.to_lowercase()));
+        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
+        Ok(Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            cache,
+            offline: offline || forbidden,
+            token: variable("HF_TOKEN"),
+        })
+    }
+}
+
+/// The hub.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    settings: HubSettings,
+    fetcher: Fetcher,
+}
+
+/// What the hub says of a repository at a revision.
+#[derive(Deserialize)]
+struct Repository {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+impl Hub {
+    /// A hub of these settings.
+    pub fn new(settings: HubSettings) -> Self {
+        Self { settings, fetcher: Fetcher::default() }
+    }
+
+    /// Whether a text has the form of a hub id, `organisation/name` or `name`.
+    pub fn is_id(text: &str) -> bool {
+        let part = |part: &str| {
+            let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            !part.is_empty() && part.len() <= 96 && part.chars().all(word) && !part.starts_with('.')
+        };
+        let parts: Vec<&str> = text.split('/').collect();
+        parts.len() <= 2 && parts.iter().all(|text| part(text)) && !text.contains("--")
+    }
+
+    /// A folder with the model's configuration, tokenizer and weights: from the cache, else fetched.
+    ///
+    /// # Errors
+    /// When the id is none, the network is forbidden or fails, or the repository lacks something.
+    pub fn model(&self, id: &str) -> Result<PathBuf, HubError> {
+        if !Self::is_id(id) {
+            return Err(HubError::Id(id.to_owned()));
+        }
+        let folder = self.settings.cache.join(format!("models--{}", id.replace('/', "--")));
+        if let Some(snapshot) = cached(&folder) {
+            return Ok(snapshot);
+        }
+        if self.settings.offline {
+            let what = format!("the model {id}");
+            return Err(HubError::Offline { what, cache: self.settings.cache.clone() });
+        }
+        self.fetch(id, &folder)
+    }
+
+    fn fetch(&self, id: &str, folder: &Path) -> Result<PathBuf, HubError> {
+        let (endpoint, token) = (&self.settings.endpoint, self.settings.token.as_deref());
+        let url = format!("{endpoint}/api/models/{id}/revision/main");
+        let text = self.fetcher.text(&url, token, MAX_SMALL_FILE)?;
+        let repository: Repository = serde_json::from_str(&text)
+            .map_err(|source| HubError::Network { url: url.clone(), source: source.into() })?;
+        let sha = &repository.sha;
+        if sha.is_empty() || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let source = format!("the hub names a commit {sha:?}").into();
+            return Err(HubError::Network { url, source });
+        }
+        let has = |file: &str| repository.siblings.iter().any(|one| one.rfilename == file);
+        let weights = WEIGHT_FILES.into_iter().find(|file| has(file));
+        let missing = |file| HubError::Missing { id: id.to_owned(), file };
+        let weights = weights.ok_or_else(|| missing("model.safetensors or pytorch_model.bin"))?;
+        if !has("config.json") {
+            return Err(missing("config.json"));
+        }
+        if !has("tokenizer.json") && !has("vocab.txt") {
+            return Err(missing("tokenizer.json or vocab.txt"));
+        }
+        let snapshot = folder.join("snapshots").join(sha);
+        let small = SMALL_FILES.into_iter().filter(|file| has(file));
+        for (file, max_bytes) in
+            small.map(|file| (file, MAX_SMALL_FILE)).chain([(weights, MAX_WEIGHT_FILE)])
+        {
+            let path = snapshot.join(file);
+            if !path.exists() {
+                let url = format!("{endpoint}/{id}/resolve/{sha}/{file}");
+                self.fetcher.file(&url, token, &path, Expected { max_bytes, sha256: None })?;
+            }
+        }
+        // Last: a reference names only what is whole.
+        let reference = folder.join("refs").join("main");
+        let failed = |source| HubError::Io { path: reference.clone(), source };
+        fs::create_dir_all(folder.join("refs")).map_err(failed)?;
+        fs::write(&reference, sha).map_err(failed)?;
+        Ok(snapshot)
+    }
+}
+
+/// The snapshot that `refs/main` names, when it holds all that a model needs.
+fn cached(folder: &Path) -> Option<PathBuf> {
+    let sha = fs::read_to_string(folder.join("refs").join("main")).ok()?;
+    let sha = sha.trim();
+    if sha.is_empty() || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let snapshot = folder.join("snapshots").join(sha);
+    let has_any = |files: &[&str]| files.iter().any(|file| snapshot.join(file).is_file());
+    let whole = has_any(&["config.json"])
+        && has_any(&WEIGHT_FILES)
+        && has_any(&["tokenizer.json", "vocab.txt"]);
+    whole.then_some(snapshot)
+}

@@ -1,0 +1,146 @@
+//! Downloads against a small server on the loopback interface.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings};
+
+const SHA: &str = "0123456789abcdef";
+/// SHA-256 of `hello`.
+const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+/// Serves whole responses by path, and notes which paths were asked for. The thread ends with the
+/// process.
+fn serve(responses: HashMap<String, Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(100) {
+            let Ok(mut stream) = stream else { continue };
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let Some(Ok(request)) = lines.next() else { continue };
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+            let missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
+            let response = responses.get(&path).cloned().unwrap_or(missing);
+            log.lock().unwrap().push(path);
+            let _ = stream.write_all(&response);
+        }
+    });
+    (address, asked)
+}
+
+fn ok(body: &[u8]) -> Vec<u8> {
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+fn one(response: Vec<u8>) -> String {
+    let (address, _) = serve(HashMap::from([("/file".to_owned(), response)]));
+    format!("{address}/file")
+}
+
+fn fetch(url: &str, path: &Path, sha256: Option<&str>) -> Result<(), HubError> {
+    Fetcher::default().file(url, None, path, Expected { max_bytes: 1000, sha256 })
+}
+
+#[test]
+fn a_file_arrives_whole_or_not_at_all() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("folder/file");
+    fetch(&one(ok(b"hello")), &path, Some(HELLO)).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"hello");
+
+    let other = place.path().join("other");
+    let error = fetch(&one(ok(b"hallo")), &other, Some(HELLO)).unwrap_err();
+    assert!(matches!(&error, HubError::Checksum { .. }) && error.to_string().contains(HELLO));
+
+    let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\nConnection: close\r\n\r\nhello".to_vec();
+    assert!(matches!(fetch(&one(cut), &other, None), Err(HubError::Network { .. })));
+
+    let large = ok(&[b'x'; 2000]);
+    assert!(matches!(fetch(&one(large), &other, None), Err(HubError::TooLarge { .. })));
+    let endless = [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".as_slice(), &[b'x'; 5000]];
+    assert!(matches!(fetch(&one(endless.concat()), &other, None), Err(HubError::TooLarge { .. })));
+
+    let denied = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let error = fetch(&one(denied), &other, None).unwrap_err();
+    assert!(matches!(error, HubError::Status { status: 401, .. }));
+    assert!(error.hint().unwrap().contains("HF_TOKEN"));
+
+    assert!(!other.exists());
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "no leftovers");
+}
+
+#[test]
+fn nobody_there_is_a_network_error_with_a_hint() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/file", listener.local_addr().unwrap());
+    drop(listener);
+    let place = tempfile::tempdir().unwrap();
+    let error = fetch(&url, &place.path().join("file"), None).unwrap_err();
+    assert!(matches!(&error, HubError::Network { .. }) && error.hint().is_some());
+}
+
+fn repository(files: &[&str]) -> HashMap<String, Vec<u8>> {
+    let siblings: Vec<_> =
+        files.iter().map(|file| serde_json::json!({ "rfilename": file })).collect();
+    let listing = serde_json::json!({ "sha": SHA, "siblings": siblings }).to_string();
+    let mut responses =
+        HashMap::from([("/api/models/org/name/revision/main".to_owned(), ok(listing.as_bytes()))]);
+    for file in files {
+        responses.insert(format!("/org/name/resolve/{SHA}/{file}"), ok(file.as_bytes()));
+    }
+    responses
+}
+
+fn hub(endpoint: &str, cache: &Path, offline: bool) -> Hub {
+    let (endpoint, cache) = (endpoint.to_owned(), cache.to_owned());
+    Hub::new(HubSettings { endpoint, cache, offline, token: None })
+}
+
+#[test]
+fn a_model_is_fetched_once_and_then_found() {
+    let place = tempfile::tempdir().unwrap();
+    let files = ["config.json", "vocab.txt", "pytorch_model.bin", "model.safetensors", "big.h5"];
+    let (address, asked) = serve(repository(&files));
+    let offline = hub(&address, place.path(), true).model("org/name").unwrap_err();
+    assert!(matches!(offline, HubError::Offline { .. }));
+    let folder = hub(&address, place.path(), false).model("org/name").unwrap();
+    assert_eq!(folder, place.path().join("models--org--name/snapshots").join(SHA));
+    assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), b"model.safetensors");
+    assert!(!folder.join("pytorch_model.bin").exists() && !folder.join("big.h5").exists());
+    let count = asked.lock().unwrap().len();
+    assert_eq!(hub(&address, place.path(), true).model("org/name").unwrap(), folder);
+    assert_eq!(asked.lock().unwrap().len(), count, "nothing is fetched twice");
+}
+
+#[test]
+fn a_repository_that_lacks_something_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    for (files, missing) in [
+        (&["config.json", "vocab.txt"][..], "model.safetensors"),
+        (&["vocab.txt", "model.safetensors"], "config.json"),
+        (&["config.json", "model.safetensors"], "vocab.txt"),
+    ] {
+        let (address, _) = serve(repository(files));
+        let error = hub(&address, place.path(), false).model("org/name").unwrap_err().to_string();
+        assert!(error.contains(missing), "{error}");
+    }
+}
+
+#[test]
+fn ids_that_are_paths_are_refused() {
+    for id in ["", "/", "a/b/c", "../x", "a/../b", "a/", ".hidden/x", "a b", "a--b/c", "a\\b"] {
+        assert!(!Hub::is_id(id), "{id}");
+    }
+    for id in ["huawei-noah/TinyBERT_General_4L_312D", "bert-base-uncased"] {
+        assert!(Hub::is_id(id), "{id}");
+    }
+}
