@@ -1,1 +1,61 @@
-#![allow(missing_docs)]
+//! Training: recipes, the loop, checkpoints, run folders, and those who watch.
+//!
+//! ```text
+//! recipe       what a person writes: TOML by name or by path, flags on top
+//!   choices    the settings that are a choice of words
+//! settings     a recipe that has been checked
+//! schedule     the learning rate of each step
+//! objective    the loss, with what depends on the training data
+//! order        the batches of each epoch
+//! trainer      the loop
+//!   judging    the validation split on the way
+//!   model_card the README.md beside the model
+//! checkpoint   all that a resumed run needs to end in the very same bytes
+//!   fingerprint  what must not change in between
+//! run_folder   who may write, what is where, whether there is room
+//! event        what training tells
+//!   observers  progress, log.jsonl, TensorBoard
+//! ```
+//!
+//! Generic over [`Engine`](tinymood_core::Engine); no engine is named here. Nothing is printed:
+//! whoever wants to know is an [`Observer`].
+//!
+//! ```text
+//! RunFolder::create(path, &saved)?            or  RunFolder::open(path)? to resume
+//! train(&mut engine, &TrainInputs { … }, &mut Observers::new().with(Progress::new(style)))?
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod choices;
+mod error;
+mod event;
+mod fingerprint;
+mod judging;
+mod model_card;
+mod objective;
+mod observers;
+mod order;
+mod recipe;
+mod run_folder;
+mod schedule;
+mod settings;
+mod trainer;
+
+pub use checkpoint::{Best, Checkpoint, CheckpointError, State, read as read_checkpoint};
+pub use choices::{
+    CheckpointEvery, EpochWord, EvaluateEvery, EvaluationWord, LossRecipe, Metric, PosWeightPolicy,
+    PosWeightRecipe, ScheduleKind, ThresholdRecipe, TunedThresholds,
+};
+pub use error::TrainError;
+pub use event::{Event, Finish, Judged, Observer, Observers, Start, Tick, Window};
+pub use judging::JudgeError;
+pub use model_card::{Figures, ModelCardFacts, model_card};
+pub use objective::objective;
+pub use observers::{Progress, ProgressStyle, ScalarWriter, masked_crc32c};
+pub use recipe::{NAMED_RECIPES, Recipe, RecipeError, RecipeOverrides};
+pub use run_folder::{RunFolder, RunFolderError, SavedSettings};
+pub use schedule::Schedule;
+pub use settings::TrainSettings;
+pub use trainer::{Outcome, SplitView, TrainInputs, train};

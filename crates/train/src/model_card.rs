@@ -1,0 +1,179 @@
+//! The model card: the `README.md` that stands beside a model, with the figures in the front
+//! matter where the hub and its tools look for them (`model-index`).
+
+use std::fmt::Write;
+
+use tinymood_core::LabelSet;
+
+use crate::choices::ThresholdRecipe;
+use crate::settings::TrainSettings;
+
+/// What a model card says that training itself does not know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelCardFacts {
+    /// The model's name.
+    pub name: String,
+    /// What it was fine-tuned from: a hub id, a folder, or how it was made.
+    pub base_model: String,
+    /// Whether `base_model` is an id on the hub, which the front matter may name.
+    pub base_is_on_hub: bool,
+    /// The dataset's name for people, `GoEmotions`.
+    pub dataset: String,
+    /// The dataset's id, `go_emotions`.
+    pub dataset_id: String,
+}
+
+/// Figures on the split that chose the model.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures<'a> {
+    /// The split's name.
+    pub split: &'a str,
+    /// Values by name.
+    pub metrics: &'a [(&'a str, f64)],
+}
+
+/// Text as a YAML string: JSON's strings are YAML's.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Text as it may stand in a Markdown sentence: on one line.
+fn plain(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The card; without a validation split there are no figures.
+pub fn model_card(
+    facts: &ModelCardFacts,
+    settings: &TrainSettings,
+    labels: &LabelSet,
+    figures: Option<Figures<'_>>,
+) -> String {
+    let mut card = String::from("---\n");
+    front_matter(&mut card, facts, figures);
+    card.push_str("---\n\n");
+    body(&mut card, facts, settings, labels, figures);
+    card
+}
+
+fn front_matter(card: &mut String, facts: &ModelCardFacts, figures: Option<Figures<'_>>) {
+    let mut line = |text: String| {
+        card.push_str(&text);
+        card.push('\n');
+    };
+    line("library_name: transformers".to_owned());
+    line("pipeline_tag: text-classification".to_owned());
+    line("tags:\n- emotion\n- multi-label".to_owned());
+    if facts.base_is_on_hub {
+        line(format!("base_model: {}", quoted(&facts.base_model)));
+    }
+    line(format!("datasets:\n- {}", quoted(&facts.dataset_id)));
+    let Some(figures) = figures else { return };
+    let finite = figures.metrics.iter().filter(|(_, value)| value.is_finite());
+    line(format!("model-index:\n- name: {}\n  results:", quoted(&facts.name)));
+    line("  - task:\n      type: text-classification".to_owned());
+    line("      name: Multi-label emotion classification".to_owned());
+    line(format!("    dataset:\n      type: {}", quoted(&facts.dataset_id)));
+    line(format!("      name: {}", quoted(&facts.dataset)));
+    line(format!("      split: {}", quoted(figures.split)));
+    line("    metrics:".to_owned());
+    for (name, value) in finite {
+        let kind = if name.ends_with("_f1") { "f1" } else { name };
+        line(format!("    - type: {kind}\n      name: {name}\n      value: {value:.6}"));
+    }
+}
+
+fn body(
+    card: &mut String,
+    facts: &ModelCardFacts,
+    settings: &TrainSettings,
+    labels: &LabelSet,
+    figures: Option<Figures<'_>>,
+) {
+    let recipe = settings.recipe();
+    let mut line = |text: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(card, "{text}");
+    };
+    line(format!("# {}\n", plain(&facts.name)));
+    line(format!(
+        "Says which of {} labels a short English text shows; several may hold, or none. Fine-tuned \
+         with tinymood from {} on {}.\n",
+        labels.len(),
+        plain(&facts.base_model),
+        plain(&facts.dataset),
+    ));
+    line(format!("Labels: {}.\n", plain(&labels.names().join(", "))));
+    line("## Thresholds\n".to_owned());
+    let policy = match recipe.thresholds {
+        ThresholdRecipe::Fixed(threshold) => format!("{threshold} for every label"),
+        ThresholdRecipe::Tuned(_) => "tuned on the validation split".to_owned(),
+    };
+    line(format!(
+        "A label holds when its probability is at least its threshold. Thresholds are {policy}; \
+         they stand in `thresholds.json`. Tools that do not read that file decide otherwise.\n"
+    ));
+    if let Some(Figures { split, metrics }) = figures {
+        line(format!("## Figures on the {} split\n", plain(split)));
+        line("| metric | value |\n|---|---|".to_owned());
+        metrics.iter().for_each(|(name, value)| line(format!("| {name} | {value:.4} |")));
+        let tuned = matches!(recipe.thresholds, ThresholdRecipe::Tuned(_));
+        let choice = if tuned { "The thresholds and the step" } else { "The step" };
+        line(format!("\n{choice} were chosen on this split, so expect a little less elsewhere.\n"));
+    }
+    line("## Recipe\n".to_owned());
+    line(format!("```toml\n{}```\n", recipe.to_toml()));
+    line("## Limits\n".to_owned());
+    line(
+        "The model learned from what annotators of one dataset saw in short comments. It does not \
+         read minds: rare labels are often missed, irony is often missed, and comments of other \
+         places, times and people may be judged worse. Do not decide about people by it."
+            .to_owned(),
+    );
+    if recipe.pooling == tinymood_core::Pooling::Mean {
+        line(
+            "\nThe encoder's states are pooled by their mean (`tinymood.pooling` in \
+             `config.json`), which `transformers`' own classification class does not do."
+                .to_owned(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+
+    #[test]
+    fn names_cannot_break_out_of_the_front_matter() {
+        let facts = ModelCardFacts {
+            name: "a\n---\nlicense: \"mit\"".to_owned(),
+            dataset: "x: [y".to_owned(),
+            dataset_id: "go_emotions".to_owned(),
+            ..ModelCardFacts::default()
+        };
+        let settings = TrainSettings::new(Recipe::default()).unwrap();
+        let labels = LabelSet::new(["joy"]).unwrap();
+        let metrics = [("macro_f1", 0.5371), ("loss", f64::NAN)];
+        let figures = Figures { split: "dev", metrics: &metrics };
+        let card = model_card(&facts, &settings, &labels, Some(figures));
+        let front: Vec<_> = card.lines().skip(1).take_while(|line| *line != "---").collect();
+        assert!(front.contains(&r#"- name: "a\n---\nlicense: \"mit\"""#), "{card}");
+        assert!(front.contains(&r#"      name: "x: [y""#), "{card}");
+        assert_eq!(
+            front.iter().rfind(|line| line.contains("value")),
+            Some(&"      value: 0.537100")
+        );
+        assert!(!front.iter().any(|line| line.starts_with("license")), "{card}");
+        assert!(card.contains("pooling = \"mean\""), "the recipe is told");
+    }
+
+    #[test]
+    fn without_figures_there_is_no_index() {
+        let settings = TrainSettings::new(Recipe::named("seed").unwrap()).unwrap();
+        let labels = LabelSet::goemotions();
+        let card = model_card(&ModelCardFacts::default(), &settings, &labels, None);
+        assert!(!card.contains("model-index") && !card.contains("## Figures"), "{card}");
+        assert!(card.contains("Thresholds are 0.5 for every label"), "{card}");
+    }
+}

@@ -1,0 +1,107 @@
+//! From a recipe's words to the engine's objective: what depends on the training data.
+
+use tinymood_core::{LabelSet, Objective};
+
+use crate::choices::{PosWeightPolicy, PosWeightRecipe};
+use crate::recipe::RecipeError;
+use crate::settings::TrainSettings;
+
+/// The objective of a run. `targets` are those of the training split, row-major; (rows, C).
+///
+/// # Errors
+/// When the recipe lists another number of weights than there are labels.
+pub fn objective(
+    settings: &TrainSettings,
+    labels: &LabelSet,
+    targets: &[f32],
+) -> Result<Objective, RecipeError> {
+    let recipe = settings.recipe();
+    let frequencies = label_frequencies(targets, labels.len());
+    let pos_weight = match &recipe.pos_weight {
+        PosWeightRecipe::Policy(PosWeightPolicy::None) => None,
+        PosWeightRecipe::Policy(PosWeightPolicy::Auto) => {
+            let weight = |&frequency: &f64| {
+                // No positives at all: the ratio is infinite, the cap is not.
+                ((1.0 - frequency) / frequency).min(recipe.pos_weight_cap) as f32
+            };
+            Some(frequencies.iter().map(weight).collect())
+        }
+        PosWeightRecipe::List(weights) if weights.len() == labels.len() => {
+            Some(weights.iter().map(|&weight| weight as f32).collect())
+        }
+        PosWeightRecipe::List(weights) => {
+            return Err(RecipeError::Value {
+                field: "pos_weight",
+                found: format!("a list of {}", weights.len()),
+                expected: format!("one weight for each of the {} labels", labels.len()),
+            });
+        }
+    };
+    let smoothing = recipe.label_smoothing > 0.0;
+    let priors = frequencies.iter().map(|&frequency| frequency as f32);
+    Ok(Objective {
+        loss: settings.loss(),
+        pos_weight,
+        label_smoothing: recipe.label_smoothing as f32,
+        label_priors: if smoothing { priors.collect() } else { Vec::new() },
+    })
+}
+
+/// The mean target of each label; (C).
+fn label_frequencies(targets: &[f32], num_labels: usize) -> Vec<f64> {
+    let mut sums = vec![0.0_f64; num_labels];
+    for row in targets.chunks_exact(num_labels) {
+        for (sum, &target) in sums.iter_mut().zip(row) {
+            *sum += f64::from(target);
+        }
+    }
+    let rows = (targets.len() / num_labels).max(1) as f64;
+    sums.into_iter().map(|sum| sum / rows).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tinymood_core::Loss;
+
+    use super::*;
+    use crate::recipe::{Recipe, RecipeOverrides};
+
+    fn settings(overrides: RecipeOverrides) -> TrainSettings {
+        TrainSettings::new(Recipe::default().with(&overrides)).unwrap()
+    }
+
+    /// Four rows of three labels: one, two and no positives.
+    const TARGETS: [f32; 12] = [1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+
+    #[test]
+    fn weights_are_negatives_over_positives_up_to_the_cap() {
+        let labels = LabelSet::new(["a", "b", "c"]).unwrap();
+        let auto = settings(RecipeOverrides {
+            pos_weight: Some("auto".parse().unwrap()),
+            pos_weight_cap: Some(2.5),
+            loss: Some("focal:gamma=1.5".parse().unwrap()),
+            label_smoothing: Some(0.1),
+            ..RecipeOverrides::default()
+        });
+        let objective = objective(&auto, &labels, &TARGETS).unwrap();
+        assert_eq!(objective.pos_weight, Some(vec![2.5, 1.0, 2.5]));
+        assert_eq!(objective.loss, Loss::Focal { gamma: 1.5, alpha: None });
+        assert_eq!(objective.label_priors, [0.25, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn a_list_must_fit_the_labels() {
+        let labels = LabelSet::new(["a", "b", "c"]).unwrap();
+        let list = |text: &str| {
+            settings(RecipeOverrides {
+                pos_weight: Some(text.parse().unwrap()),
+                ..RecipeOverrides::default()
+            })
+        };
+        let fits = objective(&list("1, 2,3"), &labels, &TARGETS).unwrap();
+        assert_eq!(fits.pos_weight, Some(vec![1.0, 2.0, 3.0]));
+        assert!(fits.label_priors.is_empty());
+        let error = objective(&list("1,2"), &labels, &TARGETS).unwrap_err().to_string();
+        assert!(error.contains("a list of 2") && error.contains("3 labels"), "{error}");
+    }
+}

@@ -1,0 +1,302 @@
+//! Recipes: everything that decides how a run trains, as a flat TOML file with one name a setting.
+//!
+//! A [`Recipe`] is what a person writes; [`TrainSettings`](crate::TrainSettings) is a recipe whose every value has been
+//! checked. Numbers that turn something off do so at 0 (`ema_decay = 0`), since TOML has no word
+//! for "none".
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tinymood_core::Pooling;
+
+use crate::choices::{
+    CheckpointEvery, EvaluateEvery, LossRecipe, Metric, PosWeightRecipe, ScheduleKind,
+    ThresholdRecipe,
+};
+
+/// The recipes that come with tinymood, by name.
+pub const NAMED_RECIPES: [(&str, &str); 2] = [
+    ("default", include_str!("recipes/default.toml")),
+    ("seed", include_str!("recipes/seed.toml")),
+];
+
+/// Larger files are not recipes.
+const MAX_RECIPE_BYTES: u64 = 1 << 20;
+
+/// How a run trains. Field names are those of the TOML file and, with dashes, of the flags.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Passes over the training split.
+    pub epochs: u64,
+    /// Optimizer steps in all, in place of `epochs`, shorter or longer; 0 to go by `epochs`.
+    pub max_steps: u64,
+    /// Texts of one forward and backward pass.
+    pub batch_size: u64,
+    /// Passes gathered into one optimizer step: a step sees `batch_size` times this many texts.
+    pub gradient_accumulation: u64,
+    /// Whether texts of like length share a batch, which spares work; the order of the batches
+    /// stays random.
+    pub group_by_length: bool,
+    /// Longest text in tokens, special tokens included; longer ones are cut.
+    pub max_length: u64,
+    /// Whether `[NAME]` and `[RELIGION]` become tokens of their own.
+    pub placeholder_tokens: bool,
+    /// Decides the order of the texts, dropout, and new weights.
+    pub seed: u64,
+    /// The largest learning rate.
+    pub learning_rate: f64,
+    /// How the learning rate falls after warm-up.
+    pub schedule: ScheduleKind,
+    /// Share of all steps in which the learning rate rises from 0.
+    pub warmup_ratio: f64,
+    /// The same in steps; 0 to go by `warmup_ratio`.
+    pub warmup_steps: u64,
+    /// AdamW's decoupled weight decay; biases and layer norms have none.
+    pub weight_decay: f64,
+    /// Decay of AdamW's first moment.
+    pub beta1: f64,
+    /// Decay of AdamW's second moment.
+    pub beta2: f64,
+    /// Added to AdamW's denominator.
+    pub epsilon: f64,
+    /// Gradients of a larger norm are scaled down to it; 0 for no clipping.
+    pub max_grad_norm: f64,
+    /// Each layer learns at this times the rate of the one above it; 1 for all alike.
+    pub layer_decay: f64,
+    /// Decay of the moving average of the weights, which then is what is judged and saved; 0 for
+    /// none.
+    pub ema_decay: f64,
+    /// The loss of one label of one text.
+    pub loss: LossRecipe,
+    /// Weight of each label's positive term.
+    pub pos_weight: PosWeightRecipe,
+    /// Largest weight that `pos_weight = "auto"` gives.
+    pub pos_weight_cap: f64,
+    /// Share by which targets move to each label's frequency.
+    pub label_smoothing: f64,
+    /// How hidden states become one vector.
+    pub pooling: Pooling,
+    /// Dropout after embeddings and sublayers; absent: as the checkpoint's configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden_dropout: Option<f64>,
+    /// Dropout of attention probabilities; absent: as the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_dropout: Option<f64>,
+    /// Dropout before the classifier; absent: as the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier_dropout: Option<f64>,
+    /// When the validation split is judged; the last step always is followed by it.
+    pub evaluate_every: EvaluateEvery,
+    /// What makes one evaluation better than another.
+    pub metric: Metric,
+    /// Thresholds with which the F1 metrics are taken, and that are saved with the model.
+    pub thresholds: ThresholdRecipe,
+    /// Evaluations without improvement after which training ends; 0 to never end early.
+    pub early_stopping_patience: u64,
+    /// When a checkpoint is written; one is also written at the end and when stopped.
+    pub checkpoint_every: CheckpointEvery,
+    /// Also write one when this many minutes have passed since the last; 0 for never.
+    pub checkpoint_minutes: f64,
+    /// How many checkpoints are kept, the newest ones.
+    pub keep_checkpoints: u64,
+    /// Steps from one line of the log to the next.
+    pub log_every: u64,
+}
+
+/// Settings given on top of a recipe: by flags, or by a recipe file that names only some.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // each field is the one of `Recipe`
+pub struct RecipeOverrides {
+    pub epochs: Option<u64>,
+    pub max_steps: Option<u64>,
+    pub batch_size: Option<u64>,
+    pub gradient_accumulation: Option<u64>,
+    pub group_by_length: Option<bool>,
+    pub max_length: Option<u64>,
+    pub placeholder_tokens: Option<bool>,
+    pub seed: Option<u64>,
+    pub learning_rate: Option<f64>,
+    pub schedule: Option<ScheduleKind>,
+    pub warmup_ratio: Option<f64>,
+    pub warmup_steps: Option<u64>,
+    pub weight_decay: Option<f64>,
+    pub beta1: Option<f64>,
+    pub beta2: Option<f64>,
+    pub epsilon: Option<f64>,
+    pub max_grad_norm: Option<f64>,
+    pub layer_decay: Option<f64>,
+    pub ema_decay: Option<f64>,
+    pub loss: Option<LossRecipe>,
+    pub pos_weight: Option<PosWeightRecipe>,
+    pub pos_weight_cap: Option<f64>,
+    pub label_smoothing: Option<f64>,
+    pub pooling: Option<Pooling>,
+    pub hidden_dropout: Option<f64>,
+    pub attention_dropout: Option<f64>,
+    pub classifier_dropout: Option<f64>,
+    pub evaluate_every: Option<EvaluateEvery>,
+    pub metric: Option<Metric>,
+    pub thresholds: Option<ThresholdRecipe>,
+    pub early_stopping_patience: Option<u64>,
+    pub checkpoint_every: Option<CheckpointEvery>,
+    pub checkpoint_minutes: Option<f64>,
+    pub keep_checkpoints: Option<u64>,
+    pub log_every: Option<u64>,
+}
+
+/// What is wrong with a recipe.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// Neither a recipe's name nor a file.
+    #[error("{name:?} is neither a recipe's name ({}) nor a file", names())]
+    Unknown {
+        /// What was given.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the recipe {path:?}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a TOML recipe.
+    #[error("{from} is not a recipe")]
+    Syntax {
+        /// Where it came from.
+        from: String,
+        /// The line and what is wrong there.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A setting has a value that cannot be.
+    #[error("the setting {field:?} is {found}, expected {expected}")]
+    Value {
+        /// Its name.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What may stand there.
+        expected: String,
+    },
+}
+
+/// The named recipes, for messages.
+fn names() -> String {
+    NAMED_RECIPES.map(|(name, _)| name).join(", ")
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self::named("default").expect("the recipe is bundled")
+    }
+}
+
+impl Recipe {
+    /// A bundled recipe.
+    pub fn named(name: &str) -> Option<Self> {
+        let (_, text) = NAMED_RECIPES.iter().find(|(known, _)| *known == name)?;
+        Some(toml::from_str(text).expect("bundled recipes are complete, as a test shows"))
+    }
+
+    /// A recipe by name, or by the path of a TOML file. A file need not name every setting: those
+    /// it leaves out are the default recipe's.
+    ///
+    /// # Errors
+    /// When there is no such recipe, or the file is not one.
+    pub fn load(name_or_path: &str) -> Result<Self, RecipeError> {
+        if let Some(recipe) = Self::named(name_or_path) {
+            return Ok(recipe);
+        }
+        let path = Path::new(name_or_path);
+        if !path.is_file() {
+            return Err(RecipeError::Unknown { name: name_or_path.to_owned() });
+        }
+        let read = |source| RecipeError::Read { path: path.to_owned(), source };
+        if path.metadata().map_err(read)?.len() > MAX_RECIPE_BYTES {
+            let problem = format!("larger than {MAX_RECIPE_BYTES} bytes, which no recipe is");
+            return Err(read(std::io::Error::other(problem)));
+        }
+        let text = std::fs::read_to_string(path).map_err(read)?;
+        Self::parse(&text, name_or_path)
+    }
+
+    /// Reads a recipe file's text over the default recipe; `from` names it in errors.
+    ///
+    /// # Errors
+    /// [`RecipeError::Syntax`], with the line.
+    pub fn parse(text: &str, from: &str) -> Result<Self, RecipeError> {
+        let overrides: RecipeOverrides = toml::from_str(text).map_err(|source| {
+            RecipeError::Syntax { from: from.to_owned(), source: Box::new(source) }
+        })?;
+        Ok(Self::default().with(&overrides))
+    }
+
+    /// This recipe with some settings replaced.
+    ///
+    /// Warm-up is one setting under two names: whichever is given replaces the other.
+    #[must_use]
+    pub fn with(mut self, overrides: &RecipeOverrides) -> Self {
+        fn set<T: Clone>(field: &mut T, value: &Option<T>) {
+            if let Some(value) = value {
+                *field = value.clone();
+            }
+        }
+        fn set_optional<T: Clone>(field: &mut Option<T>, value: &Option<T>) {
+            if value.is_some() {
+                field.clone_from(value);
+            }
+        }
+        let given = overrides;
+        match (given.warmup_ratio, given.warmup_steps) {
+            (Some(_), None) => self.warmup_steps = 0,
+            (None, Some(_)) => self.warmup_ratio = 0.0,
+            _ => {}
+        }
+        set(&mut self.epochs, &given.epochs);
+        set(&mut self.max_steps, &given.max_steps);
+        set(&mut self.batch_size, &given.batch_size);
+        set(&mut self.gradient_accumulation, &given.gradient_accumulation);
+        set(&mut self.group_by_length, &given.group_by_length);
+        set(&mut self.max_length, &given.max_length);
+        set(&mut self.placeholder_tokens, &given.placeholder_tokens);
+        set(&mut self.seed, &given.seed);
+        set(&mut self.learning_rate, &given.learning_rate);
+        set(&mut self.schedule, &given.schedule);
+        set(&mut self.warmup_ratio, &given.warmup_ratio);
+        set(&mut self.warmup_steps, &given.warmup_steps);
+        set(&mut self.weight_decay, &given.weight_decay);
+        set(&mut self.beta1, &given.beta1);
+        set(&mut self.beta2, &given.beta2);
+        set(&mut self.epsilon, &given.epsilon);
+        set(&mut self.max_grad_norm, &given.max_grad_norm);
+        set(&mut self.layer_decay, &given.layer_decay);
+        set(&mut self.ema_decay, &given.ema_decay);
+        set(&mut self.loss, &given.loss);
+        set(&mut self.pos_weight, &given.pos_weight);
+        set(&mut self.pos_weight_cap, &given.pos_weight_cap);
+        set(&mut self.label_smoothing, &given.label_smoothing);
+        set(&mut self.pooling, &given.pooling);
+        set_optional(&mut self.hidden_dropout, &given.hidden_dropout);
+        set_optional(&mut self.attention_dropout, &given.attention_dropout);
+        set_optional(&mut self.classifier_dropout, &given.classifier_dropout);
+        set(&mut self.evaluate_every, &given.evaluate_every);
+        set(&mut self.metric, &given.metric);
+        set(&mut self.thresholds, &given.thresholds);
+        set(&mut self.early_stopping_patience, &given.early_stopping_patience);
+        set(&mut self.checkpoint_every, &given.checkpoint_every);
+        set(&mut self.checkpoint_minutes, &given.checkpoint_minutes);
+        set(&mut self.keep_checkpoints, &given.keep_checkpoints);
+        set(&mut self.log_every, &given.log_every);
+        self
+    }
+
+    /// The recipe as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a recipe is plain values")
+    }
+}

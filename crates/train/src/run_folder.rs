@@ -1,0 +1,378 @@
+//! A run's folder: who may write to it, what it holds, and whether there is room.
+//!
+//! ```text
+//! runs/NAME/
+//!   settings.toml        everything resolved: enough to resume and to repeat
+//!   log.jsonl            one object a line
+//!   tensorboard/         event files
+//!   checkpoints/step-…/  what a resumed run goes on from
+//!   best/                the model
+//!   evaluation.json      the evaluation that made it the best
+//!   .lock                held by the process that trains; the system lets go when that dies
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tinymood_weights::durable;
+
+use crate::recipe::Recipe;
+
+/// Room for logs, tables and the file system's own needs, in bytes.
+const SLACK: u64 = 64 << 20;
+/// Larger settings files are not ours.
+const MAX_SETTINGS_BYTES: u64 = 16 << 20;
+
+/// What is wrong with a run's folder.
+#[derive(Debug, thiserror::Error)]
+pub enum RunFolderError {
+    /// The folder already holds a run.
+    #[error("{path:?} already holds a run")]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds no run.
+    #[error("{path:?} holds no run: there is no settings.toml in it")]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process trains in the folder.
+    #[error("another process is training in {path:?}")]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder cannot be read or written.
+    #[error("cannot {action} {path:?}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The settings cannot be read.
+    #[error("{path:?} does not hold a run's settings")]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// The line and what is wrong there.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// There is too little room.
+    #[error(
+        "{path:?} has {} MB of free space, the run needs up to {} MB",
+        available.div_ceil(1_000_000),
+        needed.div_ceil(1_000_000)
+    )]
+    Space {
+        /// The folder.
+        path: PathBuf,
+        /// Bytes that the run may need.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+    },
+}
+
+impl RunFolderError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Exists { .. } => Some("continue it with --resume, or give this run another name"),
+            Self::NoRun { .. } => Some("--resume takes the folder of a run, as runs/NAME"),
+            Self::Locked { .. } => Some("wait for it to end, or give this run another name"),
+            Self::Space { .. } => {
+                Some("free some space, keep fewer checkpoints, or choose another folder")
+            }
+            Self::Io { .. } | Self::Settings { .. } => None,
+        }
+    }
+}
+
+/// What `settings.toml` holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedSettings {
+    /// The version that wrote it.
+    pub tinymood: String,
+    /// Where data and model came from and how to compute: whatever the caller needs to make the
+    /// same engine and the same splits again.
+    pub source: toml::Table,
+    /// The recipe, with every override resolved.
+    pub recipe: Recipe,
+}
+
+/// A run's folder, locked for as long as this lives.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    /// Held, never read: the lock goes with it.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes the folder of a new run and saves its settings.
+    ///
+    /// # Errors
+    /// When there is a run already, or the folder cannot be written.
+    pub fn create(path: &Path, settings: &SavedSettings) -> Result<Self, RunFolderError> {
+        fs::create_dir_all(path).map_err(failed("make the folder", path))?;
+        let run = Self { path: path.to_owned(), _lock: lock(path)? };
+        let file = run.settings_path();
+        if file.exists() {
+            return Err(RunFolderError::Exists { path: path.to_owned() });
+        }
+        for folder in [run.checkpoints(), run.tensorboard()] {
+            fs::create_dir_all(&folder).map_err(failed("make the folder", &folder))?;
+        }
+        // Last: a folder with settings is a run that can be resumed.
+        let text = toml::to_string(settings).expect("settings are plain values");
+        durable::write_file(&file, text.as_bytes()).map_err(failed("write", &file))?;
+        Ok(run)
+    }
+
+    /// Opens the folder of a run to resume, and clears away what a killed write left behind.
+    ///
+    /// # Errors
+    /// When there is no run, another process trains in it, or the folder cannot be written.
+    pub fn open(path: &Path) -> Result<(Self, SavedSettings), RunFolderError> {
+        if !path.join("settings.toml").is_file() {
+            return Err(RunFolderError::NoRun { path: path.to_owned() });
+        }
+        let run = Self { path: path.to_owned(), _lock: lock(path)? };
+        run.clean()?;
+        let settings = Self::settings(path)?;
+        Ok((run, settings))
+    }
+
+    /// Reads the settings of a run without locking it.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be read.
+    pub fn settings(path: &Path) -> Result<SavedSettings, RunFolderError> {
+        let file = path.join("settings.toml");
+        let length = match fs::metadata(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(RunFolderError::NoRun { path: path.to_owned() });
+            }
+            other => other.map_err(failed("read", &file))?.len(),
+        };
+        if length > MAX_SETTINGS_BYTES {
+            let problem = io::Error::other(format!("larger than {MAX_SETTINGS_BYTES} bytes"));
+            return Err(failed("read", &file)(problem));
+        }
+        let text = fs::read_to_string(&file).map_err(failed("read", &file))?;
+        toml::from_str(&text)
+            .map_err(|source| RunFolderError::Settings { path: file, source: Box::new(source) })
+    }
+
+    fn clean(&self) -> Result<(), RunFolderError> {
+        let prefixes = ["settings.toml", "evaluation.json", "best"];
+        durable::remove_leftovers(&self.path, &prefixes)
+            .and_then(|()| durable::remove_leftovers(&self.checkpoints(), &["step-"]))
+            .and_then(|()| durable::restore_folder(&self.best()))
+            .and_then(|()| fs::create_dir_all(self.checkpoints()))
+            .and_then(|()| fs::create_dir_all(self.tensorboard()))
+            .map_err(failed("clean up", &self.path))
+    }
+
+    /// Checks that there is room for a run of a model with this many parameters: checkpoints (the
+    /// kept ones and the one being written), and the best model twice while it is replaced.
+    ///
+    /// # Errors
+    /// [`RunFolderError::Space`].
+    pub fn check_space(
+        &self,
+        parameters: usize,
+        keep_checkpoints: usize,
+        average: bool,
+    ) -> Result<(), RunFolderError> {
+        let available = fs4::available_space(&self.path)
+            .map_err(failed("ask for the free space of", &self.path))?;
+        // What a resumed run finds of its own it will replace rather than add to.
+        let needed = space_needed(parameters, keep_checkpoints, average)
+            .saturating_sub(size_of_folder(&self.path));
+        if available >= needed {
+            return Ok(());
+        }
+        Err(RunFolderError::Space { path: self.path.clone(), needed, available })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `settings.toml`.
+    pub fn settings_path(&self) -> PathBuf {
+        self.path.join("settings.toml")
+    }
+
+    /// `log.jsonl`.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log.jsonl")
+    }
+
+    /// The folder of the event files.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
+    /// The folder of the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// The folder of the model.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("best")
+    }
+
+    /// `evaluation.json`.
+    pub fn evaluation(&self) -> PathBuf {
+        self.path.join("evaluation.json")
+    }
+}
+
+/// An [`RunFolderError::Io`] of `action` on `path`.
+pub(crate) fn failed(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> RunFolderError + use<> {
+    let path = path.to_owned();
+    move |source| RunFolderError::Io { action, path, source }
+}
+
+fn lock(path: &Path) -> Result<File, RunFolderError> {
+    let file = path.join(".lock");
+    let opened = OpenOptions::new().create(true).write(true).truncate(false).open(&file);
+    let opened = opened.map_err(failed("write", &file))?;
+    match opened.try_lock() {
+        Ok(()) => Ok(opened),
+        Err(TryLockError::WouldBlock) => Err(RunFolderError::Locked { path: path.to_owned() }),
+        // Some network file systems know no locks; training there is better than not training.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(opened),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &file)(error)),
+    }
+}
+
+/// The most bytes that a run needs at one time.
+fn space_needed(parameters: usize, keep_checkpoints: usize, average: bool) -> u64 {
+    let model = 4 * parameters as u64;
+    let checkpoint = model * if average { 4 } else { 3 };
+    let checkpoints = checkpoint.saturating_mul(keep_checkpoints as u64 + 1);
+    checkpoints.saturating_add(2 * model).saturating_add(SLACK)
+}
+
+/// Bytes of all files below `path`, as far as they can be read.
+fn size_of_folder(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => size_of_folder(&entry.path()),
+        Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |metadata| metadata.len()),
+        _ => 0,
+    });
+    sizes.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> SavedSettings {
+        let mut source = toml::Table::new();
+        source.insert("data".to_owned(), toml::Value::String("sample".to_owned()));
+        SavedSettings { tinymood: "0.1.0".to_owned(), source, recipe: Recipe::default() }
+    }
+
+    #[test]
+    fn a_run_is_made_once_and_read_back() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("runs/first");
+        let run = RunFolder::create(&path, &settings()).unwrap();
+        assert!(run.checkpoints().is_dir());
+        drop(run);
+        assert!(matches!(
+            RunFolder::create(&path, &settings()),
+            Err(RunFolderError::Exists { .. })
+        ));
+        let (_run, read) = RunFolder::open(&path).unwrap();
+        assert_eq!(read, settings());
+        let nothing = RunFolder::open(temporary.path()).unwrap_err();
+        assert!(matches!(nothing, RunFolderError::NoRun { .. }));
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let temporary = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(temporary.path(), &settings()).unwrap();
+        let second = RunFolder::open(temporary.path()).unwrap_err();
+        assert!(matches!(second, RunFolderError::Locked { .. }), "{second}");
+        drop(run);
+        // The file stays, the lock does not.
+        assert!(temporary.path().join(".lock").is_file());
+        RunFolder::open(temporary.path()).unwrap();
+    }
+
+    #[test]
+    fn leftovers_go_and_the_rest_stays() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path();
+        drop(RunFolder::create(path, &settings()).unwrap());
+        for folder in ["checkpoints/step-00000003.tmp-77", "best.tmp-77", "best.old", "mine.tmp-1"]
+        {
+            fs::create_dir_all(path.join(folder)).unwrap();
+            fs::write(path.join(folder).join("file"), folder).unwrap();
+        }
+        fs::write(path.join("evaluation.json.tmp-9"), "{").unwrap();
+        RunFolder::open(path).unwrap();
+        assert!(!path.join("checkpoints/step-00000003.tmp-77").exists());
+        assert!(!path.join("best.tmp-77").exists());
+        assert!(!path.join("evaluation.json.tmp-9").exists());
+        assert!(path.join("mine.tmp-1").exists(), "not ours");
+        // The kill came after the old model had made way: it is back.
+        assert_eq!(fs::read_to_string(path.join("best/file")).unwrap(), "best.old");
+        assert!(!path.join("best.old").exists());
+    }
+
+    #[test]
+    fn room_is_asked_for_before_training() {
+        let temporary = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(temporary.path(), &settings()).unwrap();
+        run.check_space(1000, 2, true).unwrap();
+        let error = run.check_space(1 << 50, 2, false).unwrap_err();
+        let RunFolderError::Space { needed, available, .. } = &error else { panic!("{error}") };
+        assert!(needed > available);
+        assert!(error.hint().is_some());
+        // 14.36 M parameters, two kept and one being written, the model twice.
+        let needed = space_needed(14_360_000, 2, false);
+        assert_eq!(needed, 14_360_000 * 4 * (3 * 3 + 2) + SLACK);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        let temporary = tempfile::tempdir().unwrap();
+        let file = temporary.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = RunFolder::create(&file.join("run"), &settings()).unwrap_err();
+        assert!(error.to_string().contains("file/run"), "{error}");
+    }
+
+    #[test]
+    fn settings_of_any_bytes_are_refused_by_name() {
+        let temporary = tempfile::tempdir().unwrap();
+        for bytes in [&b"\xff\xfe"[..], b"tinymood = 3", b"", b"[source]\n[recipe]\n"] {
+            fs::write(temporary.path().join("settings.toml"), bytes).unwrap();
+            let error = RunFolder::settings(temporary.path()).unwrap_err();
+            assert!(error.to_string().contains("settings.toml"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,549 @@
+//! The training loop.
+//!
+//! ```text
+//! for each step not yet taken:
+//!     rows      = the plan's next batch            pure function of (seed, epoch, position)
+//!     gradient  = sum over micro-batches           dropout: pure function of (seed, step, position)
+//!     AdamW at the schedule's rate                 pure function of the step
+//!     judge, keep the best, write a checkpoint     where due
+//! ```
+//!
+//! Nothing of a run depends on when it is stopped, so that a resumed run ends in the very same
+//! bytes. What a checkpoint must hold beside tensors is [`State`], and nothing else is carried
+//! from one step to the next.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tinymood_core::{
+    Engine, LabelSet, Objective, PackedBatch, Randomness, Targets, TensorSet, TokenizedText,
+};
+use tinymood_weights::{ModelParts, durable, write_model_folder};
+
+use crate::checkpoint::{self, Best, State};
+use crate::error::TrainError;
+use crate::event::{Event, Finish, Judged, Observers, Start, Tick, Window};
+use crate::fingerprint;
+use crate::judging::{self, Judgement};
+use crate::model_card::{Figures, ModelCardFacts, model_card};
+use crate::objective::objective;
+use crate::observers::{JsonLog, ScalarWriter};
+use crate::order::BatchPlan;
+use crate::run_folder::{RunFolder, failed};
+use crate::schedule::Schedule;
+use crate::settings::TrainSettings;
+
+/// What a run trains on and where it goes.
+#[derive(Clone, Copy)]
+pub struct TrainInputs<'a> {
+    /// How to train.
+    pub settings: &'a TrainSettings,
+    /// The labels, in the order of the engine's outputs.
+    pub labels: &'a LabelSet,
+    /// The training split.
+    pub train: SplitView<'a>,
+    /// The validation split; without one the last weights become the model.
+    pub validation: Option<SplitView<'a>>,
+    /// The folder of the run.
+    pub run: &'a RunFolder,
+    /// Whether to go on from the folder's newest whole checkpoint. Where there is none, training
+    /// begins at the beginning.
+    pub resume: bool,
+    /// Whatever else decides the result, by name (the precision, the initial weights): a resumed
+    /// run must be given the same.
+    pub identity: &'a BTreeMap<String, String>,
+    /// The tokenizer's files, by name, to stand beside the model.
+    pub tokenizer_files: &'a [(String, Vec<u8>)],
+    /// For the model card.
+    pub facts: &'a ModelCardFacts,
+    /// Set to true by a signal handler: the current step is finished, a checkpoint is written, and
+    /// training returns.
+    pub stop: &'a AtomicBool,
+}
+
+/// A split as training sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct SplitView<'a> {
+    /// Its name, `train` or `dev`.
+    pub name: &'a str,
+    /// The texts; (rows).
+    pub texts: &'a [TokenizedText],
+    /// What each should be given, row-major; (rows, C).
+    pub targets: &'a [f32],
+    /// The line of the file that each row came from, from 1, for messages; (rows), or empty.
+    pub lines: &'a [usize],
+}
+
+/// How training ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// With a model.
+    Finished(Finish),
+    /// With a checkpoint, since it was asked to stop.
+    Stopped {
+        /// Steps taken so far.
+        step: u64,
+        /// Steps of the whole run.
+        total_steps: u64,
+    },
+}
+
+/// Trains a model whose engine holds the initial weights and has taken no step yet.
+///
+/// # Errors
+/// See [`TrainError`]. Checkpoints and the best model so far stay as they are.
+pub fn train<E: Engine>(
+    engine: &mut E,
+    inputs: &TrainInputs<'_>,
+    observers: &mut Observers,
+) -> Result<Outcome, TrainError> {
+    let mut trainer = Trainer::new(engine, inputs, observers)?;
+    let outcome = trainer.run();
+    trainer.engine.infer_with_average(false);
+    if let Err(error) = &outcome {
+        let event = Event::Failure { step: trainer.state.step, message: error.to_string() };
+        // A log that cannot be written is likely the failure itself.
+        let _ = trainer.tell(&event);
+    }
+    outcome
+}
+
+struct Trainer<'a, E> {
+    engine: &'a mut E,
+    inputs: &'a TrainInputs<'a>,
+    observers: &'a mut Observers,
+    log: JsonLog,
+    scalars: ScalarWriter,
+    objective: Objective,
+    schedule: Schedule,
+    plan: BatchPlan,
+    steps_per_epoch: u64,
+    state: State,
+    /// Step of the newest checkpoint; `None` before the first.
+    saved: Option<u64>,
+    saved_at: Instant,
+    /// The batches of the epoch under way.
+    order: Option<(u64, Vec<Vec<usize>>)>,
+    batch: PackedBatch,
+    targets: Targets,
+    clock: Clock,
+}
+
+/// Time spent on steps and texts seen since the log's last line.
+struct Clock {
+    since: Instant,
+    paused: Duration,
+    rows: usize,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { since: Instant::now(), paused: Duration::ZERO, rows: 0 }
+    }
+
+    fn samples_per_second(&self) -> f64 {
+        let seconds = self.since.elapsed().saturating_sub(self.paused).as_secs_f64();
+        self.rows as f64 / seconds.max(1e-9)
+    }
+}
+
+impl<'a, E: Engine> Trainer<'a, E> {
+    fn new(
+        engine: &'a mut E,
+        inputs: &'a TrainInputs<'a>,
+        observers: &'a mut Observers,
+    ) -> Result<Self, TrainError> {
+        let settings = inputs.settings;
+        check_splits(engine.num_labels(), inputs)?;
+        let objective = objective(settings, inputs.labels, inputs.train.targets)?;
+        let keep = settings.keep_checkpoints();
+        let average = settings.ema_decay().is_some();
+        inputs.run.check_space(count_parameters(engine), keep, average)?;
+
+        let mut warnings = Vec::new();
+        let fingerprint = full_fingerprint(engine, inputs);
+        let (state, resumed_from) = match resume(engine, inputs, &fingerprint, &mut warnings)? {
+            Some((state, path)) => (state, Some(path)),
+            None => (State::new(fingerprint), None),
+        };
+        let log_path = inputs.run.log();
+        let log = JsonLog::open(&log_path, state.log_offset).map_err(failed("write", &log_path))?;
+        let folder = inputs.run.tensorboard();
+        // An interrupted process may have told of steps that are now taken again.
+        let void_from = if inputs.resume { state.step + 1 } else { 0 };
+        let scalars =
+            ScalarWriter::create(&folder, void_from).map_err(failed("write to", &folder))?;
+
+        let plan = BatchPlan::new(inputs.train.texts, settings);
+        let steps_per_epoch = plan.batches_per_epoch() as u64;
+        let total_steps = settings.total_steps(steps_per_epoch);
+        let mut trainer = Self {
+            engine,
+            inputs,
+            observers,
+            log,
+            scalars,
+            objective,
+            schedule: Schedule::new(settings, total_steps),
+            plan,
+            steps_per_epoch,
+            saved: resumed_from.is_some().then_some(state.step),
+            saved_at: Instant::now(),
+            state,
+            order: None,
+            batch: PackedBatch::new(),
+            targets: Targets { values: Vec::new(), num_labels: inputs.labels.len() },
+            clock: Clock::new(),
+        };
+        for message in warnings {
+            trainer.tell(&Event::Warning { message })?;
+        }
+        trainer.tell_start(resumed_from)?;
+        Ok(trainer)
+    }
+
+    fn tell_start(&mut self, resumed_from: Option<PathBuf>) -> Result<(), TrainError> {
+        let start = Start {
+            step: self.state.step,
+            resumed_from,
+            total_steps: self.schedule.total_steps,
+            steps_per_epoch: self.steps_per_epoch,
+            train_rows: self.inputs.train.texts.len(),
+            validation_rows: self.inputs.validation.map(|split| split.texts.len()),
+            parameters: count_parameters(self.engine),
+            engine: self.engine.describe(),
+        };
+        self.tell(&Event::Start(start))
+    }
+
+    /// Tells the log, TensorBoard and everybody else.
+    fn tell(&mut self, event: &Event) -> Result<(), TrainError> {
+        self.observers.event(event);
+        let (log, folder) = (self.inputs.run.log(), self.inputs.run.tensorboard());
+        self.log.write(event).map_err(failed("write", &log))?;
+        self.scalars.write(event).map_err(failed("write to", &folder))?;
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<Outcome, TrainError> {
+        let total_steps = self.schedule.total_steps;
+        while self.state.step < total_steps && !self.state.ended_early {
+            self.step()?;
+            let step = self.state.step;
+            let due = self.inputs.settings.evaluates_after(step, self.steps_per_epoch, total_steps);
+            let resting = Instant::now();
+            if due {
+                self.evaluate()?;
+            }
+            let stop = self.inputs.stop.load(Ordering::Relaxed);
+            if stop || self.checkpoint_is_due(due) {
+                self.checkpoint()?;
+            }
+            self.clock.paused += resting.elapsed();
+            if stop && step < total_steps && !self.state.ended_early {
+                self.tell(&Event::Stop { step, total_steps })?;
+                return Ok(Outcome::Stopped { step, total_steps });
+            }
+        }
+        self.finish()
+    }
+
+    /// Takes one optimizer step.
+    fn step(&mut self) -> Result<(), TrainError> {
+        let settings = self.inputs.settings;
+        let taken = self.state.step;
+        let (epoch, position) = (taken / self.steps_per_epoch, taken % self.steps_per_epoch);
+        let batches = match self.order.take() {
+            Some((of, batches)) if of == epoch => batches,
+            _ => self.plan.epoch(epoch),
+        };
+        let rows = &batches[position as usize];
+        let loss = self.accumulate(rows)?;
+        if !loss.is_finite() {
+            return Err(self.non_finite("loss", rows));
+        }
+        let learning_rate = self.schedule.learning_rate(taken);
+        let report = self.engine.step(&settings.update(taken + 1, learning_rate));
+        if !report.gradient_norm.is_finite() {
+            return Err(self.non_finite("gradient norm", rows));
+        }
+        let num_rows = rows.len();
+        self.order = Some((epoch, batches));
+
+        let state = &mut self.state;
+        state.step = taken + 1;
+        state.epoch = state.step / self.steps_per_epoch;
+        state.position = state.step % self.steps_per_epoch;
+        state.window_loss += loss;
+        state.window_steps += 1;
+        self.clock.rows += num_rows;
+        let tick = Tick { step: taken + 1, loss, learning_rate, rows: num_rows };
+        self.observers.event(&Event::Tick(tick));
+        if tick.step.is_multiple_of(settings.recipe().log_every) {
+            self.tell_window(learning_rate, report.gradient_norm)?;
+        }
+        Ok(())
+    }
+
+    /// Gathers the gradient of a step in micro-batches; returns its loss.
+    fn accumulate(&mut self, rows: &[usize]) -> Result<f64, TrainError> {
+        let train = self.inputs.train;
+        let mut randomness = Randomness {
+            seed: self.inputs.settings.seed(),
+            step: self.state.step,
+            first_token: 0,
+            first_text: 0,
+        };
+        let mut loss = 0.0;
+        for micro_batch in rows.chunks(self.inputs.settings.micro_batch()) {
+            self.batch.clear();
+            self.targets.values.clear();
+            for &row in micro_batch {
+                self.batch.push(row, &train.texts[row].ids);
+                self.targets.values.extend_from_slice(train.row(row, self.targets.num_labels));
+            }
+            let share = self.engine.accumulate(
+                &self.batch,
+                &self.targets,
+                &self.objective,
+                rows.len(),
+                randomness,
+            );
+            let step = self.state.step + 1;
+            loss += share.map_err(|source| TrainError::Engine { step, source })?.loss;
+            randomness.first_token += self.batch.num_tokens() as u64;
+            randomness.first_text += self.batch.num_texts() as u64;
+        }
+        Ok(loss)
+    }
+
+    fn non_finite(&self, what: &'static str, rows: &[usize]) -> TrainError {
+        let lines = self.inputs.train.lines;
+        TrainError::NonFinite {
+            what,
+            step: self.state.step + 1,
+            rows: rows.to_vec(),
+            lines: rows.iter().filter_map(|&row| lines.get(row).copied()).collect(),
+        }
+    }
+
+    /// Writes the log's line on the steps since its last one.
+    fn tell_window(&mut self, learning_rate: f64, gradient_norm: f64) -> Result<(), TrainError> {
+        let window = Window {
+            step: self.state.step,
+            epoch: self.epochs_passed(),
+            loss: self.state.window_loss / self.state.window_steps as f64,
+            learning_rate,
+            gradient_norm,
+            samples_per_second: self.clock.samples_per_second(),
+        };
+        self.state.window_loss = 0.0;
+        self.state.window_steps = 0;
+        self.clock = Clock::new();
+        self.tell(&Event::Step(window))
+    }
+
+    fn epochs_passed(&self) -> f64 {
+        self.state.step as f64 / self.steps_per_epoch as f64
+    }
+
+    /// Judges the validation split, keeps the model if it is the best, and sees whether it is time
+    /// to end.
+    fn evaluate(&mut self) -> Result<(), TrainError> {
+        let Some(split) = self.inputs.validation else { return Ok(()) };
+        let settings = self.inputs.settings;
+        let (step, metric) = (self.state.step, settings.recipe().metric);
+        self.tell(&Event::Evaluating { step, rows: split.texts.len() })?;
+        let begun = Instant::now();
+        self.engine.infer_with_average(settings.ema_decay().is_some());
+        let judgement = judging::judge(self.engine, &split, self.inputs.labels, settings.recipe());
+        self.engine.infer_with_average(false);
+        let judgement = judgement.map_err(|source| TrainError::Judge { step, source })?;
+
+        let value = judgement.metric(metric);
+        let best = metric.improves(value, self.state.best.map(|best| best.value));
+        let judged = Judged {
+            step,
+            epoch: self.epochs_passed(),
+            metric: metric.name(),
+            value,
+            best,
+            metrics: judgement.metrics(),
+            seconds: begun.elapsed().as_secs_f64(),
+        };
+        if best {
+            self.save_model(Some(&judgement))?;
+            self.state.best = Some(Best { step, value });
+            self.state.evaluations_without_improvement = 0;
+        } else {
+            self.state.evaluations_without_improvement += 1;
+        }
+        let waited = self.state.evaluations_without_improvement;
+        self.state.ended_early =
+            settings.early_stopping_patience().is_some_and(|patience| waited >= patience);
+        self.tell(&Event::Evaluation(judged))
+    }
+
+    /// Writes the model in the place of the last best one.
+    fn save_model(&mut self, judgement: Option<&Judgement>) -> Result<(), TrainError> {
+        let average = self.inputs.settings.ema_decay().is_some();
+        let averaged = if average { self.engine.tensors(TensorSet::Average) } else { Vec::new() };
+        let tensors = match averaged.is_empty() {
+            true => self.engine.tensors(TensorSet::Parameters),
+            false => averaged,
+        };
+        let inputs = self.inputs;
+        let metrics = judgement.map(Judgement::metrics).unwrap_or_default();
+        let split = inputs.validation.map_or("", |split| split.name);
+        let figures = judgement.map(|_| Figures { split, metrics: &metrics });
+        let card = model_card(inputs.facts, inputs.settings, inputs.labels, figures);
+        let thresholds = match judgement {
+            Some(judgement) => judgement.thresholds.clone(),
+            None => judging::untuned(inputs.settings.recipe(), inputs.labels.len()),
+        };
+        let mut files = inputs.tokenizer_files.to_vec();
+        files.push(("thresholds.json".to_owned(), pretty(&thresholds.to_json(inputs.labels))));
+        files.push(("README.md".to_owned(), card.into_bytes()));
+        let parts =
+            ModelParts { config: self.engine.config(), labels: inputs.labels, tensors, files };
+        let path = inputs.run.best();
+        write_model_folder(&path, &parts)
+            .map_err(|source| TrainError::Save { path, source: Box::new(source) })?;
+        if let Some(judgement) = judgement {
+            let path = inputs.run.evaluation();
+            let json = pretty(&judgement.evaluation.to_json());
+            durable::write_file(&path, &json).map_err(failed("write", &path))?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint_is_due(&self, evaluated: bool) -> bool {
+        let minutes = self.inputs.settings.recipe().checkpoint_minutes;
+        let overdue = minutes > 0.0 && self.saved_at.elapsed().as_secs_f64() >= 60.0 * minutes;
+        overdue || self.inputs.settings.checkpoints_after(self.state.step, evaluated)
+    }
+
+    /// Writes a checkpoint of the step just taken, unless there is one, and then removes old ones.
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        let step = self.state.step;
+        if self.saved == Some(step) {
+            return Ok(());
+        }
+        let log = self.inputs.run.log();
+        self.state.log_offset = self.log.sync().map_err(failed("write", &log))?;
+        let folder = self.inputs.run.checkpoints();
+        let path = checkpoint::write(&folder, self.engine, &self.state)?;
+        self.saved = Some(step);
+        checkpoint::prune(&folder, self.inputs.settings.keep_checkpoints())?;
+        self.saved_at = Instant::now();
+        self.tell(&Event::Checkpoint { step, path })
+    }
+
+    fn finish(&mut self) -> Result<Outcome, TrainError> {
+        self.checkpoint()?;
+        let model = self.inputs.run.best();
+        // Without a validation split, or a single evaluation that came to a number.
+        if self.state.best.is_none() {
+            self.save_model(None)?;
+        }
+        let finish = Finish {
+            step: self.state.step,
+            early: self.state.ended_early,
+            best_step: self.state.best.map(|best| best.step),
+            metric: self.inputs.settings.recipe().metric.name(),
+            best_value: self.state.best.map(|best| best.value),
+            model,
+        };
+        self.tell(&Event::Finish(finish.clone()))?;
+        let log = self.inputs.run.log();
+        self.log.sync().map_err(failed("write", &log))?;
+        Ok(Outcome::Finished(finish))
+    }
+}
+
+impl<'a> SplitView<'a> {
+    /// The targets of a row; (C).
+    fn row(&self, row: usize, num_labels: usize) -> &'a [f32] {
+        &self.targets[row * num_labels..(row + 1) * num_labels]
+    }
+}
+
+/// JSON as a file has it.
+fn pretty(value: &serde_json::Value) -> Vec<u8> {
+    let mut text = format!("{value:#}");
+    text.push('\n');
+    text.into_bytes()
+}
+
+fn count_parameters<E: Engine>(engine: &E) -> usize {
+    engine.config().parameters(engine.num_labels()).iter().map(|spec| spec.len()).sum()
+}
+
+/// Checks what later code takes for granted.
+fn check_splits(num_labels: usize, inputs: &TrainInputs<'_>) -> Result<(), TrainError> {
+    let labels = inputs.labels.len();
+    if num_labels != labels {
+        return Err(TrainError::Labels { engine: num_labels, labels });
+    }
+    let splits = [("training", Some(inputs.train)), ("validation", inputs.validation)];
+    for (name, split) in splits {
+        let Some(split) = split else { continue };
+        let rows = split.texts.len();
+        if rows == 0 {
+            return Err(TrainError::Empty { split: name });
+        }
+        if split.targets.len() != rows * labels {
+            let found = split.targets.len();
+            return Err(TrainError::Targets { split: name, found, rows, labels });
+        }
+    }
+    Ok(())
+}
+
+fn full_fingerprint<E: Engine>(engine: &E, inputs: &TrainInputs<'_>) -> BTreeMap<String, String> {
+    let mut all = fingerprint::of_settings(inputs.settings, engine.config(), inputs.labels);
+    all.extend(inputs.identity.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let splits = [("data.train", Some(inputs.train)), ("data.validation", inputs.validation)];
+    for (name, split) in splits {
+        let Some(split) = split else { continue };
+        all.insert(name.to_owned(), fingerprint::of_split(split.texts.iter(), split.targets));
+    }
+    all
+}
+
+/// Brings the engine to where the newest whole checkpoint stood.
+fn resume<E: Engine>(
+    engine: &mut E,
+    inputs: &TrainInputs<'_>,
+    fingerprint: &BTreeMap<String, String>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<(State, PathBuf)>, TrainError> {
+    if !inputs.resume {
+        return Ok(None);
+    }
+    let folder = inputs.run.checkpoints();
+    let newest = checkpoint::newest(&folder, &mut |warning| warnings.push(warning))?;
+    let Some(found) = newest else {
+        warnings.push("there is no checkpoint yet: training begins at the beginning".to_owned());
+        return Ok(None);
+    };
+    if let Some((field, saved, now)) =
+        fingerprint::difference(&found.state.fingerprint, fingerprint)
+    {
+        return Err(TrainError::Different { field, saved, now });
+    }
+    // Parameters come first in the list, since loading them forgets the rest.
+    for (set, tensors) in &found.tensors {
+        let loaded = engine.load_tensors(*set, tensors);
+        loaded.map_err(|source| TrainError::Engine { step: found.state.step, source })?;
+    }
+    let mut state = found.state;
+    if state.best.is_some() && !inputs.run.best().exists() {
+        warnings
+            .push("the best model so far is gone: the next evaluation counts as best".to_owned());
+        state.best = None;
+    }
+    Ok(Some((state, found.path)))
+}
