@@ -1,1 +1,37 @@
-#![allow(missing_docs)]
+//! Texts in, token ids out: datasets in the formats people have them in, and BERT's tokenizer.
+//!
+//! ```text
+//! open       a `--data` argument to splits: a name, a file, or a folder
+//! readers    TSV, CSV and JSONL rows to texts and targets
+//! stream     texts one by one, for predictions, in constant memory
+//! goemotions the dataset itself: cached, downloaded, verified
+//! sample     the bundled sample
+//! stats      what a dataset is like
+//! tokenizer  texts to ids
+//! encoded    a split as ids and targets
+//! ```
+//!
+//! A malformed row is an error that names file, line, what was found and what was expected.
+
+#![forbid(unsafe_code)]
+
+mod dataset;
+mod encoded;
+mod error;
+pub mod goemotions;
+mod open;
+mod readers;
+mod sample;
+mod stats;
+mod stream;
+mod tokenizer;
+
+pub use dataset::{Dataset, Example, Splits};
+pub use encoded::EncodedSplit;
+pub use error::{DataError, RowError, RowProblem};
+pub use open::{DataSource, open, read_labels};
+pub use readers::{Format, ReadOptions, read_dataset};
+pub use sample::sample;
+pub use stats::{LengthBin, SplitStats, Stats};
+pub use stream::{StreamedText, TextStream};
+pub use tokenizer::{PLACEHOLDERS, Tokenizer, TokenizerError};

@@ -1,0 +1,193 @@
+//! Rows between commas or tabs, quoted as RFC 4180 says.
+
+use std::io::{self, BufRead, Chain, Read};
+use std::path::Path;
+
+use ::csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
+use tinymood_core::LabelSet;
+
+use super::{ReadOptions, Row, soft_target, split_labels, targets_of};
+use crate::{DataError, RowProblem};
+
+type Keep<'a> = &'a mut dyn FnMut(Row) -> Result<(), DataError>;
+
+/// Records with the lines they start on.
+///
+/// The csv crate says where it stood before a record, which is earlier where blank lines or the
+/// second half of a `\r\n` lie between. So lines are counted back from a record's end, which is
+/// always a `\n`: one is added at the end of the file, and `\r` is taken off the last cell here.
+pub(crate) struct Records<R: Read> {
+    reader: Reader<Chain<R, &'static [u8]>>,
+    record: ByteRecord,
+}
+
+impl<R: BufRead> Records<R> {
+    pub(crate) fn new(source: R, delimiter: u8) -> Self {
+        let reader = ReaderBuilder::new()
+            .delimiter(delimiter)
+            .terminator(Terminator::Any(b'\n'))
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(source.chain(b"\n".as_slice()));
+        Self { reader, record: ByteRecord::new() }
+    }
+
+    /// The next record and its first line; `None` after the last.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Record<'_>)>> {
+        while self.reader.read_byte_record(&mut self.record)? {
+            if self.record.len() == 1 && &self.record[0] == b"\r" {
+                continue; // a blank line
+            }
+            let cells = self.record.iter().flatten();
+            let inside = cells.filter(|&&byte| byte == b'\n').count() as u64;
+            let end = self.reader.position().line();
+            return Ok(Some((end.saturating_sub(1 + inside), Record(&self.record))));
+        }
+        Ok(None)
+    }
+
+    /// The next record as column names.
+    pub(crate) fn header(&mut self) -> io::Result<Vec<String>> {
+        let Some((_, record)) = self.next()? else { return Ok(Vec::new()) };
+        let cells = (0..record.len()).filter_map(|column| record.get(column));
+        Ok(cells.map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect())
+    }
+}
+
+/// The cells of a record.
+#[derive(Clone, Copy)]
+pub(crate) struct Record<'a>(&'a ByteRecord);
+
+impl<'a> Record<'a> {
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn get(self, column: usize) -> Option<&'a [u8]> {
+        let cell = self.0.get(column)?;
+        let last = column + 1 == self.0.len();
+        Some(cell.strip_suffix(b"\r").filter(|_| last).unwrap_or(cell))
+    }
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> DataError + '_ {
+    |source| DataError::Io { path: path.to_owned(), source }
+}
+
+fn utf8<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a str, RowProblem> {
+    std::str::from_utf8(bytes).map_err(|_| RowProblem::Utf8 { field })
+}
+
+/// GoEmotions' own format: text, labels, and whatever follows.
+pub(super) fn read_tsv(
+    source: impl BufRead,
+    path: &Path,
+    options: &ReadOptions,
+    labels: &LabelSet,
+    keep: Keep<'_>,
+) -> Result<(), DataError> {
+    let mut records = Records::new(source, b'\t');
+    while let Some((line, record)) = records.next().map_err(failed(path))? {
+        let row = || {
+            let (Some(text), Some(cell)) = (record.get(0), record.get(1)) else {
+                let expected = "text, labels and perhaps an id between tabs";
+                return Err(RowProblem::Columns { found: record.len(), expected });
+            };
+            let (text, cell) = (utf8(text, "text")?, utf8(cell, "labels")?);
+            let targets = targets_of(split_labels(cell, &options.label_separator), labels)?;
+            Ok((text.to_owned(), targets))
+        };
+        keep((line, row()))?;
+    }
+    Ok(())
+}
+
+/// Where the targets of a row stand.
+enum TargetColumns {
+    /// In one column of labels between separators.
+    List(usize),
+    /// In one column of numbers a label; (C).
+    Soft(Vec<usize>),
+}
+
+/// A file with a header.
+pub(super) fn read_csv(
+    source: impl BufRead,
+    path: &Path,
+    options: &ReadOptions,
+    labels: &LabelSet,
+    keep: Keep<'_>,
+) -> Result<(), DataError> {
+    let mut records = Records::new(source, b',');
+    let header = records.header().map_err(failed(path))?;
+    let text_column = column(&header, &options.text_column, path)?;
+    let targets = target_columns(&header, options, labels, path)?;
+    while let Some((line, record)) = records.next().map_err(failed(path))? {
+        let cell = |column: usize| {
+            let expected = "as many as the header has";
+            let found = record.len();
+            record.get(column).ok_or(RowProblem::Columns { found, expected })
+        };
+        let row = || {
+            let text = utf8(cell(text_column)?, "text")?;
+            let targets = match &targets {
+                TargetColumns::List(column) => {
+                    let cell = utf8(cell(*column)?, "labels")?;
+                    targets_of(split_labels(cell, &options.label_separator), labels)?
+                }
+                TargetColumns::Soft(columns) => {
+                    let soft = columns.iter().zip(labels.names()).map(|(&column, label)| {
+                        soft_target(utf8(cell(column)?, "targets")?, label)
+                    });
+                    soft.collect::<Result<_, _>>()?
+                }
+            };
+            Ok((text.to_owned(), targets))
+        };
+        keep((line, row()))?;
+    }
+    Ok(())
+}
+
+/// The index of a column by name; case counts only where two names differ by it alone.
+pub(crate) fn column(header: &[String], name: &str, path: &Path) -> Result<usize, DataError> {
+    let exact = header.iter().position(|column| column == name);
+    let loose = || header.iter().position(|column| column.eq_ignore_ascii_case(name));
+    exact.or_else(loose).ok_or_else(|| DataError::Header {
+        path: path.to_owned(),
+        found: listed(header),
+        expected: format!("a column {name:?}"),
+    })
+}
+
+fn target_columns(
+    header: &[String],
+    options: &ReadOptions,
+    labels: &LabelSet,
+    path: &Path,
+) -> Result<TargetColumns, DataError> {
+    if let Ok(list) = column(header, &options.labels_column, path) {
+        return Ok(TargetColumns::List(list));
+    }
+    let soft: Vec<Option<usize>> =
+        labels.names().iter().map(|label| column(header, label, path).ok()).collect();
+    let missing = labels.names().iter().zip(&soft).find(|(_, column)| column.is_none());
+    match missing {
+        None => Ok(TargetColumns::Soft(soft.into_iter().flatten().collect())),
+        Some((label, _)) => Err(DataError::Header {
+            path: path.to_owned(),
+            found: listed(header),
+            expected: format!(
+                "a column {:?}, or one of each label (there is none of {label:?})",
+                options.labels_column
+            ),
+        }),
+    }
+}
+
+/// Column names between commas, at most twelve.
+fn listed(header: &[String]) -> String {
+    let shown: Vec<String> = header.iter().take(12).map(|column| format!("{column:?}")).collect();
+    let more = if header.len() > 12 { ", ..." } else { "" };
+    shown.join(", ") + more
+}

@@ -1,0 +1,109 @@
+//! One JSON object a line: `{"text": "...", "labels": ["joy", 18]}`, or with soft targets
+//! `{"text": "...", "labels": {"joy": 0.7}}`, where labels left out are 0.
+
+use std::io::BufRead;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use tinymood_core::LabelSet;
+
+use super::{ReadOptions, Row, soft_target, split_labels, targets_of};
+use crate::stream::{Line, read_line};
+use crate::{DataError, RowProblem};
+
+pub(super) fn read(
+    mut source: impl BufRead,
+    path: &Path,
+    options: &ReadOptions,
+    labels: &LabelSet,
+    keep: &mut dyn FnMut(Row) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let mut buffer = Vec::new();
+    for number in 1.. {
+        let line = read_line(&mut source, &mut buffer);
+        let line = line.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        let row = match line {
+            Line::End => break,
+            Line::TooLong => Err(RowProblem::TooLong { limit: crate::stream::MAX_LINE }),
+            Line::Whole if buffer.iter().all(u8::is_ascii_whitespace) => continue,
+            Line::Whole => row(&buffer, options, labels),
+        };
+        keep((number, row))?;
+    }
+    Ok(())
+}
+
+fn row(
+    line: &[u8],
+    options: &ReadOptions,
+    labels: &LabelSet,
+) -> Result<(String, Vec<f32>), RowProblem> {
+    let mut object = object(line)?;
+    let text = text(&mut object, &options.text_column)?;
+    let field = &options.labels_column;
+    let targets = match object.remove(field) {
+        Some(Value::Array(list)) => {
+            let names = list.iter().map(|label| match label {
+                Value::String(name) => Ok(name.clone()),
+                Value::Number(id) => Ok(id.to_string()),
+                other => Err(unexpected(Some(other), field, "label names and ids")),
+            });
+            let names = names.collect::<Result<Vec<String>, _>>()?;
+            targets_of(names.iter().map(String::as_str), labels)?
+        }
+        Some(Value::String(cell)) => {
+            targets_of(split_labels(&cell, &options.label_separator), labels)?
+        }
+        Some(Value::Number(id)) => targets_of([id.to_string().as_str()], labels)?,
+        Some(Value::Object(soft)) => {
+            let mut targets = vec![0.0; labels.len()];
+            for (label, value) in soft {
+                targets[labels.parse(&label)?] = soft_target(&value.to_string(), &label)?;
+            }
+            targets
+        }
+        other => return Err(unexpected(other.as_ref(), field, "a list of labels")),
+    };
+    Ok((text, targets))
+}
+
+/// The object of a line.
+pub(crate) fn object(line: &[u8]) -> Result<Map<String, Value>, RowProblem> {
+    let line = std::str::from_utf8(line).map_err(|_| RowProblem::Utf8 { field: "line" })?;
+    match serde_json::from_str(line) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(RowProblem::Json {
+            found: excerpt(&other.to_string()),
+            expected: "a JSON object".to_owned(),
+        }),
+        Err(error) => Err(RowProblem::Json {
+            found: format!("no JSON ({error})"),
+            expected: "a JSON object on each line".to_owned(),
+        }),
+    }
+}
+
+/// The text of an object.
+pub(crate) fn text(object: &mut Map<String, Value>, field: &str) -> Result<String, RowProblem> {
+    match object.remove(field) {
+        Some(Value::String(text)) => Ok(text),
+        other => Err(unexpected(other.as_ref(), field, "a text")),
+    }
+}
+
+fn unexpected(value: Option<&Value>, field: &str, expected: &str) -> RowProblem {
+    RowProblem::Json {
+        found: match value {
+            Some(value) => format!("{} in the field {field:?}", excerpt(&value.to_string())),
+            None => format!("no field {field:?}"),
+        },
+        expected: format!("{expected} there"),
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,161 @@
+//! Rows of files to texts and targets.
+
+mod csv;
+mod jsonl;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tinymood_core::LabelSet;
+
+use crate::{DataError, Dataset, Example, RowError, RowProblem};
+
+pub(crate) use self::csv::{Records, column as csv_column};
+pub(crate) use self::jsonl::{object as json_object, text as json_text};
+
+/// The form of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// GoEmotions' own: no header, tabs, CSV quoting; text, labels, and perhaps an id.
+    Tsv,
+    /// With a header (RFC 4180).
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+impl Format {
+    /// What a file's name says.
+    pub fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_lowercase();
+        Some(match extension.as_str() {
+            "tsv" => Self::Tsv,
+            "csv" => Self::Csv,
+            "jsonl" | "ndjson" => Self::Jsonl,
+            _ => return None,
+        })
+    }
+}
+
+/// How files are read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadOptions {
+    /// The column or field of the text.
+    pub text_column: String,
+    /// The column or field of the labels.
+    pub labels_column: String,
+    /// What stands between the labels of a row.
+    pub label_separator: String,
+    /// The labels; GoEmotions' own where none are given.
+    pub labels: Option<LabelSet>,
+    /// Passes over malformed rows and lists them, instead of stopping at the first.
+    pub skip_bad_rows: bool,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            text_column: "text".to_owned(),
+            labels_column: "labels".to_owned(),
+            label_separator: ",".to_owned(),
+            labels: None,
+            skip_bad_rows: false,
+        }
+    }
+}
+
+/// What reading a row gives: its line, and its text and targets or what is wrong.
+type Row = (u64, Result<(String, Vec<f32>), RowProblem>);
+
+/// Reads a file of the format that its name says.
+///
+/// # Errors
+/// When it cannot be read, has no rows, or has a malformed one that is not to be passed over.
+pub fn read_dataset(path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
+    let format = Format::of(path).ok_or_else(|| DataError::Format(path.to_owned()))?;
+    let file =
+        File::open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    read_from(file, path, format, options)
+}
+
+/// Reads rows of `format`; `path` names their file in errors.
+pub(crate) fn read_from(
+    source: impl Read,
+    path: &Path,
+    format: Format,
+    options: &ReadOptions,
+) -> Result<Dataset, DataError> {
+    let labels = options.labels.clone().unwrap_or_else(LabelSet::goemotions);
+    let mut examples = Vec::new();
+    let mut bad_rows = Vec::new();
+    let mut keep = |(line, row): Row| -> Result<(), DataError> {
+        let row = row.and_then(|(text, targets)| match text.trim().is_empty() {
+            true => Err(RowProblem::EmptyText),
+            false => Ok(Example { text, targets, line }),
+        });
+        match row {
+            Ok(example) => examples.push(example),
+            Err(problem) => {
+                let error = RowError { path: path.to_owned(), line, problem };
+                if !options.skip_bad_rows {
+                    return Err(error.into());
+                }
+                bad_rows.push(error);
+            }
+        }
+        Ok(())
+    };
+    let source = without_mark(source, path)?;
+    match format {
+        Format::Tsv => self::csv::read_tsv(source, path, options, &labels, &mut keep)?,
+        Format::Csv => self::csv::read_csv(source, path, options, &labels, &mut keep)?,
+        Format::Jsonl => jsonl::read(source, path, options, &labels, &mut keep)?,
+    }
+    if examples.is_empty() && bad_rows.is_empty() {
+        return Err(DataError::Empty(path.to_owned()));
+    }
+    Ok(Dataset { path: path.to_owned(), labels, examples, bad_rows })
+}
+
+/// Passes over the byte order mark that some programs begin a file with.
+pub(crate) fn without_mark<R: Read>(source: R, path: &Path) -> Result<BufReader<R>, DataError> {
+    let mut source = BufReader::with_capacity(1 << 16, source);
+    let start = source.fill_buf();
+    let start = start.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    if start.starts_with(b"\xEF\xBB\xBF") {
+        source.consume(3);
+    }
+    Ok(source)
+}
+
+/// The targets of a list of labels, each a name or an id.
+fn targets_of<'a>(
+    list: impl IntoIterator<Item = &'a str>,
+    labels: &LabelSet,
+) -> Result<Vec<f32>, RowProblem> {
+    let mut targets = vec![0.0; labels.len()];
+    for label in list {
+        targets[labels.parse(label)?] = 1.0;
+    }
+    Ok(targets)
+}
+
+/// The labels of a cell: what stands between separators, none when it is blank.
+fn split_labels<'a>(cell: &'a str, separator: &'a str) -> impl Iterator<Item = &'a str> {
+    let blank = cell.trim().is_empty();
+    let parts = if separator.is_empty() { None } else { Some(cell.split(separator)) };
+    let whole = if parts.is_none() { Some(cell) } else { None };
+    parts.into_iter().flatten().chain(whole).filter(move |_| !blank)
+}
+
+/// A soft target.
+fn soft_target(cell: &str, label: &str) -> Result<f32, RowProblem> {
+    let number = cell.trim().parse::<f32>().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| RowProblem::Target {
+        label: label.to_owned(),
+        found: cell.chars().take(40).collect(),
+    })
+}

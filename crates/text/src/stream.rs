@@ -1,0 +1,193 @@
+//! Texts one by one, in constant memory: what predictions are made for.
+//!
+//! Each row of the file gives one item, also when it is damaged, so that rows of answers can be
+//! counted against rows of questions.
+
+use std::fs::File;
+use std::io::{self, BufRead, Read};
+use std::path::{Path, PathBuf};
+
+use crate::readers::{Format, Records, csv_column, json_object, json_text, without_mark};
+use crate::{DataError, RowProblem};
+
+/// The longest line of texts or JSON.
+pub(crate) const MAX_LINE: usize = 4 << 20;
+
+/// One row of a file of texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamedText {
+    /// 1 for the first row of data.
+    pub row: u64,
+    /// The line of the file it starts on, from 1.
+    pub line: u64,
+    /// The text, or why there is none.
+    pub text: Result<String, RowProblem>,
+}
+
+/// The rows of a file of texts.
+pub struct TextStream {
+    path: PathBuf,
+    text_column: String,
+    row: u64,
+    rows: Rows,
+}
+
+enum Rows {
+    /// One text a line.
+    Lines { source: Box<dyn BufRead>, line: u64, buffer: Vec<u8> },
+    /// One JSON object a line.
+    Json { source: Box<dyn BufRead>, line: u64, buffer: Vec<u8> },
+    /// Records with the text in this column.
+    Table { records: Box<Records<Box<dyn BufRead>>>, column: usize },
+}
+
+/// A line's number and its text, or why there is none.
+type NumberedText = (u64, Result<String, RowProblem>);
+
+impl TextStream {
+    /// The rows of a file: CSV with a header, TSV (the first column), JSONL, else one text a line.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a header lacks the text's column.
+    pub fn open(path: &Path, text_column: &str) -> Result<Self, DataError> {
+        let file =
+            File::open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        Self::new(file, path, Format::of(path), text_column)
+    }
+
+    /// The lines of a reader, one text each; `name` stands for its path in errors.
+    ///
+    /// # Errors
+    /// When its start cannot be read.
+    pub fn lines(source: impl Read + 'static, name: &str) -> Result<Self, DataError> {
+        Self::new(source, Path::new(name), None, "text")
+    }
+
+    fn new(
+        source: impl Read + 'static,
+        path: &Path,
+        format: Option<Format>,
+        text_column: &str,
+    ) -> Result<Self, DataError> {
+        let source: Box<dyn BufRead> = Box::new(without_mark(source, path)?);
+        let rows = match format {
+            None => Rows::Lines { source, line: 0, buffer: Vec::new() },
+            Some(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },
+            Some(Format::Tsv) => {
+                Rows::Table { records: Box::new(Records::new(source, b'\t')), column: 0 }
+            }
+            Some(Format::Csv) => {
+                let mut records = Records::new(source, b',');
+                let failed = |source| DataError::Io { path: path.to_owned(), source };
+                let header = records.header().map_err(failed)?;
+                let column = csv_column(&header, text_column, path)?;
+                Rows::Table { records: Box::new(records), column }
+            }
+        };
+        Ok(Self { path: path.to_owned(), text_column: text_column.to_owned(), row: 0, rows })
+    }
+
+    fn read(&mut self) -> Result<Option<NumberedText>, DataError> {
+        let failed = |source| DataError::Io { path: self.path.clone(), source };
+        match &mut self.rows {
+            Rows::Lines { source, line, buffer } => {
+                let read = read_line(source, buffer).map_err(failed)?;
+                *line += 1;
+                Ok(match read {
+                    Line::End => None,
+                    Line::TooLong => Some((*line, Err(RowProblem::TooLong { limit: MAX_LINE }))),
+                    Line::Whole => Some((*line, utf8(buffer))),
+                })
+            }
+            Rows::Json { source, line, buffer } => loop {
+                let read = read_line(source, buffer).map_err(failed)?;
+                *line += 1;
+                match read {
+                    Line::End => return Ok(None),
+                    Line::TooLong => {
+                        return Ok(Some((*line, Err(RowProblem::TooLong { limit: MAX_LINE }))));
+                    }
+                    // A blank line is no row of JSONL.
+                    Line::Whole if buffer.iter().all(u8::is_ascii_whitespace) => {}
+                    Line::Whole => {
+                        let text = json_object(buffer)
+                            .and_then(|mut object| json_text(&mut object, &self.text_column));
+                        return Ok(Some((*line, text)));
+                    }
+                }
+            },
+            Rows::Table { records, column } => {
+                let Some((line, record)) = records.next().map_err(failed)? else {
+                    return Ok(None);
+                };
+                let expected = "as many as the header has";
+                let text = match record.get(*column) {
+                    Some(cell) => utf8(cell),
+                    None => Err(RowProblem::Columns { found: record.len(), expected }),
+                };
+                Ok(Some((line, text)))
+            }
+        }
+    }
+}
+
+impl Iterator for TextStream {
+    type Item = Result<StreamedText, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.read() {
+            Ok(None) => None,
+            Ok(Some((line, text))) => {
+                self.row += 1;
+                Some(Ok(StreamedText { row: self.row, line, text }))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<String, RowProblem> {
+    let text = std::str::from_utf8(bytes).map(str::to_owned);
+    text.map_err(|_| RowProblem::Utf8 { field: "text" })
+}
+
+/// What [`read_line`] found.
+pub(crate) enum Line {
+    /// Nothing more.
+    End,
+    /// A line, in the buffer without its end.
+    Whole,
+    /// A line of more than [`MAX_LINE`] bytes, passed over.
+    TooLong,
+}
+
+/// Reads a line of bounded length into `buffer`, without its `\n` or `\r\n`.
+pub(crate) fn read_line(source: &mut impl BufRead, buffer: &mut Vec<u8>) -> io::Result<Line> {
+    buffer.clear();
+    let limit = MAX_LINE as u64 + 1;
+    if source.by_ref().take(limit).read_until(b'\n', buffer)? == 0 {
+        return Ok(Line::End);
+    }
+    if buffer.ends_with(b"\n") {
+        buffer.pop();
+        if buffer.ends_with(b"\r") {
+            buffer.pop();
+        }
+        return Ok(Line::Whole);
+    }
+    if buffer.len() <= MAX_LINE {
+        return Ok(Line::Whole); // the last line has no end
+    }
+    loop {
+        let chunk = source.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(Line::TooLong);
+        }
+        let end = chunk.iter().position(|&byte| byte == b'\n');
+        let used = end.map_or(chunk.len(), |end| end + 1);
+        source.consume(used);
+        if end.is_some() {
+            return Ok(Line::TooLong);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Readers on what people have, and on what goes wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use tinymood_core::{LabelSet, Taxonomy};
+use tinymood_text::{
+    DataSource, Dataset, EncodedSplit, ReadOptions, Stats, TextStream, Tokenizer, goemotions, open,
+    read_dataset, sample,
+};
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+fn read(name: &str, bytes: impl AsRef<[u8]>, options: &ReadOptions) -> Result<Dataset, String> {
+    let path = Place::new();
+    let path = (path.write(name, bytes), path);
+    let problem = |error: &dyn std::fmt::Display| {
+        error.to_string().replace(&path.0.display().to_string(), name)
+    };
+    read_dataset(&path.0, options).map_err(|error| problem(&error))
+}
+
+fn plain(name: &str, bytes: impl AsRef<[u8]>) -> Result<Dataset, String> {
+    read(name, bytes, &ReadOptions::default())
+}
+
+fn two() -> ReadOptions {
+    ReadOptions { labels: Some(LabelSet::new(["joy", "anger"]).unwrap()), ..ReadOptions::default() }
+}
+
+fn rows(dataset: &Dataset) -> Vec<(&str, Vec<usize>, u64)> {
+    let holding = |targets: &[f32]| {
+        targets.iter().enumerate().filter(|(_, t)| **t >= 0.5).map(|(label, _)| label).collect()
+    };
+    dataset.examples.iter().map(|e| (e.text.as_str(), holding(&e.targets), e.line)).collect()
+}
+
+#[test]
+fn the_official_format() {
+    let text = "My favourite\t27\tabc\n\"He said \"\"no\"\", twice\"\t3,10\tdef\nplain 'quote\" inside\tanger\tx\n";
+    let dataset = plain("train.tsv", text).unwrap();
+    assert_eq!(
+        rows(&dataset),
+        [
+            ("My favourite", vec![27], 1),
+            ("He said \"no\", twice", vec![3, 10], 2),
+            ("plain 'quote\" inside", vec![2], 3),
+        ]
+    );
+    let windows = plain("train.tsv", "\u{feff}a\t1\tx\r\nb\t\ty\r\n").unwrap();
+    assert_eq!(rows(&windows), [("a", vec![1], 1), ("b", vec![], 2)]);
+}
+
+#[test]
+fn csv_with_a_header() {
+    let text = "id,Text,labels\n1,\"two\nlines, one text\",\"joy,love\"\n2,second,18\n";
+    let dataset = plain("a.csv", text).unwrap();
+    assert_eq!(
+        rows(&dataset),
+        [("two\nlines, one text", vec![17, 18], 2), ("second", vec![18], 4)]
+    );
+    let options = ReadOptions {
+        text_column: "body".to_owned(),
+        labels_column: "tags".to_owned(),
+        label_separator: "|".to_owned(),
+        ..two()
+    };
+    let dataset = read("a.csv", "tags,body\njoy | anger,x\n,y\n", &options).unwrap();
+    assert_eq!(rows(&dataset), [("x", vec![0, 1], 2), ("y", vec![], 3)]);
+    let soft = read("a.csv", "text,anger,joy\nx,0.25,1\n", &two()).unwrap();
+    assert_eq!(soft.examples[0].targets, [1.0, 0.25]);
+}
+
+#[test]
+fn json_lines() {
+    let text = concat!(
+        r#"{"text": "a", "labels": ["joy", 18]}"#,
+        "\n\n",
+        r#"{"labels": {"love": 0.75}, "text": "b", "more": null}"#,
+        "\n",
+        r#"{"text": "c", "labels": "joy,anger"}"#,
+        "\n",
+        r#"{"text": "d", "labels": []}"#,
+    );
+    let dataset = plain("a.jsonl", text).unwrap();
+    assert_eq!(
+        rows(&dataset),
+        [("a", vec![17, 18], 1), ("b", vec![18], 3), ("c", vec![2, 17], 4), ("d", vec![], 5)]
+    );
+    assert_eq!(dataset.examples[1].targets[18], 0.75);
+}
+
+#[test]
+fn malformed_rows_are_named_with_file_line_found_and_expected() {
+    for (name, bytes, expected) in [
+        ("a.tsv", b"x\t1\ty\nonly text\n".as_slice(), "a.tsv:2: found 1 columns, expected text"),
+        ("a.tsv", b"x\thapiness\ty\n", "a.tsv:1: found unknown label \"hapiness\""),
+        ("a.tsv", b"x\tangr\ty\n", "did you mean \"anger\"?"),
+        ("a.tsv", b"x\t28\ty\n", "label id 28 is out of range, ids go from 0 to 27"),
+        ("a.tsv", b"x\t1,,2\ty\n", "unknown label \"\""),
+        (
+            "a.tsv",
+            b"ok\t1\n\xff\xfe\t1\ty\n",
+            "a.tsv:2: found bytes that are not UTF-8 in the text",
+        ),
+        ("a.tsv", b"  \t1\ty\n", "found an empty text"),
+        ("a.csv", b"text,labels\n\"a\nb\",1\nc\n", "a.csv:4: found 1 columns"),
+        ("a.csv", b"words,labels\na,1\n", "expected a column \"text\""),
+        ("a.csv", b"text,joy\na,1\n", "there is none of \"admiration\""),
+        ("a.jsonl", b"{\"text\": \"a\"}\n", "no field \"labels\", expected a list of labels"),
+        ("a.jsonl", b"{\"text\": 3, \"labels\": []}\n", "3 in the field \"text\", expected a text"),
+        ("a.jsonl", b"[]\n", "found [], expected a JSON object"),
+        ("a.jsonl", b"{\"text\"\n", "found no JSON"),
+        (
+            "a.jsonl",
+            b"{\"text\": \"a\", \"labels\": {\"joy\": 1.5}}\n",
+            "\"1.5\" for the label \"joy\"",
+        ),
+        ("a.jsonl", b"{\"text\": \"a\", \"labels\": [null]}\n", "null in the field \"labels\""),
+        ("a.tsv", b"", "has no rows"),
+        ("a.parquet", b"x", "neither .tsv, .csv nor .jsonl"),
+    ] {
+        let error = plain(name, bytes).unwrap_err();
+        assert!(error.contains(expected), "{name}: {error:?} lacks {expected:?}");
+    }
+    let nan = read("a.csv", "text,joy,anger\nx,NaN,0\n", &two()).unwrap_err();
+    assert!(nan.contains("\"NaN\" for the label \"joy\", expected a number from 0 to 1"), "{nan}");
+}
+
+#[test]
+fn bad_rows_can_be_passed_over_and_are_listed() {
+    let options = ReadOptions { skip_bad_rows: true, ..ReadOptions::default() };
+    let dataset = read("a.tsv", "a\t1\nb\nc\t99\nd\t2\n", &options).unwrap();
+    assert_eq!(rows(&dataset), [("a", vec![1], 1), ("d", vec![2], 4)]);
+    assert_eq!(dataset.bad_rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3]);
+}
+
+fn source(data: &Path, options: ReadOptions) -> DataSource {
+    let home = "http://127.0.0.1:9".to_owned();
+    let goemotions = goemotions::Source { cache: data.join("no-cache"), offline: true, home };
+    DataSource { data: data.display().to_string(), options, goemotions, with_test: true }
+}
+
+#[test]
+fn folders_give_splits_by_name() {
+    let place = Place::new();
+    place.write("train.csv", "text,labels\na,joy\n");
+    place.write("Validation.jsonl", "{\"text\": \"b\", \"labels\": [\"calm\"]}\n");
+    place.write("labels.txt", "joy\ncalm\n\n");
+    place.write("notes.md", "x");
+    let splits = open(&source(place.0.path(), ReadOptions::default())).unwrap();
+    assert!(splits.test.is_none());
+    assert_eq!(splits.dev.as_ref().unwrap().labels.names(), ["joy", "calm"]);
+    place.write("dev.tsv", "a\tjoy\n");
+    let error = open(&source(place.0.path(), ReadOptions::default())).unwrap_err().to_string();
+    assert!(error.contains("the same split"), "{error}");
+    let empty = Place::new();
+    let error = open(&source(empty.0.path(), ReadOptions::default())).unwrap_err().to_string();
+    assert!(error.contains("holds no file named train"), "{error}");
+    let error = open(&source(Path::new("no/where"), ReadOptions::default())).unwrap_err();
+    assert!(error.to_string().contains("neither \"sample\""), "{error}");
+}
+
+#[test]
+fn taxonomies_change_labels_and_targets() {
+    let dataset = plain("a.tsv", "x\tjoy,anger\ny\tneutral\n").unwrap();
+    let ekman = dataset.clone().with_taxonomy(Taxonomy::Ekman).unwrap();
+    assert_eq!(ekman.labels.len(), 7);
+    assert_eq!(rows(&ekman), [("x", vec![0, 3], 1), ("y", vec![6], 2)]);
+    let foreign = read(
+        "a.tsv",
+        "x\tjoy\n",
+        &ReadOptions {
+            labels: Some(LabelSet::new(["joy", "calm"]).unwrap()),
+            ..ReadOptions::default()
+        },
+    );
+    let error = foreign.unwrap().with_taxonomy(Taxonomy::Sentiment).unwrap_err();
+    assert!(error.to_string().contains("calm"), "{error}");
+}
+
+#[test]
+fn statistics_count() {
+    let place = Place::new();
+    place.write("train.tsv", "one two three\t1,2\nsame\t\nsame\t1\nshared\t3\n");
+    place.write("dev.tsv", "shared\t3\n");
+    let splits = open(&source(place.0.path(), ReadOptions::default())).unwrap();
+    let tokenizer = Tokenizer::bundled().with_max_length(4).unwrap();
+    let stats = Stats::new(&splits, 4, |split| EncodedSplit::new(split, &tokenizer)).unwrap();
+    let train = &stats.splits["train"];
+    assert_eq!((train.rows, train.duplicates, train.truncated, train.longest), (4, 1, 1, 5));
+    assert_eq!(train.labels_per_row.iter().collect::<Vec<_>>(), [(&0, &1), (&1, &2), (&2, &1)]);
+    assert_eq!(train.label_counts[1], ("amusement".to_owned(), 2));
+    assert_eq!(train.lengths.iter().map(|bin| bin.rows).sum::<usize>(), 4);
+    assert_eq!(stats.duplicates_across["train, dev"], 1);
+}
+
+#[test]
+fn the_sample_is_tokenized_without_cuts() {
+    let splits = sample().unwrap();
+    let tokenizer = Tokenizer::bundled();
+    for (_, split) in splits.named() {
+        let encoded = EncodedSplit::new(split, &tokenizer).unwrap();
+        assert!(encoded.texts.iter().all(|text| !text.is_truncated()));
+        assert_eq!(encoded.targets.len(), split.examples.len() * 28);
+    }
+}
+
+fn stream(name: &str, bytes: &[u8]) -> Vec<(u64, Result<String, String>)> {
+    let place = Place::new();
+    let stream = TextStream::open(&place.write(name, bytes), "text").unwrap();
+    let row = |row: Result<tinymood_text::StreamedText, _>| {
+        let row = row.unwrap();
+        (row.row, row.text.map_err(|problem| problem.to_string()))
+    };
+    stream.map(row).collect()
+}
+
+#[test]
+fn streams_give_one_item_a_row() {
+    let ok = |row: u64, text: &str| (row, Ok(text.to_owned()));
+    assert_eq!(stream("a.txt", b"one\r\n\ntwo"), [ok(1, "one"), ok(2, ""), ok(3, "two")]);
+    let damaged = stream("a.txt", b"one\n\xff\nthree\n");
+    assert_eq!(damaged.len(), 3);
+    assert!(damaged[1].1.as_ref().unwrap_err().contains("UTF-8"));
+    assert_eq!(stream("a.csv", b"id,text\n1,\"a\nb\"\n2,c\n"), [ok(1, "a\nb"), ok(2, "c")]);
+    assert_eq!(stream("a.tsv", b"a\t1\tx\nb\t2\ty\n"), [ok(1, "a"), ok(2, "b")]);
+    let json = stream("a.jsonl", b"{\"text\": \"a\"}\n{\"txt\": 1}\n{\"text\": \"c\"}\n");
+    assert_eq!((&json[0], &json[2]), (&ok(1, "a"), &ok(3, "c")));
+    assert!(json[1].1.as_ref().unwrap_err().contains("no field \"text\""));
+    let long = [vec![b'x'; 5 << 20], b"\nshort\n".to_vec()].concat();
+    let rows = stream("a.txt", &long);
+    assert!(rows[0].1.as_ref().unwrap_err().contains("in one row"));
+    assert_eq!(rows[1..], [ok(2, "short")]);
+    assert_eq!(stream("a.txt", b""), []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_file_panics(
+        bytes in prop::collection::vec(prop::sample::select(b"ab\"\t,\n\r{}[]:0129.\xff\\ ".to_vec()), 0..120),
+        skip_bad_rows: bool,
+    ) {
+        let options = ReadOptions { skip_bad_rows, ..ReadOptions::default() };
+        for name in ["a.tsv", "a.csv", "a.jsonl"] {
+            let _ = read(name, &bytes, &options);
+            let with_header = [b"text,labels\n".as_slice(), &bytes].concat();
+            let _ = read(name, &with_header, &options);
+            let place = Place::new();
+            if let Ok(stream) = TextStream::open(&place.write(name, &bytes), "text") {
+                prop_assert!(stream.take(1000).count() < 1000);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_csv_reads_back(text in "\\PC{1,40}", labels in prop::collection::btree_set(0..28_usize, 0..4)) {
+        prop_assume!(!text.trim().is_empty());
+        let cell: Vec<String> = labels.iter().map(usize::to_string).collect();
+        let quoted = format!("\"{}\"", text.replace('"', "\"\""));
+        let tsv = plain("a.tsv", format!("{quoted}\t{}\tid\n", cell.join(","))).unwrap();
+        let csv = plain("a.csv", format!("labels,text\n\"{}\",{quoted}\n", cell.join(","))).unwrap();
+        for dataset in [tsv, csv] {
+            prop_assert_eq!(&dataset.examples[0].text, &text);
+            let found = rows(&dataset)[0].1.clone();
+            prop_assert_eq!(found, labels.iter().copied().collect::<Vec<_>>());
+        }
+    }
+}
