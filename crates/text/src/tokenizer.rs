@@ -67,11 +67,14 @@ struct Casing {
     /// `None`: as `lowercase`.
     strip_accents: Option<bool>,
     chinese_characters: bool,
+    /// `model_max_length`, which `transformers` cuts texts to.
+    max_length: usize,
 }
 
 impl Default for Casing {
     fn default() -> Self {
-        Self { lowercase: true, strip_accents: None, chinese_characters: true }
+        let (lowercase, chinese_characters) = (true, true);
+        Self { lowercase, strip_accents: None, chinese_characters, max_length: 128 }
     }
 }
 
@@ -174,7 +177,7 @@ impl Tokenizer {
         let wrong = |problem: String| TokenizerError::Contents { from: from.to_owned(), problem };
         inner.with_truncation(None).map_err(|error| wrong(error.to_string()))?;
         inner.with_padding(None);
-        let tokenizer = Self { inner, casing, max_length: 128 };
+        let tokenizer = Self { inner, casing, max_length: casing.max_length };
         // What frames every text is checked on the shortest.
         let empty = tokenizer.encode("").map_err(|error| wrong(error.to_string()))?;
         if empty.full_length != 2 {
@@ -194,6 +197,11 @@ impl Tokenizer {
         }
         self.max_length = max_length;
         Ok(self)
+    }
+
+    /// The most tokens of a text, special ones included.
+    pub fn max_length(&self) -> usize {
+        self.max_length
     }
 
     /// One past the largest token id.
@@ -312,6 +320,11 @@ fn casing(text: &str) -> Casing {
         chinese_characters: value["tokenize_chinese_chars"]
             .as_bool()
             .unwrap_or(default.chinese_characters),
+        max_length: value["model_max_length"]
+            .as_u64()
+            .and_then(|length| usize::try_from(length).ok())
+            .filter(|length| (3..=1 << 20).contains(length)) // 10^30 stands for none
+            .unwrap_or(default.max_length),
     }
 }
 

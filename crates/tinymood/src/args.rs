@@ -1,5 +1,7 @@
 //! The command line as it is typed. Commands turn it into settings; nothing is decided here.
 
+#![allow(missing_docs)] // comments here are help texts, and flattened groups show none
+
 use std::path::PathBuf;
 use std::str::FromStr;
 

@@ -1,1 +1,24 @@
-#![allow(missing_docs)]
+//! The front door: what the binary's commands are made of, for programs that would rather call than
+//! spawn.
+//!
+//! ```text
+//! args         the command line as typed
+//! commands     one module a command: args to settings to library calls
+//! data         a dataset's arguments to splits
+//! model        a folder, run or hub id to a model ready to answer
+//! init         where training starts
+//! predictions  probabilities to labels, and how they are written
+//! hint         what to do about an error
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod commands;
+mod data;
+pub mod hint;
+mod init;
+mod model;
+pub mod predictions;
+
+pub use model::{Model, ModelError};

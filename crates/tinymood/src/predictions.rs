@@ -101,9 +101,7 @@ impl Serialize for Prediction {
         map.serialize_entry("text", &self.text)?;
         match &self.outcome {
             Ok(scored) => {
-                let object = |(label, score): &(String, f32)| {
-                    serde_json::json!({ "label": label, "score": rounded(*score) })
-                };
+                let object = |(label, score): &(String, f32)| serde_json::json!({ "label": label, "score": rounded(*score) });
                 let labels: Vec<_> = scored.labels.iter().map(object).collect();
                 map.serialize_entry("labels", &labels)?;
                 if let Some(scores) = &scored.scores {
@@ -159,10 +157,9 @@ impl<W: Write> PredictionWriter<W> {
     pub fn write(&mut self, prediction: &Prediction) -> anyhow::Result<()> {
         let written: io::Result<()> = match &mut self.format {
             Format::Table { out, width } => write_table_row(out, *width, prediction),
-            Format::Jsonl(out) => {
-                serde_json::to_writer(&mut *out, prediction).map_err(io::Error::from)
-                    .and_then(|()| out.write_all(b"\n"))
-            }
+            Format::Jsonl(out) => serde_json::to_writer(&mut *out, prediction)
+                .map_err(io::Error::from)
+                .and_then(|()| out.write_all(b"\n")),
             Format::Csv(writer) => {
                 writer.write_record(csv_record(prediction)).map_err(io::Error::from)
             }

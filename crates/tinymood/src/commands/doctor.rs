@@ -1,0 +1,107 @@
+//! `tinymood doctor`: what this machine and installation offer.
+
+use std::fs;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tinymood_hub::HubSettings;
+use tinymood_kernels::Isa;
+use tinymood_text::goemotions;
+
+use super::{print, print_json};
+use crate::args::{DoctorArgs, GlobalArgs};
+use crate::data::goemotions_source;
+
+/// How long an answer from the network is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) fn run(args: DoctorArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    let report = examine(global)?;
+    if args.json {
+        return print_json(&report);
+    }
+    let mut text = String::new();
+    for (name, value) in report.as_object().into_iter().flatten() {
+        let value = match value {
+            Value::String(value) => value.clone(),
+            Value::Array(list) => {
+                list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+            }
+            other => other.to_string(),
+        };
+        text.push_str(&format!("{:<22} {value}\n", name.replace('_', " ")));
+    }
+    print(&text)
+}
+
+fn examine(global: &GlobalArgs) -> anyhow::Result<Value> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let available = Isa::ALL.into_iter().filter(|isa| isa.is_available());
+    let chosen = match Isa::from_environment() {
+        Ok(isa) => isa.to_string(),
+        Err(error) => format!("error: {error}"),
+    };
+    let source = goemotions_source(global)?;
+    let hub = HubSettings::from_environment(global.offline)?;
+    let cached: Vec<&str> = [goemotions::TRAIN, goemotions::DEV, goemotions::TEST]
+        .into_iter()
+        .filter(|split| source.path(*split).is_file())
+        .map(|split| split.name)
+        .collect();
+    let here = std::env::current_dir()?;
+    Ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "target": format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        "instruction_sets": available.map(|isa| isa.to_string()).collect::<Vec<_>>(),
+        "kernels": chosen,
+        "threads": global.threads.unwrap_or(cores),
+        "cores": cores,
+        "cache": source.cache.display().to_string(),
+        "goemotions_cached": cached,
+        "hub_cache": hub.cache.display().to_string(),
+        "hub_models_cached": models_in(&hub.cache),
+        "network": network(&hub),
+        "free_disk_here": free(&here),
+        "free_disk_cache": free(&source.cache),
+    }))
+}
+
+/// The hub ids in a cache.
+fn models_in(cache: &Path) -> Vec<String> {
+    let entries = fs::read_dir(cache).into_iter().flatten().filter_map(Result::ok);
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let ids = names.filter_map(|name| Some(name.strip_prefix("models--")?.replace("--", "/")));
+    let mut ids: Vec<String> = ids.collect();
+    ids.sort();
+    ids
+}
+
+/// Whether the hub can be reached, by opening a connection and closing it again.
+fn network(hub: &HubSettings) -> String {
+    if hub.offline {
+        return "not used: offline".to_owned();
+    }
+    let (scheme, rest) = hub.endpoint.split_once("://").unwrap_or(("https", &hub.endpoint));
+    let host = rest.split('/').next().unwrap_or(rest);
+    let port = if scheme == "http" { 80 } else { 443 };
+    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:{port}") };
+    let reached = address.to_socket_addrs().map(|mut addresses| {
+        addresses.any(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok())
+    });
+    match reached {
+        Ok(true) => format!("{host} answers"),
+        Ok(false) => format!("{host} does not answer"),
+        Err(error) => format!("{host} cannot be found ({error})"),
+    }
+}
+
+/// Free space where a path is, or would be.
+fn free(path: &Path) -> String {
+    let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+    match fs4::available_space(there) {
+        Ok(bytes) => format!("{:.1} GB", bytes as f64 / 1e9),
+        Err(error) => format!("unknown ({error})"),
+    }
+}

@@ -1,0 +1,97 @@
+//! `tinymood evaluate`: a model's figures on a labelled split.
+
+use anyhow::bail;
+use tinymood_core::{LabelSet, Taxonomy};
+use tinymood_eval::{Evaluation, Predictions, Thresholds};
+use tinymood_text::{Dataset, EncodedSplit};
+
+use super::{print, print_json};
+use crate::args::{DatasetArgs, EvaluateArgs, GlobalArgs, SplitArg};
+use crate::data::{DataSettings, choose};
+use crate::model::Model;
+
+pub(super) fn run(args: EvaluateArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    let model = Model::open(args.model.model.as_deref(), global)?;
+    let judged = Judged::new(&model, &args.dataset, args.split, global)?;
+    let thresholds = match args.threshold {
+        Some(value) => Thresholds::fixed(value, model.labels.len()),
+        None => model.thresholds.clone(),
+    };
+    let predictions = judged.predictions()?;
+    let evaluation =
+        Evaluation::new(&predictions, &thresholds, &model.labels, &judged.split, args.bootstrap);
+    match args.json {
+        true => print_json(&evaluation.to_json()),
+        false => print(&format!("{}\n", evaluation.table())),
+    }
+}
+
+/// A split with what a model says of it.
+pub(super) struct Judged {
+    pub(super) split: String,
+    probabilities: Vec<f32>,
+    targets: Vec<f32>,
+    num_labels: usize,
+}
+
+impl Judged {
+    /// Reads a split in the model's labels and asks the model about it.
+    pub(super) fn new(
+        model: &Model,
+        args: &DatasetArgs,
+        split: SplitArg,
+        global: &GlobalArgs,
+    ) -> anyhow::Result<Self> {
+        let mut settings = DataSettings::new(args, Taxonomy::Original)?;
+        let bundled = ["sample", "goemotions"].contains(&settings.data.as_str());
+        let is_view = view_of(&LabelSet::goemotions(), &model.labels).is_some();
+        if settings.labels.is_none() && !bundled && !is_view {
+            settings.labels = Some(model.labels.names().to_vec());
+        }
+        let splits = settings.open(global, split == SplitArg::Test)?;
+        let (split, dataset) = choose(splits, split, &settings.data)?;
+        Self::of_dataset(model, dataset, split)
+    }
+
+    /// Asks the model about a split.
+    pub(super) fn of_dataset(
+        model: &Model,
+        dataset: Dataset,
+        split: String,
+    ) -> anyhow::Result<Self> {
+        let dataset = in_labels(dataset, &model.labels)?;
+        let encoded = EncodedSplit::new(&dataset, &model.tokenizer)?;
+        let probabilities = model.logits(&encoded.texts)?.probabilities();
+        let num_labels = model.labels.len();
+        Ok(Self { split, probabilities, targets: encoded.targets, num_labels })
+    }
+
+    pub(super) fn predictions(&self) -> anyhow::Result<Predictions<'_>> {
+        Ok(Predictions::new(&self.probabilities, &self.targets, self.num_labels)?)
+    }
+}
+
+/// The taxonomy that makes `from` into `to`.
+fn view_of(from: &LabelSet, to: &LabelSet) -> Option<Taxonomy> {
+    let gives = |taxonomy: &Taxonomy| taxonomy.map(from).is_ok_and(|map| map.groups == *to);
+    [Taxonomy::Original, Taxonomy::Ekman, Taxonomy::Sentiment].into_iter().find(gives)
+}
+
+/// The dataset in the model's labels: as they are, or as a taxonomy rolls them up.
+fn in_labels(dataset: Dataset, labels: &LabelSet) -> anyhow::Result<Dataset> {
+    match view_of(&dataset.labels, labels) {
+        Some(taxonomy) => Ok(dataset.with_taxonomy(taxonomy)?),
+        None => bail!(
+            "the data has the labels {}, the model has {}",
+            listed(&dataset.labels),
+            listed(labels)
+        ),
+    }
+}
+
+fn listed(labels: &LabelSet) -> String {
+    let names: Vec<&str> = labels.names().iter().take(6).map(String::as_str).collect();
+    let more = labels.len().saturating_sub(6);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", names.join(", "))
+}

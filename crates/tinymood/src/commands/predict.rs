@@ -1,0 +1,117 @@
+//! `tinymood predict`: labels for texts, streaming, one row of answers for each row of questions.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use tinymood_text::{DataError, StreamedText, TextStream};
+
+use super::super::predictions::{Prediction, PredictionWriter, Scored, Selection, default_format};
+use crate::args::{FormatArg, GlobalArgs, PredictArgs};
+use crate::model::Model;
+
+/// Texts taken at a time: enough to keep the engine busy, few enough to answer soon.
+const ROWS: usize = 512;
+
+pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    let model = Model::open(args.model.model.as_deref(), global)?;
+    let taxonomy = tinymood_core::Taxonomy::from(args.taxonomy).map(&model.labels)?;
+    let thresholds = match args.threshold {
+        Some(value) => vec![value; model.labels.len()],
+        None => model.thresholds.values.clone(),
+    };
+    let selection = Selection {
+        thresholds,
+        taxonomy,
+        top_k: args.top_k,
+        at_least_one: args.at_least_one,
+        scores: args.scores,
+    };
+    let to_stdout = args.output == Path::new("-");
+    let format = match (args.format, args.json) {
+        (_, true) => FormatArg::Jsonl,
+        (Some(format), _) => format,
+        (None, _) => default_format(to_stdout),
+    };
+    if format == FormatArg::Table && !global.quiet && io::stderr().is_terminal() {
+        let policy = match args.threshold {
+            Some(value) => format!("fixed {value}"),
+            None => model.thresholds.describe(),
+        };
+        eprintln!("thresholds: {policy}");
+    }
+    let out: Box<dyn Write> = if to_stdout {
+        Box::new(BufWriter::new(io::stdout()))
+    } else {
+        let file = File::create(&args.output)
+            .with_context(|| format!("cannot write {}", args.output.display()))?;
+        Box::new(BufWriter::new(file))
+    };
+    let mut writer = PredictionWriter::new(out, format, &selection)?;
+    let mut bad_rows = 0;
+    let mut waiting = Vec::new();
+    for text in texts(&args)? {
+        waiting.push(text?);
+        if waiting.len() == ROWS {
+            bad_rows += answer(&model, &selection, &mut waiting, &mut writer)?;
+        }
+    }
+    bad_rows += answer(&model, &selection, &mut waiting, &mut writer)?;
+    if bad_rows > 0 {
+        let plural = if bad_rows == 1 { "row" } else { "rows" };
+        bail!("{bad_rows} {plural} could not be read; each has an answer that says why");
+    }
+    Ok(())
+}
+
+type Texts = Box<dyn Iterator<Item = Result<StreamedText, DataError>>>;
+
+/// The texts that the arguments name.
+fn texts(args: &PredictArgs) -> anyhow::Result<Texts> {
+    if !args.texts.is_empty() {
+        let rows = (1..).zip(args.texts.clone());
+        return Ok(Box::new(
+            rows.map(|(row, text)| Ok(StreamedText { row, line: row, text: Ok(text) })),
+        ));
+    }
+    Ok(Box::new(match args.input.as_deref() {
+        Some(path) if path != Path::new("-") => TextStream::open(path, &args.text_column)?,
+        _ => {
+            if io::stdin().is_terminal() {
+                eprintln!("reading texts from the keyboard, one a line; end with Ctrl-D");
+            }
+            TextStream::lines(io::stdin(), "standard input")?
+        }
+    }))
+}
+
+/// Answers what waits, in its order; returns how many rows could not be read.
+fn answer<W: Write>(
+    model: &Model,
+    selection: &Selection,
+    waiting: &mut Vec<StreamedText>,
+    writer: &mut PredictionWriter<W>,
+) -> anyhow::Result<usize> {
+    let readable: Vec<&str> = waiting.iter().filter_map(|text| text.text.as_deref().ok()).collect();
+    let encoded = model.tokenizer.encode_all(&readable)?;
+    let logits = model.logits(&encoded)?;
+    let probabilities = logits.probabilities();
+    let mut scored = probabilities.chunks_exact(model.labels.len());
+    let mut bad_rows = 0;
+    for StreamedText { row, text, .. } in waiting.drain(..) {
+        let (text, outcome) = match text {
+            Ok(text) => {
+                let scored = scored.next().context("a text without an answer")?;
+                (text, Ok::<Scored, String>(selection.choose(scored)))
+            }
+            Err(problem) => {
+                bad_rows += 1;
+                (String::new(), Err(format!("found {problem}")))
+            }
+        };
+        writer.write(&Prediction { row, text, outcome })?;
+    }
+    writer.flush()?;
+    Ok(bad_rows)
+}

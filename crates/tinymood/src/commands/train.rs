@@ -1,0 +1,254 @@
+//! `tinymood train`: from data and a checkpoint to a run with a model, its thresholds and figures.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tinymood_core::{Engine, LabelSet, Taxonomy, TensorSet};
+use tinymood_eval::{
+    CrossValidated, Evaluation, Objective, Predictions, ThresholdPolicy, Thresholds,
+    cross_validated,
+};
+use tinymood_text::{Dataset, EncodedSplit};
+use tinymood_train::{
+    ModelCardFacts, Observers, Outcome, Progress, ProgressStyle, Recipe, RecipeOverrides,
+    RunFolder, SavedSettings, SplitView, TrainInputs, TrainSettings, train,
+};
+
+use super::evaluate::Judged;
+use super::{print, print_json};
+use crate::args::{GlobalArgs, TrainArgs};
+use crate::data::DataSettings;
+use crate::init::{Start, start};
+use crate::model::{Model, engine};
+
+/// Where data and weights of a run come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Source {
+    init: String,
+    #[serde(flatten)]
+    data: DataSettings,
+}
+
+pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    let json = args.json;
+    let (settings, source, place) = match &args.resume {
+        Some(path) => {
+            let saved = RunFolder::settings(path)?;
+            let source: Source = saved.source.try_into().with_context(|| {
+                format!("the settings of {} do not say where its data is", path.display())
+            })?;
+            let recipe = saved.recipe.with(&RecipeOverrides::from(args.overrides));
+            (TrainSettings::new(recipe)?, source, Place::Existing(path.clone()))
+        }
+        None => {
+            let recipe = Recipe::load(&args.recipe)?.with(&RecipeOverrides::from(args.overrides));
+            let taxonomy = Taxonomy::from(args.taxonomy);
+            let data = DataSettings::new(&args.dataset, taxonomy)?;
+            let init = absolute_init(&args.init);
+            let place = match args.output {
+                Some(path) => path,
+                None => free_name(&data.name(), &args.recipe),
+            };
+            (TrainSettings::new(recipe)?, Source { init, data }, Place::New(place))
+        }
+    };
+    let say = |text: String| {
+        if !global.quiet {
+            eprintln!("{text}");
+        }
+    };
+    let splits = source.data.open(global, false)?;
+    let train_split = splits.train.context("the data has no train split")?;
+    let labels = train_split.labels.clone();
+    let Start { config, tensors, tokenizer, report } =
+        start(&source.init, &labels, &settings, global.offline)?;
+    say(describe_data(&source.data.data, &train_split, splits.dev.as_ref()));
+    match report {
+        Some(report) => say(format!("init: {}: {report}", source.init)),
+        None => say(format!("init: {}: all weights are new", source.init)),
+    }
+    // After the checks above: a run's folder is made for what can run.
+    let (run, resume) = place.open(&settings, &source)?;
+    let average = settings.ema_decay().is_some();
+    let parameters = tensors.values().map(|tensor| tensor.values.len()).sum();
+    run.check_space(parameters, settings.keep_checkpoints(), average)?;
+
+    let encoded = EncodedSplit::new(&train_split, &tokenizer)?;
+    let validation =
+        splits.dev.as_ref().map(|dev| EncodedSplit::new(dev, &tokenizer)).transpose()?;
+    let mut engine = engine(config, labels.len(), global)?;
+    engine.load_tensors(TensorSet::Parameters, &tensors)?;
+    drop(tensors);
+    say(format!("engine: {}; run: {}", engine.describe(), run.path().display()));
+
+    let stop = stop_on_signals()?;
+    let identity = BTreeMap::from([
+        ("init".to_owned(), source.init.clone()),
+        ("precision".to_owned(), "f32".to_owned()),
+    ]);
+    let facts = card_facts(&run, &source);
+    let inputs = TrainInputs {
+        settings: &settings,
+        labels: &labels,
+        train: view("train", &encoded),
+        validation: validation.as_ref().map(|split| view("dev", split)),
+        run: &run,
+        resume,
+        identity: &identity,
+        tokenizer_files: &tokenizer.files()?,
+        facts: &facts,
+        stop: &stop,
+    };
+    let style = if global.quiet { ProgressStyle::Quiet } else { ProgressStyle::detect() };
+    let mut observers = Observers::new().with(Progress::new(style));
+    let outcome = train(&mut engine, &inputs, &mut observers)?;
+    drop(engine);
+    match outcome {
+        Outcome::Stopped { step, total_steps } => {
+            say(format!(
+                "stopped after step {step} of {total_steps}; go on with: tinymood train --resume {}",
+                run.path().display()
+            ));
+            Ok(())
+        }
+        Outcome::Finished(finish) => {
+            say(format!("model: {}", finish.model.display()));
+            match splits.dev {
+                Some(dev) => report_figures(&finish.model, dev, &labels, json, global),
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+/// Where a run is to be.
+enum Place {
+    New(PathBuf),
+    Existing(PathBuf),
+}
+
+impl Place {
+    /// Makes or opens the folder; says whether training goes on from what is there.
+    fn open(self, settings: &TrainSettings, source: &Source) -> anyhow::Result<(RunFolder, bool)> {
+        match self {
+            Self::Existing(path) => Ok((RunFolder::open(&path)?.0, true)),
+            Self::New(path) => {
+                let saved = SavedSettings {
+                    tinymood: env!("CARGO_PKG_VERSION").to_owned(),
+                    source: toml::Table::try_from(source).context("settings are plain values")?,
+                    recipe: settings.recipe().clone(),
+                };
+                Ok((RunFolder::create(&path, &saved)?, false))
+            }
+        }
+    }
+}
+
+/// `runs/DATA-RECIPE`, with a number when it is taken.
+fn free_name(data: &str, recipe: &str) -> PathBuf {
+    let recipe = Path::new(recipe).file_stem().unwrap_or_default().to_string_lossy();
+    let base = format!("{data}-{recipe}");
+    let runs = Path::new("runs");
+    let numbered = (2..).map(|number| runs.join(format!("{base}-{number}")));
+    let mut names = std::iter::once(runs.join(&base)).chain(numbered);
+    names.find(|path| !path.exists()).unwrap_or_else(|| runs.join(base))
+}
+
+/// A folder's path that holds from anywhere; hub ids and random shapes stay as they are.
+fn absolute_init(init: &str) -> String {
+    match std::path::absolute(init) {
+        Ok(path) if Path::new(init).is_dir() => path.to_string_lossy().into_owned(),
+        _ => init.to_owned(),
+    }
+}
+
+fn describe_data(data: &str, train: &Dataset, dev: Option<&Dataset>) -> String {
+    let dev = dev.map_or_else(
+        || "no dev split: the last weights become the model".to_owned(),
+        |dev| format!("{} dev rows", dev.examples.len()),
+    );
+    let (rows, labels) = (train.examples.len(), train.labels.len());
+    format!("data: {data}: {rows} train rows, {dev}, {labels} labels")
+}
+
+fn view<'a>(name: &'a str, split: &'a EncodedSplit) -> SplitView<'a> {
+    SplitView { name, texts: &split.texts, targets: &split.targets, lines: &split.lines }
+}
+
+/// A flag that Ctrl-C and SIGTERM set. A second Ctrl-C ends the process at once.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let stop = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&stop))
+        .and_then(|_| signal_hook::flag::register(SIGINT, Arc::clone(&stop)))
+        .and_then(|_| signal_hook::flag::register(SIGTERM, Arc::clone(&stop)))
+        .context("cannot listen for signals")?;
+    Ok(stop)
+}
+
+fn card_facts(run: &RunFolder, source: &Source) -> ModelCardFacts {
+    let name = run.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_goemotions = source.data.data == "goemotions";
+    let is_folder = Path::new(&source.init).is_dir();
+    let base_model = match Path::new(&source.init).file_name() {
+        // A path of this machine says nothing to others.
+        Some(name) if is_folder => name.to_string_lossy().into_owned(),
+        _ => source.init.clone(),
+    };
+    ModelCardFacts {
+        name,
+        base_is_on_hub: !is_folder && !source.init.starts_with("random:"),
+        base_model,
+        dataset: if is_goemotions { "GoEmotions".to_owned() } else { source.data.name() },
+        dataset_id: if is_goemotions { "go_emotions".to_owned() } else { source.data.name() },
+    }
+}
+
+/// Judges the finished model as anyone would who opens its folder.
+fn report_figures(
+    model: &Path,
+    dev: Dataset,
+    labels: &LabelSet,
+    json: bool,
+    global: &GlobalArgs,
+) -> anyhow::Result<()> {
+    let model = Model::open(Some(&model.to_string_lossy()), global)?;
+    let judged = Judged::of_dataset(&model, dev, "dev".to_owned())?;
+    let predictions = judged.predictions()?;
+    let evaluation = Evaluation::new(&predictions, &model.thresholds, labels, "dev", 1000);
+    if json {
+        return print_json(&evaluation.to_json());
+    }
+    let mut text = format!("{}\n\n", evaluation.table());
+    text += "thresholds tuned on dev              micro_f1  macro_f1   on unseen rows\n";
+    for (name, policy, objective) in [
+        ("one for all, for micro_f1", ThresholdPolicy::Global, Objective::MicroF1),
+        ("one for all, for macro_f1", ThresholdPolicy::Global, Objective::MacroF1),
+        ("one per label", ThresholdPolicy::PerLabel, Objective::MicroF1),
+    ] {
+        text += &policy_line(name, policy, objective, &predictions, labels);
+    }
+    text += "(unseen: tuned on one half of dev, judged on the other, and the reverse)\n";
+    print(&text)
+}
+
+fn policy_line(
+    name: &str,
+    policy: ThresholdPolicy,
+    objective: Objective,
+    predictions: &Predictions<'_>,
+    labels: &LabelSet,
+) -> String {
+    let thresholds = Thresholds::tune(policy, objective, predictions, "dev");
+    let plain = Evaluation::new(predictions, &thresholds, labels, "dev", 0);
+    let (micro, macro_f1) = (plain.micro_f1, plain.macro_f1);
+    let unseen = match cross_validated(policy, objective, predictions) {
+        Some(CrossValidated { micro_f1, macro_f1 }) => format!("{micro_f1:.3} / {macro_f1:.3}"),
+        None => "-".to_owned(),
+    };
+    format!("  {name:<34} {micro:>8.3}  {macro_f1:>8.3}   {unseen}\n")
+}

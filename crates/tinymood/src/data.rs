@@ -1,0 +1,118 @@
+//! A dataset's arguments to splits.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use tinymood_core::{LabelSet, Taxonomy};
+use tinymood_text::{DataSource, Dataset, ReadOptions, Splits, goemotions, open, read_labels};
+
+use crate::args::{DatasetArgs, GlobalArgs, SplitArg};
+
+/// Where data comes from, resolved: enough to open it again from anywhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DataSettings {
+    pub(crate) data: String,
+    pub(crate) taxonomy: Taxonomy,
+    pub(crate) text_column: String,
+    pub(crate) labels_column: String,
+    pub(crate) label_separator: String,
+    pub(crate) skip_bad_rows: bool,
+    /// The names of the labels, where a file gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) labels: Option<Vec<String>>,
+}
+
+impl DataSettings {
+    pub(crate) fn new(args: &DatasetArgs, taxonomy: Taxonomy) -> anyhow::Result<Self> {
+        let labels = args.reading.labels.as_deref().map(read_labels).transpose()?;
+        Ok(Self {
+            data: absolute(&args.data),
+            taxonomy,
+            text_column: args.reading.text_column.clone(),
+            labels_column: args.reading.labels_column.clone(),
+            label_separator: args.reading.label_separator.clone(),
+            skip_bad_rows: args.reading.skip_bad_rows,
+            labels: labels.map(|labels| labels.names().to_vec()),
+        })
+    }
+
+    /// Opens the splits; the test split of GoEmotions only when it is wanted.
+    pub(crate) fn open(&self, global: &GlobalArgs, with_test: bool) -> anyhow::Result<Splits> {
+        let labels = self.labels.as_ref().map(LabelSet::new).transpose()?;
+        let options = ReadOptions {
+            text_column: self.text_column.clone(),
+            labels_column: self.labels_column.clone(),
+            label_separator: self.label_separator.clone(),
+            labels,
+            skip_bad_rows: self.skip_bad_rows,
+        };
+        let goemotions = goemotions_source(global)?;
+        let source = DataSource { data: self.data.clone(), options, goemotions, with_test };
+        let splits = open(&source)?.with_taxonomy(self.taxonomy)?;
+        if !global.quiet {
+            splits.named().for_each(|(_, split)| tell_bad_rows(split));
+        }
+        Ok(splits)
+    }
+
+    /// A short name for folders and cards: `sample`, `goemotions`, or the file's own.
+    pub(crate) fn name(&self) -> String {
+        let stem = Path::new(&self.data).file_stem();
+        stem.map_or_else(|| "data".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    }
+}
+
+pub(crate) fn goemotions_source(global: &GlobalArgs) -> anyhow::Result<goemotions::Source> {
+    let cache = tinymood_hub::cache_folder(global.cache_dir.as_deref())?;
+    Ok(goemotions::Source { cache, offline: global.offline, home: goemotions::HOME.to_owned() })
+}
+
+/// A path that holds from any folder; names stay names.
+fn absolute(data: &str) -> String {
+    match std::path::absolute(data) {
+        Ok(path) if Path::new(data).exists() && !["sample", "goemotions"].contains(&data) => {
+            path.to_string_lossy().into_owned()
+        }
+        _ => data.to_owned(),
+    }
+}
+
+/// Lists the malformed rows that were passed over.
+fn tell_bad_rows(split: &Dataset) {
+    const SHOWN: usize = 10;
+    let count = split.bad_rows.len();
+    if count == 0 {
+        return;
+    }
+    eprintln!("warning: {count} malformed rows of {} were passed over:", split.path.display());
+    split.bad_rows.iter().take(SHOWN).for_each(|row| eprintln!("  {row}"));
+    if count > SHOWN {
+        eprintln!("  and {} more", count - SHOWN);
+    }
+}
+
+/// The split asked for. A lone file has only one, which stands for any.
+pub(crate) fn choose(
+    splits: Splits,
+    split: SplitArg,
+    data: &str,
+) -> anyhow::Result<(String, Dataset)> {
+    let is_file = Path::new(data).is_file();
+    let (name, chosen) = match split {
+        _ if is_file => return lone(splits, data),
+        SplitArg::Train => ("train", splits.train),
+        SplitArg::Dev => ("dev", splits.dev),
+        SplitArg::Test => ("test", splits.test),
+    };
+    match chosen {
+        Some(chosen) => Ok((name.to_owned(), chosen)),
+        None => bail!("{data:?} has no {name} split"),
+    }
+}
+
+fn lone(splits: Splits, data: &str) -> anyhow::Result<(String, Dataset)> {
+    let stem = Path::new(data).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let split = splits.train.with_context(|| format!("{data:?} has no rows"))?;
+    Ok((stem, split))
+}

@@ -1,0 +1,40 @@
+//! What to do about an error: the first hint that a link of its chain of causes has.
+
+use tinymood_hub::HubError;
+use tinymood_text::{DataError, TokenizerError};
+use tinymood_train::{RunFolderError, TrainError};
+use tinymood_weights::WeightsError;
+
+use crate::model::ModelError;
+
+/// The hint of the outermost cause that has one.
+pub fn hint(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(of_cause)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref::<HubError>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = cause.downcast_ref::<DataError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<WeightsError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<TrainError>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = cause.downcast_ref::<RunFolderError>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = cause.downcast_ref::<ModelError>() {
+        return error.hint().map(str::to_owned);
+    }
+    match cause.downcast_ref::<TokenizerError>() {
+        Some(TokenizerError::Missing(_)) => Some(
+            "save the tokenizer beside the model: tokenizer.save_pretrained(folder)".to_owned(),
+        ),
+        _ => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! Where training starts: a model folder, a hub id, or random weights of a shape.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use tinymood_core::{LabelSet, ModelConfig, TensorMap};
+use tinymood_hub::{Hub, HubSettings};
+use tinymood_text::{PLACEHOLDERS, Tokenizer};
+use tinymood_train::TrainSettings;
+use tinymood_weights::{LoadReport, TensorFile, fit, initialise, read_model_folder};
+
+/// What training starts from.
+pub(crate) struct Start {
+    pub(crate) config: ModelConfig,
+    pub(crate) tensors: TensorMap,
+    pub(crate) tokenizer: Tokenizer,
+    /// What became of the checkpoint; none for random weights.
+    pub(crate) report: Option<LoadReport>,
+}
+
+/// A hub of the environment's settings.
+pub(crate) fn hub(offline: bool) -> anyhow::Result<Hub> {
+    Ok(Hub::new(HubSettings::from_environment(offline)?))
+}
+
+/// The folder of a model that is one, or is on the hub.
+pub(crate) fn folder(model: &str, offline: bool) -> anyhow::Result<PathBuf> {
+    let path = Path::new(model);
+    if path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    if path.exists() {
+        bail!("{model:?} is a file, expected a model folder");
+    }
+    Ok(hub(offline)?.model(model)?)
+}
+
+/// Loads what `--init` names, with the recipe's pooling, dropout and length.
+pub(crate) fn start(
+    init: &str,
+    labels: &LabelSet,
+    settings: &TrainSettings,
+    offline: bool,
+) -> anyhow::Result<Start> {
+    let (mut config, checkpoint, tokenizer) = match init.strip_prefix("random:") {
+        Some(shape) => (ModelConfig::preset(shape)?, None, Tokenizer::bundled()),
+        None => {
+            let folder = folder(init, offline)?;
+            let model = read_model_folder(&folder)?;
+            (model.config, Some(model.tensors), Tokenizer::from_folder(&folder)?)
+        }
+    };
+    settings.apply_to(&mut config);
+    let positions = config.max_position_embeddings;
+    if settings.max_length() > positions {
+        bail!("max_length is {}, the model has {positions} positions", settings.max_length());
+    }
+    let mut tokenizer = tokenizer.with_max_length(settings.max_length())?;
+    if settings.recipe().placeholder_tokens {
+        tokenizer = tokenizer.with_placeholders(&PLACEHOLDERS)?;
+    }
+    check_vocabulary(&tokenizer, &config)?;
+    let (tensors, report) = weights(checkpoint, &config, labels, settings.seed())
+        .with_context(|| format!("cannot start from {init:?}"))?;
+    Ok(Start { config, tensors, tokenizer, report })
+}
+
+fn weights(
+    checkpoint: Option<TensorFile>,
+    config: &ModelConfig,
+    labels: &LabelSet,
+    seed: u64,
+) -> anyhow::Result<(TensorMap, Option<LoadReport>)> {
+    let specs = config.parameters(labels.len());
+    match checkpoint {
+        Some(file) => {
+            let (tensors, report) = fit(&specs, file, config, seed)?;
+            Ok((tensors, Some(report)))
+        }
+        None => {
+            let new = |spec: &tinymood_core::ParameterSpec| initialise(spec, config, seed);
+            Ok((specs.iter().map(|spec| (spec.name.clone(), new(spec))).collect(), None))
+        }
+    }
+}
+
+/// Every id of the tokenizer must have an embedding.
+pub(crate) fn check_vocabulary(tokenizer: &Tokenizer, config: &ModelConfig) -> anyhow::Result<()> {
+    let (tokens, rows) = (tokenizer.vocabulary_size(), config.vocab_size);
+    if tokens > rows {
+        bail!("the tokenizer has {tokens} tokens, the model has embeddings for {rows}");
+    }
+    Ok(())
+}

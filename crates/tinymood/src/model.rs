@@ -1,0 +1,153 @@
+//! A folder, a run or a hub id to a model ready to answer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::Context;
+use tinymood_core::{Engine, LabelSet, Logits, TensorSet, TokenizedText};
+use tinymood_engine::{CpuEngine, CpuSettings};
+use tinymood_eval::{Thresholds, infer_split};
+use tinymood_text::Tokenizer;
+use tinymood_weights::{canonical_name, fit, read_model_folder};
+
+use crate::args::GlobalArgs;
+use crate::init::{check_vocabulary, folder};
+
+/// Tokens of one batch of inference.
+pub(crate) const TOKENS_PER_BATCH: usize = 4096;
+
+/// The threshold of a model that brings none.
+const DEFAULT_THRESHOLD: f32 = 0.5;
+
+/// Why there is no model.
+#[derive(Debug)]
+pub enum ModelError {
+    /// No model was named and no run is there.
+    NoRuns,
+    /// A folder without a trained classifier.
+    NoClassifier(PathBuf),
+}
+
+impl std::fmt::Display for ModelError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoRuns => write!(f, "no model was named, and ./runs holds none"),
+            Self::NoClassifier(path) => {
+                write!(f, "{} is an encoder without a classifier", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ModelError {}
+
+impl ModelError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoRuns => {
+                "train one (`tinymood train --init random:4L-312D`), or name one with --model"
+            }
+            Self::NoClassifier(_) => "fine-tune it first: `tinymood train --init FOLDER`",
+        })
+    }
+}
+
+/// A classifier with all that it needs.
+pub struct Model {
+    /// Computes logits.
+    pub engine: CpuEngine,
+    /// Texts to ids.
+    pub tokenizer: Tokenizer,
+    /// The labels, in the order of the outputs.
+    pub labels: LabelSet,
+    /// From `thresholds.json`; 0.5 for all where there is none.
+    pub thresholds: Thresholds,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+impl Model {
+    /// Opens a run, a model folder or a hub id; with none, the newest run in `./runs`.
+    ///
+    /// # Errors
+    /// When there is none, or a file of it is missing or damaged.
+    pub fn open(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
+        let path = match name {
+            Some(name) => folder(name, global.offline)?,
+            None => newest_run(Path::new("runs")).ok_or(ModelError::NoRuns)?,
+        };
+        let best = path.join("best");
+        let path = if best.join("config.json").is_file() { best } else { path };
+        if name.is_none() && !global.quiet {
+            eprintln!("model: {}", path.display());
+        }
+        Self::open_folder(&path, global)
+            .with_context(|| format!("cannot open the model {}", path.display()))
+    }
+
+    fn open_folder(path: &Path, global: &GlobalArgs) -> anyhow::Result<Self> {
+        let model = read_model_folder(path)?;
+        let mut tensors = model.tensors.tensors.iter();
+        let classifier = tensors.find(|(name, _)| canonical_name(name) == "classifier.weight");
+        let outputs = classifier.and_then(|(_, tensor)| tensor.shape.first().copied());
+        let outputs = outputs.ok_or_else(|| ModelError::NoClassifier(path.to_owned()))?;
+        let labels = match model.labels {
+            Some(labels) => labels,
+            None => LabelSet::new((0..outputs).map(|id| format!("LABEL_{id}")))?,
+        };
+        let tokenizer = Tokenizer::from_folder(path)?;
+        let positions = model.config.max_position_embeddings;
+        let length = tokenizer.max_length().min(positions);
+        let tokenizer = tokenizer.with_max_length(length)?;
+        check_vocabulary(&tokenizer, &model.config)?;
+        let thresholds = match fs::read_to_string(path.join("thresholds.json")) {
+            Ok(text) => Thresholds::from_json(&text, &labels).with_context(|| {
+                format!("cannot use {}", path.join("thresholds.json").display())
+            })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Thresholds::fixed(DEFAULT_THRESHOLD, labels.len())
+            }
+            Err(error) => return Err(error).context("cannot read thresholds.json"),
+        };
+        let specs = model.config.parameters(labels.len());
+        let (weights, report) = fit(&specs, model.tensors, &model.config, 0)?;
+        if !report.initialised.is_empty() {
+            // The head is there, but not as the configuration says.
+            return Err(ModelError::NoClassifier(path.to_owned()))
+                .with_context(|| format!("missing: {}", report.initialised.join(", ")));
+        }
+        let mut engine = engine(model.config, labels.len(), global)?;
+        engine.load_tensors(TensorSet::Parameters, &weights)?;
+        Ok(Self { engine, tokenizer, labels, thresholds, path: path.to_owned() })
+    }
+
+    /// Logits of texts, in their order.
+    ///
+    /// # Errors
+    /// When the engine refuses a text.
+    pub fn logits(&self, texts: &[TokenizedText]) -> anyhow::Result<Logits> {
+        Ok(infer_split(&self.engine, texts, TOKENS_PER_BATCH)?)
+    }
+}
+
+/// The CPU engine with as many threads as the arguments say.
+pub(crate) fn engine(
+    config: tinymood_core::ModelConfig,
+    num_labels: usize,
+    global: &GlobalArgs,
+) -> anyhow::Result<CpuEngine> {
+    let settings = CpuSettings { threads: global.threads, isa: None };
+    Ok(CpuEngine::new(config, num_labels, settings)?)
+}
+
+/// The run of a folder whose model was written last.
+fn newest_run(runs: &Path) -> Option<PathBuf> {
+    let written = |path: &PathBuf| -> Option<SystemTime> {
+        path.join("best").join("config.json").metadata().ok()?.modified().ok()
+    };
+    let entries = fs::read_dir(runs).ok()?.filter_map(Result::ok);
+    let runs = entries.map(|entry| entry.path());
+    runs.filter_map(|run| Some((written(&run)?, run))).max().map(|(_, run)| run)
+}
