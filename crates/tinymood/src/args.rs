@@ -392,7 +392,7 @@ pub struct EvaluateArgs {
 /// What thresholds are tuned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PolicyArg {
-    /// One for each label, for its F1, shrunk toward the global one
+    /// One for each label, for its F1; rare labels lean on the model's own expectation
     PerLabel,
     /// One for all labels
     Global,
