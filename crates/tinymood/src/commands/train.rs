@@ -71,18 +71,17 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         Some(report) => say(format!("init: {}: {report}", source.init)),
         None => say(format!("init: {}: all weights are new", source.init)),
     }
-    // After the checks above: a run's folder is made for what can run.
-    let (run, resume) = place.open(&settings, &source)?;
-    let average = settings.ema_decay().is_some();
-    let parameters = tensors.values().map(|tensor| tensor.values.len()).sum();
-    run.check_space(parameters, settings.keep_checkpoints(), average)?;
-
     let encoded = EncodedSplit::new(&train_split, &tokenizer)?;
     let validation =
         splits.dev.as_ref().map(|dev| EncodedSplit::new(dev, &tokenizer)).transpose()?;
     let mut engine = engine(config, labels.len(), global)?;
     engine.load_tensors(TensorSet::Parameters, &tensors)?;
+    let parameters = tensors.values().map(|tensor| tensor.values.len()).sum();
     drop(tensors);
+    // After all the checks above: a run's folder is made for what can run.
+    let (run, resume) = place.open(&settings, &source)?;
+    let average = settings.ema_decay().is_some();
+    run.check_space(parameters, settings.keep_checkpoints(), average)?;
     say(format!("engine: {}; run: {}", engine.describe(), run.path().display()));
 
     let stop = stop_on_signals()?;

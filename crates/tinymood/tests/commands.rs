@@ -1,0 +1,209 @@
+//! The commands as users meet them: what they print, and what they say when something is wrong.
+
+mod common;
+
+use std::fs;
+
+use common::{QUICK, run, run_with, trained};
+use serde_json::Value;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+fn rows(text: &str) -> Vec<Value> {
+    text.lines().map(json).collect()
+}
+
+#[test]
+fn a_run_is_a_folder_with_all_that_belongs_to_it() {
+    let quick = trained().join("runs/quick");
+    for file in [
+        "settings.toml",
+        "log.jsonl",
+        "evaluation.json",
+        "best/config.json",
+        "best/model.safetensors",
+        "best/tokenizer.json",
+        "best/vocab.txt",
+        "best/tokenizer_config.json",
+        "best/special_tokens_map.json",
+        "best/thresholds.json",
+        "best/README.md",
+    ] {
+        assert!(quick.join(file).is_file(), "{file}");
+    }
+    let card = fs::read_to_string(quick.join("best/README.md")).unwrap();
+    assert!(card.starts_with("---\n") && card.contains("model-index"), "{card}");
+    for line in fs::read_to_string(quick.join("log.jsonl")).unwrap().lines() {
+        assert!(json(line)["event"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn predict_answers_each_row_once() {
+    let folder = trained();
+    let said =
+        run_with(folder, &["predict", "--scores", "so happy", "", "so [SEP] what"], b"").ok();
+    let answers = rows(&said.stdout);
+    assert_eq!(answers.len(), 3);
+    for (index, answer) in answers.iter().enumerate() {
+        assert_eq!(answer["row"], index + 1);
+        assert!(answer["labels"].is_array());
+        assert_eq!(answer["scores"].as_object().unwrap().len(), 28);
+    }
+    assert!(said.stderr.contains("runs/quick/best"), "{}", said.stderr);
+
+    let lines: Vec<String> = (0..1100).map(|i| format!("line {i}\n")).collect();
+    let said = run_with(folder, &["predict", "--json", "--quiet"], lines.concat().as_bytes()).ok();
+    let answers = rows(&said.stdout);
+    assert_eq!(answers.len(), 1100);
+    assert!(answers.iter().enumerate().all(|(i, answer)| answer["text"] == format!("line {i}")));
+
+    let said = run_with(folder, &["predict"], b"fine\n\xff\xfe\nfine again\n").fails(1, &["1 row"]);
+    let answers = rows(&said.stdout);
+    assert_eq!(answers.len(), 3);
+    assert!(answers[1]["error"].as_str().unwrap().contains("UTF-8"));
+    assert_eq!(answers[1]["labels"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn predict_selects_and_writes_as_told() {
+    let folder = trained();
+    let none = run_with(folder, &["predict", "--threshold", "1", "x"], b"").ok();
+    assert_eq!(rows(&none.stdout)[0]["labels"], json("[]"));
+    let best = run_with(folder, &["predict", "--threshold", "1", "--at-least-one", "x"], b"").ok();
+    assert_eq!(rows(&best.stdout)[0]["labels"].as_array().unwrap().len(), 1);
+    let top = run_with(folder, &["predict", "--top-k", "3", "x"], b"").ok();
+    assert_eq!(rows(&top.stdout)[0]["labels"].as_array().unwrap().len(), 3);
+    let all = run_with(folder, &["predict", "--threshold", "0", "--taxonomy", "ekman", "x"], b"");
+    assert_eq!(rows(&all.ok().stdout)[0]["labels"].as_array().unwrap().len(), 7);
+    let table = run_with(folder, &["predict", "--format", "table", "--threshold", "1", "x"], b"");
+    assert!(table.ok().stdout.contains("(no label reaches its threshold)"));
+
+    fs::write(folder.join("in.csv"), "id,body\n1,\"a, b\"\n2,c\n").unwrap();
+    run(folder, "predict --input in.csv --text-column body --format csv --output out.csv").ok();
+    let written = fs::read_to_string(folder.join("out.csv")).unwrap();
+    assert!(written.starts_with("row,text,labels,scores,error\n1,\"a, b\","), "{written}");
+    assert_eq!(written.lines().count(), 3);
+    run(folder, "predict --input in.csv").fails(1, &["expected a column \"text\"", "hint:"]);
+}
+
+#[test]
+fn evaluate_and_tune_agree_and_tell_the_policy() {
+    let folder = trained();
+    let saved = json(&run(folder, "evaluate --json --model runs/quick").ok().stdout);
+    let of_run = json(&fs::read_to_string(folder.join("runs/quick/evaluation.json")).unwrap());
+    assert_eq!(saved["micro_f1"], of_run["micro_f1"]);
+    assert_eq!(saved["thresholds"]["policy"], "per-label");
+    assert!(saved["labels"]["joy"]["f1"].is_number());
+    assert!(saved["confidence_intervals"]["macro_f1"][1].is_number());
+    let table = run(folder, "evaluate --threshold 0.2 --split test").ok().stdout;
+    assert!(table.contains("fixed 0.2") && table.contains("split test"), "{table}");
+
+    let before = fs::read(folder.join("runs/quick/best/thresholds.json")).unwrap();
+    let dry = run(folder, "tune --policy global --dry-run --json").ok().stdout;
+    assert_eq!(json(&dry)["policy"], "global");
+    assert_eq!(fs::read(folder.join("runs/quick/best/thresholds.json")).unwrap(), before);
+    let copy = folder.join("copied");
+    fs::create_dir_all(&copy).unwrap();
+    for entry in fs::read_dir(folder.join("runs/quick/best")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+    }
+    let tuned = run(folder, "tune --model copied --policy global --objective macro_f1").ok().stdout;
+    assert!(tuned.contains("cross-validated"), "{tuned}");
+    let now = json(&run(folder, "evaluate --model copied --json").ok().stdout);
+    assert_eq!(now["thresholds"]["policy"], "global");
+    assert_eq!(now["thresholds"]["objective"], "macro_f1");
+    // A model of another taxonomy is judged in its own labels.
+    let ekman =
+        format!("train {QUICK} --taxonomy ekman --max-steps 2 --output ekman --quiet --json");
+    let trained = json(&run(folder, &ekman).ok().stdout);
+    assert_eq!(trained["labels"].as_object().unwrap().len(), 7);
+    let judged = json(&run(folder, "evaluate --model ekman --json").ok().stdout);
+    assert_eq!(judged["micro_f1"], trained["micro_f1"]);
+}
+
+#[test]
+fn data_and_doctor_and_completions() {
+    let folder = trained();
+    let stats = json(&run(folder, "data stats --json").ok().stdout);
+    assert_eq!(stats["splits"]["train"]["rows"], 911);
+    assert!(run(folder, "data stats").ok().stdout.contains("gratitude"));
+    let shown = run(folder, "data show --split dev --rows 2").ok().stdout;
+    assert_eq!(rows(&shown).len(), 2);
+    let doctor = json(&run(folder, "doctor --json --offline").ok().stdout);
+    assert_eq!(doctor["network"], "not used: offline");
+    assert!(doctor["instruction_sets"].as_array().unwrap().len() > 0);
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(run(folder, &format!("completions {shell}")).ok().stdout.contains("tinymood"));
+    }
+}
+
+#[test]
+fn wrong_usage_is_two_and_failures_are_one_with_a_hint() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    run(folder, "tarin").fails(2, &["unrecognized subcommand", "train"]);
+    run(folder, "train --epochs many").fails(2, &["invalid value 'many'"]);
+    run(folder, "predict --threshold 2 x").fails(2, &["a number from 0 to 1"]);
+    run(folder, "train --loss hinge").fails(2, &["hinge"]);
+    run(folder, "predict hello").fails(1, &["./runs holds none", "hint:", "tinymood train"]);
+    run(folder, "evaluate --model no/such/model").fails(1, &["no/such/model", "hint:"]);
+    run(folder, "train --offline --init org/name").fails(1, &["org/name", "--offline", "hint:"]);
+    run(folder, "train --init random:4L-313D").fails(1, &["4L-313D"]);
+    run(folder, "train --data goemotions --offline --init random:2L-128D")
+        .fails(1, &["GoEmotions", "caused by", "hint:"]);
+    run(folder, "train --data nowhere.tsv").fails(1, &["nowhere.tsv", "hint:"]);
+    run(folder, "train --resume nothing").fails(1, &["nothing", "hint:"]);
+    run(folder, "train --learning-rate=-1 --init random:2L-128D")
+        .fails(1, &["learning_rate", "-1", "expected"]);
+    run(folder, "train --recipe nope").fails(1, &["nope", "default", "seed"]);
+    run(folder, "train --threads 0 --init random:2L-128D").fails(1, &["0 threads"]);
+    fs::write(folder.join("bad.tsv"), "fine\t1\nworse\thapiness\n").unwrap();
+    run(folder, "train --data bad.tsv --init random:2L-128D")
+        .fails(1, &["bad.tsv:2", "hapiness", "hint:", "--labels"]);
+    fs::write(folder.join("file"), "x").unwrap();
+    run(folder, &format!("train {QUICK} --max-steps 1 --output file/run")).fails(1, &["file/run"]);
+    assert!(!folder.join("runs").exists(), "nothing was begun");
+}
+
+#[test]
+fn damaged_models_are_errors_that_name_the_file() {
+    let folder = trained();
+    let best = folder.join("runs/quick/best");
+    for (file, contents, expected) in [
+        ("config.json", b"{".as_slice(), "config.json"),
+        ("model.safetensors", b"\x10\0\0\0\0\0\0\0{garbage", "model.safetensors"),
+        ("tokenizer.json", b"{}", "tokenizer.json"),
+        ("thresholds.json", b"{\"policy\": \"global\"}", "thresholds.json"),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(&best).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, place.path().join(path.file_name().unwrap())).unwrap();
+        }
+        fs::write(place.path().join(file), contents).unwrap();
+        let model = place.path().to_str().unwrap();
+        run_with(folder, &["predict", "--model", model, "x"], b"").fails(1, &[expected]);
+    }
+}
+
+#[test]
+fn an_encoder_is_no_classifier() {
+    let folder = trained();
+    let place = tempfile::tempdir().unwrap();
+    let best = folder.join("runs/quick/best");
+    for file in ["config.json", "tokenizer.json"] {
+        fs::copy(best.join(file), place.path().join(file)).unwrap();
+    }
+    fs::write(place.path().join("model.safetensors"), {
+        let header = b"{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+        [(header.len() as u64).to_le_bytes().as_slice(), header, &[0; 4]].concat()
+    })
+    .unwrap();
+    let model = place.path().to_str().unwrap();
+    run_with(folder, &["predict", "--model", model, "x"], b"")
+        .fails(1, &["encoder without a classifier", "hint:", "--init"]);
+}

@@ -1,0 +1,84 @@
+//! Running the binary as a user would.
+#![allow(dead_code, unreachable_pub)] // each test binary uses its part
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+/// The binary, in a folder, with nothing of the user's environment that matters.
+pub fn tinymood(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tinymood"));
+    command.current_dir(folder).env("TINYMOOD_CACHE", folder.join("cache"));
+    command.env("HF_HUB_CACHE", folder.join("hub")).env("NO_COLOR", "1");
+    for name in ["TINYMOOD_ISA", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_HOME", "HF_TOKEN"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// What a command said and how it ended.
+pub struct Ran {
+    pub stdout: String,
+    pub stderr: String,
+    pub status: Option<i32>,
+}
+
+impl Ran {
+    /// Fails the test unless the command did what it should.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.status, Some(0), "stderr: {}", self.stderr);
+        self
+    }
+
+    /// Fails the test unless the command failed with this status, said all of `expected`, and did
+    /// not panic.
+    #[track_caller]
+    pub fn fails(self, status: i32, expected: &[&str]) -> Self {
+        assert_eq!(self.status, Some(status), "stderr: {}", self.stderr);
+        for expected in expected {
+            assert!(self.stderr.contains(expected), "no {expected:?} in: {}", self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            status: output.status.code(),
+        }
+    }
+}
+
+/// Runs with arguments between blanks, nothing on standard input.
+pub fn run(folder: &Path, arguments: &str) -> Ran {
+    run_with(folder, &arguments.split_whitespace().collect::<Vec<_>>(), b"")
+}
+
+/// Runs with these arguments and this standard input.
+pub fn run_with(folder: &Path, arguments: &[&str], input: &[u8]) -> Ran {
+    let mut command = tinymood(folder);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Who fails early does not read.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap().into()
+}
+
+/// Arguments of a training run that takes a second.
+pub const QUICK: &str = "--init random:2L-128D --batch-size 8 --max-length 16";
+
+/// A folder with a run in `runs/quick`, trained once for all tests of a binary.
+pub fn trained() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap().keep();
+        run(&folder, &format!("train {QUICK} --max-steps 12 --output runs/quick --quiet")).ok();
+        folder
+    })
+}
