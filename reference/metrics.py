@@ -65,7 +65,7 @@ def case(name, probabilities, targets, thresholds):
             "f1": each[2][c],
             "support": int(each[3][c]),
             "predicted": int(decided[:, c].sum()),
-            "matthews": metrics.matthews_corrcoef(targets[:, c], decided[:, c]),
+            "mcc": metrics.matthews_corrcoef(targets[:, c], decided[:, c]),
             "average_precision": precision[c],
             "roc_auc": auc[c],
             "brier": metrics.brier_score_loss(targets[:, c], probabilities[:, c], pos_label=1),

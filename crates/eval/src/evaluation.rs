@@ -27,7 +27,8 @@ pub struct LabelEvaluation {
     /// Rows in which it is decided.
     pub predicted: u64,
     pub threshold: f64,
-    pub matthews: f64,
+    /// Matthews correlation coefficient.
+    pub mcc: f64,
     /// `None` without positives.
     pub average_precision: Option<f64>,
     /// `None` when all rows are of one kind.
@@ -82,8 +83,10 @@ pub struct Evaluation {
     pub macro_average_precision: Option<f64>,
     /// Mean over the labels that have both positives and negatives.
     pub macro_roc_auc: Option<f64>,
-    /// Labels that the two means above leave out.
-    pub labels_without_ranking: usize,
+    /// Labels without positives, which the macro average precision leaves out.
+    pub labels_without_average_precision: usize,
+    /// Labels of one kind only, which the macro ROC AUC leaves out.
+    pub labels_without_roc_auc: usize,
     /// Mean binary cross-entropy.
     pub loss: f64,
     pub brier: f64,
@@ -145,7 +148,7 @@ impl Evaluation {
                 support: counts.support(),
                 predicted: counts.predicted(),
                 threshold: f64::from(thresholds.values[label]),
-                matthews: counts.matthews(),
+                mcc: counts.matthews(),
                 average_precision: average_precision(predictions.label(label)),
                 roc_auc: roc_auc(predictions.label(label)),
                 brier: label_brier(predictions, label),
@@ -156,8 +159,9 @@ impl Evaluation {
         let labels: Vec<(String, LabelEvaluation)> = (0..c).map(label).collect();
         let (micro, average) = (decisions.micro(), decisions.macro_average());
         let (weighted, samples) = (decisions.weighted_average(), decisions.samples);
-        let (macro_average_precision, _) = mean(labels.iter().map(|(_, l)| l.average_precision));
-        let (macro_roc_auc, labels_without_ranking) = mean(labels.iter().map(|(_, l)| l.roc_auc));
+        let (macro_average_precision, labels_without_average_precision) =
+            mean(labels.iter().map(|(_, l)| l.average_precision));
+        let (macro_roc_auc, labels_without_roc_auc) = mean(labels.iter().map(|(_, l)| l.roc_auc));
         let shared = thresholds.policy != ThresholdPolicy::PerLabel;
         let first = thresholds.values.first().map(|&value| f64::from(value));
         Self {
@@ -188,7 +192,8 @@ impl Evaluation {
             micro_average_precision: average_precision(predictions.pairs()),
             macro_average_precision,
             macro_roc_auc,
-            labels_without_ranking,
+            labels_without_average_precision,
+            labels_without_roc_auc,
             loss: cross_entropy(predictions),
             brier: mean_brier(predictions),
             expected_calibration_error: macro_calibration_error(predictions),
@@ -198,9 +203,10 @@ impl Evaluation {
         }
     }
 
-    /// A figure of the whole split by its name, as `micro_f1`.
+    /// A figure by its name, as `micro_f1` or `labels.joy.f1`.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        self.to_json().get(name).and_then(Value::as_f64)
+        let json = self.to_json();
+        name.split('.').try_fold(&json, |value, key| value.get(key)).and_then(Value::as_f64)
     }
 
     /// Everything as JSON.

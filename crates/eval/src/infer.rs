@@ -43,6 +43,8 @@ pub fn infer_split_with<E: Engine + ?Sized>(
             batch.push(row, &texts[row].ids);
         }
         let logits = engine.infer(&batch)?;
+        let expected = batch.num_texts() * num_labels;
+        assert_eq!(logits.values.len(), expected, "an engine answers each text with each label");
         for (&row, found) in batch.rows().iter().zip(logits.rows()) {
             values[row * num_labels..(row + 1) * num_labels].copy_from_slice(found);
         }

@@ -13,14 +13,14 @@ pub(crate) fn render(evaluation: &Evaluation) -> String {
     table.load_style(presets::NOTHING).set_header(HEADER);
     for (name, label) in &evaluation.labels {
         table.add_row([
-            name.clone(),
+            shortened(name),
             three(label.precision),
             three(label.recall),
             three(label.f1),
             label.support.to_string(),
             label.predicted.to_string(),
             three(label.threshold),
-            three(label.matthews),
+            three(label.mcc),
             label.average_precision.map_or_else(|| "-".to_owned(), three),
         ]);
     }
@@ -74,13 +74,14 @@ fn figures(e: &Evaluation) -> String {
             four(e.expected_calibration_error)
         ),
     ];
-    if e.labels_without_ranking > 0 {
-        lines.push(format!(
-            "{} of {} labels have no positives or no negatives here; macro average precision and \
-             roc auc leave them out",
-            e.labels_without_ranking,
-            e.labels.len()
-        ));
+    for (figure, left_out, lacking) in [
+        ("average precision", e.labels_without_average_precision, "without positives"),
+        ("roc auc", e.labels_without_roc_auc, "of one kind only"),
+    ] {
+        if left_out > 0 {
+            let all = e.labels.len();
+            lines.push(format!("macro {figure} leaves out {left_out} of {all} labels, {lacking}"));
+        }
     }
     if let Some(intervals) = &e.confidence_intervals {
         let range = |Interval([low, high]): &Interval| format!("{}..{}", three(*low), three(*high));
@@ -100,4 +101,12 @@ fn three(value: f64) -> String {
 
 fn four(value: f64) -> String {
     format!("{value:.4}")
+}
+
+/// A label's name in at most 24 characters.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(24) {
+        Some(_) => name.chars().take(23).chain(['…']).collect(),
+        None => name.to_owned(),
+    }
 }

@@ -89,6 +89,12 @@ pub enum ThresholdError {
     /// A threshold for a label that the model does not have.
     #[error("a threshold for {0:?}, which is no label of the model")]
     Unknown(String),
+    /// A label that has two thresholds, by names that differ in case alone.
+    #[error("two thresholds for the label {0:?}")]
+    Duplicate(String),
+    /// A policy of one threshold for all, and several thresholds.
+    #[error("the policy is {0}, one threshold for all, but the labels' thresholds differ")]
+    Policy(ThresholdPolicy),
     /// A threshold that no probability can be compared with.
     #[error("the threshold of {label:?} is {found}, expected a number from 0 to 1")]
     Value {
@@ -155,8 +161,9 @@ impl Thresholds {
     /// As `thresholds.json` keeps them, by label name.
     ///
     /// # Panics
-    /// When `labels` are more than the thresholds.
+    /// When labels and thresholds differ in number.
     pub fn to_json(&self, labels: &LabelSet) -> Value {
+        assert_eq!(labels.len(), self.values.len(), "a threshold for each label");
         let named = labels.names().iter().zip(&self.values);
         let thresholds: Map<String, Value> =
             named.map(|(name, value)| (name.clone(), json!(f64::from(*value)))).collect();
@@ -174,19 +181,28 @@ impl Thresholds {
     /// When it is not one, or does not have one threshold from 0 to 1 for each label.
     pub fn from_json(text: &str, labels: &LabelSet) -> Result<Self, ThresholdError> {
         let file: File = serde_json::from_str(text).map_err(ThresholdError::Json)?;
-        if let Some(name) = file.thresholds.keys().find(|name| labels.index_of(name).is_none()) {
-            return Err(ThresholdError::Unknown(name.clone()));
-        }
-        let value = |label: &String| {
-            let found = file.thresholds.get(label);
-            let found = found.ok_or_else(|| ThresholdError::Missing(label.clone()))?;
+        let mut values = vec![None; labels.len()];
+        for (name, found) in &file.thresholds {
+            let index = labels.index_of(name);
+            let index = index.ok_or_else(|| ThresholdError::Unknown(name.clone()))?;
             let number = found.as_f64().filter(|number| (0.0..=1.0).contains(number));
-            number.map(|number| number as f32).ok_or_else(|| ThresholdError::Value {
-                label: label.clone(),
+            let number = number.ok_or_else(|| ThresholdError::Value {
+                label: name.clone(),
                 found: found.to_string(),
-            })
-        };
-        let values = labels.names().iter().map(value).collect::<Result<_, _>>()?;
+            })?;
+            if values[index].replace(number as f32).is_some() {
+                return Err(ThresholdError::Duplicate(labels.name(index).to_owned()));
+            }
+        }
+        let named = labels.names().iter().zip(values);
+        let missing = |name: &String| ThresholdError::Missing(name.clone());
+        let values: Vec<f32> = named
+            .map(|(name, value)| value.ok_or_else(|| missing(name)))
+            .collect::<Result<_, _>>()?;
+        let differ = values.iter().any(|value| *value != values[0]);
+        if differ && file.policy != ThresholdPolicy::PerLabel {
+            return Err(ThresholdError::Policy(file.policy));
+        }
         Ok(Self { values, policy: file.policy, objective: file.objective, split: file.split })
     }
 }
@@ -198,8 +214,9 @@ struct Sweep {
 }
 
 impl Sweep {
+    /// With 0.5, which stays where nothing gives an F1 above 0.
     fn new() -> Self {
-        Self { best: f64::NEG_INFINITY, threshold: 0.5 }
+        Self { best: 0.0, threshold: 0.5 }
     }
 
     /// After all scores of at least `last` were decided for, of which the next lower is `next`.
@@ -377,6 +394,11 @@ mod tests {
         };
         let logit = |p: f32| (f64::from(p) / (1.0 - f64::from(p))).ln();
         assert!((tune(0) - 0.26).abs() < 1e-6);
+        let zeros = Predictions::new(&[0.0; 9], &[0.0; 9], 1).unwrap();
+        for policy in [ThresholdPolicy::PerLabel, ThresholdPolicy::Global] {
+            let tuned = Thresholds::tune(policy, Objective::MicroF1, &zeros, "dev");
+            assert_eq!(tuned.values, [0.5], "nothing is decided for where nothing is known");
+        }
         // One positive: its own best is 0.7, and weighs a sixth.
         let expected = logit(0.7) / 6.0 + logit(0.26) * 5.0 / 6.0;
         assert!((logit(tune(1)) - expected).abs() < 1e-4, "{}", tune(1));
@@ -403,6 +425,10 @@ mod tests {
             assert!(message.contains("joy") && message.contains(bad), "{message}");
         }
         assert!(error("{").contains("not a thresholds file"));
+        assert!(error(&text.replace("\"anger\"", "\"JOY\"")).contains("two thresholds"));
+        assert!(error(&text.replace("per-label", "global")).contains("differ"));
+        let loud = Thresholds::from_json(&text.replace("joy", "Joy"), &labels()).unwrap();
+        assert_eq!(loud.values, tuned.values);
     }
 
     #[test]

@@ -343,6 +343,14 @@ fn parse_count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Up to a hundred thousand: more moves no digit that is shown.
+fn parse_resamples(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if count <= 100_000 => Ok(count),
+        _ => Err("expected a whole number from 0 to 100000".to_owned()),
+    }
+}
+
 /// Which part of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SplitArg {
@@ -382,7 +390,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "X", value_parser = parse_share)]
     pub threshold: Option<f32>,
     /// Resamplings behind the confidence intervals, 0 for none
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_resamples)]
     pub bootstrap: usize,
     /// Print one JSON document on standard output
     #[arg(long)]

@@ -76,9 +76,9 @@ impl Selection {
     }
 }
 
-/// Four decimals are what a probability of this model is good for.
+/// Six decimals: all that an f32 near 1 has.
 fn rounded(score: f32) -> f64 {
-    (f64::from(score) * 1e4).round() / 1e4
+    (f64::from(score) * 1e6).round() / 1e6
 }
 
 /// Labels and scores as one JSON object in the given order.
@@ -286,19 +286,19 @@ mod tests {
     #[test]
     fn each_format_tells_the_same() {
         let selection = Selection { scores: true, ..selection() };
-        let scored = selection.choose(&[0.75, 0.1, 0.123_456]);
+        let scored = selection.choose(&[0.75, 0.1, 0.123_456_7]);
         let text = "so \"happy\",\nreally".to_owned();
         let prediction = Prediction { row: 3, text, outcome: Ok(scored) };
         assert_eq!(
             written(FormatArg::Jsonl, &prediction, true),
             "{\"row\":3,\"text\":\"so \\\"happy\\\",\\nreally\",\
              \"labels\":[{\"label\":\"joy\",\"score\":0.75}],\
-             \"scores\":{\"joy\":0.75,\"love\":0.1,\"anger\":0.1235}}\n"
+             \"scores\":{\"joy\":0.75,\"love\":0.1,\"anger\":0.123457}}\n"
         );
         assert_eq!(
             written(FormatArg::Csv, &prediction, true),
             "row,text,labels,scores,error,joy,love,anger\n\
-             3,\"so \"\"happy\"\",\nreally\",joy,0.75,,0.75,0.1,0.1235\n"
+             3,\"so \"\"happy\"\",\nreally\",joy,0.75,,0.75,0.1,0.123457\n"
         );
         let table = written(FormatArg::Table, &prediction, true);
         assert!(table.starts_with("so \"happy\", really"), "{table}");

@@ -337,7 +337,7 @@ pub enum ThresholdRecipe {
 pub enum TunedThresholds {
     /// One for all labels.
     Global,
-    /// One for each label, shrunk toward the global one.
+    /// One for each label; rare ones lean on the model's own expectation.
     PerLabel,
 }
 

@@ -51,10 +51,9 @@ fn thresholds(recipe: &Recipe, predictions: &Predictions<'_>, split: &str) -> Th
         ThresholdRecipe::Tuned(TunedThresholds::Global) => ThresholdPolicy::Global,
         ThresholdRecipe::Tuned(TunedThresholds::PerLabel) => ThresholdPolicy::PerLabel,
     };
-    // One threshold for all serves the metric that the run is after. Beside each label's own it is
-    // only where rare ones shrink to, and there all decisions together say most.
-    let objective = match (policy, recipe.metric) {
-        (ThresholdPolicy::Global, Metric::MacroF1) => Objective::MacroF1,
+    // One threshold for all serves the metric that the run is after.
+    let objective = match recipe.metric {
+        Metric::MacroF1 => Objective::MacroF1,
         _ => Objective::MicroF1,
     };
     Thresholds::tune(policy, objective, predictions, split)

@@ -49,7 +49,7 @@ pub fn texts(count: usize, seed: usize) -> (PackedBatch, Targets) {
         let length = 1 + (row * 7 + seed * 5) % 31;
         let ids: Vec<u32> = (0..length).map(|i| ((i * 11 + row * 3 + seed) % 60) as u32).collect();
         batch.push(row, &ids);
-        values.extend((0..LABELS).map(|label| f32::from((row + label + seed) % 3 == 0)));
+        values.extend((0..LABELS).map(|label| f32::from((row + label + seed).is_multiple_of(3))));
     }
     (batch, Targets { values, num_labels: LABELS })
 }

@@ -1,0 +1,77 @@
+//! The README's commands, run as they stand there: each `console` block in one folder, in order.
+//! Lines shown as output must come out; numbers may differ, and `...` stands for any lines.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::tinymood;
+
+/// A command and the lines shown under it.
+struct Shown {
+    command: String,
+    lines: Vec<String>,
+}
+
+fn shown(readme: &str) -> Vec<Shown> {
+    let mut all: Vec<Shown> = Vec::new();
+    let mut inside = false;
+    for line in readme.lines() {
+        match (line, line.strip_prefix("$ ")) {
+            ("```console", _) => inside = true,
+            ("```", _) => inside = false,
+            (_, Some(command)) if inside => {
+                all.push(Shown { command: command.to_owned(), lines: Vec::new() });
+            }
+            _ if inside => {
+                all.last_mut().expect("output follows a command").lines.push(line.into())
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+/// A line without its numbers and the width of its gaps.
+fn pattern(line: &str) -> String {
+    let digits = |c: char| if c.is_ascii_digit() { '#' } else { c };
+    let text: String = line.chars().map(digits).collect();
+    let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    words.iter_mut().for_each(|word| {
+        while word.contains("##") {
+            *word = word.replace("##", "#");
+        }
+    });
+    words.join(" ")
+}
+
+#[test]
+fn the_commands_of_the_readme_do_what_it_shows() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let commands = shown(&fs::read_to_string(readme).unwrap());
+    assert!(commands.len() >= 6, "only {} commands", commands.len());
+    let place = tempfile::tempdir().unwrap();
+    let template = tinymood(place.path());
+    let binary = Path::new(template.get_program()).parent().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    for Shown { command, lines } in commands {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("{command} 2>&1")).current_dir(place.path());
+        shell.env("PATH", format!("{}:{path}", binary.display()));
+        for (name, value) in template.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        let output = shell.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "$ {command}\n{said}");
+        let found: Vec<String> = said.lines().map(pattern).collect();
+        for line in lines.iter().filter(|line| !["", "..."].contains(&line.trim())) {
+            assert!(found.contains(&pattern(line)), "$ {command}\nno {line:?} in\n{said}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+"""Checks that transformers opens a model folder that tinymood wrote (cls pooling) and computes the
+same: no missing or unexpected weights, the same token ids, logits within 1e-4.
+
+usage: python reference/check_transformers.py TINYMOOD MODEL_FOLDER
+"""
+
+import json
+import math
+import subprocess
+import sys
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+TEXTS = [
+    "thank you so much, you made my day!",
+    "I can't believe [NAME] did that...",
+    "who knows",
+    "naïve café 😀 你好",
+    "word " * 200,
+]
+
+
+def main(binary, folder):
+    model, info = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    problems = {key: value for key, value in info.items() if value}
+    assert not problems, problems
+    assert model.config.problem_type == "multi_label_classification"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    command = [binary, "predict", "--model", folder, "--json", "--scores", "--quiet", *TEXTS]
+    ours = [json.loads(line)["scores"] for line in subprocess.check_output(command).splitlines()]
+    classify = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
+    worst = 0.0
+    for text, scores in zip(TEXTS, ours, strict=True):
+        with torch.inference_mode():
+            logits = model(**tokenizer(text, truncation=True, return_tensors="pt")).logits[0].double()
+        for label, index in model.config.label2id.items():
+            p = scores[label]
+            assert abs(p - logits[index].sigmoid().item()) < 2e-6, (text, label)
+            if 0.02 < p < 0.98:  # elsewhere the six printed decimals say too little of the logit
+                worst = max(worst, abs(math.log(p / (1 - p)) - logits[index].item()))
+        theirs = classify(text, truncation=True)
+        theirs = theirs[0] if isinstance(theirs[0], list) else theirs
+        assert {entry["label"] for entry in theirs} == set(scores)
+        for entry in theirs:
+            assert abs(entry["score"] - scores[entry["label"]]) < 1e-5, (text, entry)
+    assert worst < 1e-4, worst
+    print(f"transformers opens {folder}: {len(TEXTS)} texts, logits within {worst:.1e}")
+
+
+main(*sys.argv[1:])
