@@ -30,5 +30,6 @@ pub use evaluation::{Evaluation, LabelEvaluation, ThresholdSummary};
 pub use infer::{infer_split, infer_split_with};
 pub use predictions::{EvalError, Predictions};
 pub use thresholds::{
-    CrossValidated, Objective, ThresholdError, ThresholdPolicy, Thresholds, cross_validated,
+    CrossValidated, Objective, SHRINKAGE, ThresholdError, ThresholdPolicy, Thresholds,
+    cross_validated,
 };

@@ -20,7 +20,7 @@ use crate::counts::{Counts, Decisions, Scores};
 use crate::predictions::Predictions;
 
 /// Positives at which a label's own threshold and the expected one weigh alike.
-const SHRINKAGE: f64 = 5.0;
+pub const SHRINKAGE: f64 = 5.0;
 
 /// Where thresholds come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,13 +132,22 @@ impl Thresholds {
         let values = match policy {
             ThresholdPolicy::Fixed => return Self::fixed(0.5, c),
             ThresholdPolicy::Global => vec![global(objective, predictions); c],
-            ThresholdPolicy::PerLabel => (0..c).map(|label| of_label(predictions, label)).collect(),
-        };
-        let objective = match policy {
-            ThresholdPolicy::PerLabel => Objective::MacroF1, // each label's F1 by itself
-            _ => objective,
+            ThresholdPolicy::PerLabel => return Self::per_label(predictions, split, SHRINKAGE),
         };
         Self { values, policy, objective: Some(objective), split: Some(split.to_owned()) }
+    }
+
+    /// One threshold a label, each tuned for its label's F1, pulled toward the expected one with
+    /// weight `shrinkage / (n + shrinkage)` for `n` positives: 0 fits the split exactly, and
+    /// flatters.
+    pub fn per_label(predictions: &Predictions<'_>, split: &str, shrinkage: f64) -> Self {
+        let label = |label| of_label(predictions, label, shrinkage);
+        Self {
+            values: (0..predictions.num_labels()).map(label).collect(),
+            policy: ThresholdPolicy::PerLabel,
+            objective: Some(Objective::MacroF1), // each label's F1 by itself
+            split: Some(split.to_owned()),
+        }
     }
 
     /// In words, for people: `per-label, tuned on dev for micro_f1`.
@@ -271,7 +280,7 @@ fn global(objective: Objective, predictions: &Predictions<'_>) -> f32 {
 }
 
 /// A label's own best threshold, shrunk toward the expected one.
-fn of_label(predictions: &Predictions<'_>, label: usize) -> f32 {
+fn of_label(predictions: &Predictions<'_>, label: usize, shrinkage: f64) -> f32 {
     let mut scores: Vec<(f32, bool)> = predictions.label(label).collect();
     scores.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let expected = best_f1(&scores, |score, _| f64::from(score));
@@ -280,7 +289,7 @@ fn of_label(predictions: &Predictions<'_>, label: usize) -> f32 {
         return expected;
     }
     let own = best_f1(&scores, |_, positive| f64::from(u8::from(positive)));
-    let own_share = positives as f64 / (positives as f64 + SHRINKAGE);
+    let own_share = positives as f64 / (positives as f64 + shrinkage);
     let logit = |p: f32| {
         let p = f64::from(p).clamp(1e-6, 1.0 - 1e-6);
         (p / (1.0 - p)).ln()

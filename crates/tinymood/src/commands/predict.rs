@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use tinymood_text::{DataError, StreamedText, TextStream};
 
-use super::super::predictions::{Prediction, PredictionWriter, Scored, Selection, default_format};
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
 use crate::model::Model;
+use crate::predictions::{Prediction, PredictionWriter, Scored, Selection, default_format};
 
 /// Texts taken at a time: enough to keep the engine busy, few enough to answer soon.
 const ROWS: usize = 512;
@@ -34,7 +34,7 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         (Some(format), _) => format,
         (None, _) => default_format(to_stdout),
     };
-    if format == FormatArg::Table && !global.quiet && io::stderr().is_terminal() {
+    if format == FormatArg::Table && !global.quiet {
         let policy = match args.threshold {
             Some(value) => format!("fixed {value}"),
             None => model.thresholds.describe(),
