@@ -251,7 +251,7 @@ pub struct OverrideArgs {
     /// Dropout before the classifier
     #[arg(long, value_name = "P")]
     classifier_dropout: Option<f64>,
-    /// epoch, or a number of steps
+    /// epoch, half-epoch, or a number of steps
     #[arg(long, value_name = "WHEN", value_parser = EvaluateEvery::from_str)]
     evaluate_every: Option<EvaluateEvery>,
     /// What makes one evaluation better than another: macro_f1, micro_f1, loss, ...

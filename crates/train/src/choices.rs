@@ -190,22 +190,24 @@ impl FromStr for PosWeightRecipe {
     }
 }
 
-/// When the validation split is judged: `"epoch"`, or a number of steps.
+/// When the validation split is judged: `"epoch"`, `"half-epoch"`, or a number of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected \"epoch\" or a number of steps")]
+#[serde(untagged, expecting = "expected \"epoch\", \"half-epoch\" or a number of steps")]
 pub enum EvaluateEvery {
-    /// At the end of each epoch.
+    /// By epochs.
     Word(EpochWord),
     /// Each time this many steps have been taken.
     Steps(u64),
 }
 
-/// The word `epoch`.
+/// How often in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum EpochWord {
     /// At the end of each epoch.
     Epoch,
+    /// In the middle and at the end of each epoch.
+    HalfEpoch,
 }
 
 impl FromStr for EvaluateEvery {
@@ -214,10 +216,10 @@ impl FromStr for EvaluateEvery {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.trim() {
             "epoch" => Ok(Self::Word(EpochWord::Epoch)),
-            number => number
-                .parse()
-                .map(Self::Steps)
-                .map_err(|_| format!("{text:?} is neither \"epoch\" nor a number of steps")),
+            "half-epoch" => Ok(Self::Word(EpochWord::HalfEpoch)),
+            number => number.parse().map(Self::Steps).map_err(|_| {
+                format!("{text:?} is neither \"epoch\", \"half-epoch\" nor a number of steps")
+            }),
         }
     }
 }

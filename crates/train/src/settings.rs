@@ -85,11 +85,15 @@ impl TrainSettings {
 
     /// Whether the validation split is judged once `step` steps have been taken.
     pub fn evaluates_after(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> bool {
-        let every = match self.recipe.evaluate_every {
-            EvaluateEvery::Word(EpochWord::Epoch) => steps_per_epoch,
-            EvaluateEvery::Steps(steps) => steps,
+        let within = step % steps_per_epoch.max(1);
+        let due = match self.recipe.evaluate_every {
+            EvaluateEvery::Word(EpochWord::Epoch) => within == 0,
+            EvaluateEvery::Word(EpochWord::HalfEpoch) => {
+                within == 0 || within == steps_per_epoch / 2
+            }
+            EvaluateEvery::Steps(steps) => step.is_multiple_of(steps),
         };
-        step == total_steps || step.is_multiple_of(every)
+        step == total_steps || due
     }
 
     /// Whether a checkpoint is due once `step` steps have been taken; `evaluated` says whether an

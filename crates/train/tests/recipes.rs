@@ -182,3 +182,17 @@ proptest! {
         let _ = text.parse::<tinymood_train::Metric>();
     }
 }
+
+#[test]
+fn half_epochs_are_judged_in_the_middle_and_at_the_end() {
+    let overrides = RecipeOverrides {
+        evaluate_every: Some("half-epoch".parse().unwrap()),
+        ..RecipeOverrides::default()
+    };
+    let settings = TrainSettings::new(Recipe::default().with(&overrides)).unwrap();
+    let due = |steps_per_epoch: u64, total: u64| -> Vec<u64> {
+        (1..=total).filter(|&step| settings.evaluates_after(step, steps_per_epoch, total)).collect()
+    };
+    assert_eq!(due(5, 13), [2, 5, 7, 10, 12, 13]);
+    assert_eq!(due(1, 3), [1, 2, 3]);
+}
