@@ -60,18 +60,22 @@ fn a_killed_run_ends_in_the_same_bytes() {
             command.args(arguments.split_whitespace()).stdin(Stdio::null());
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
             if kills < 6 {
-                std::thread::sleep(moments.next(whole_time.mul_f64(0.6)));
+                std::thread::sleep(moments.next(whole_time.mul_f64(0.4)));
                 child.kill().unwrap();
             }
             let output = child.wait_with_output().unwrap();
-            if output.status.success() {
+            if output.status.success() && kills > 0 {
                 break;
+            }
+            if output.status.success() {
+                // Quicker than the first run was: nothing is shown by it.
+                fs::remove_dir_all(&run_folder).unwrap();
+                continue;
             }
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.code().is_none(), "seed {seed}, {kills} kills: {stderr}");
             kills += 1;
         }
-        assert!(kills > 0, "seed {seed}: nothing was killed");
         assert!(result(&run_folder) == expected, "seed {seed}, {threads} threads, {kills} kills");
     }
 }
