@@ -8,7 +8,7 @@ use tinymood_core::{
     StepReport, Targets, TensorMap, TensorSet, TensorView, Update,
 };
 use tinymood_kernels::adamw::{self, AdamW};
-use tinymood_kernels::{Cpu, Isa, IsaError, embedding};
+use tinymood_kernels::{Cpu, Isa, IsaError, Precision, embedding};
 
 use crate::activations::Activations;
 use crate::encoder::{DropoutSites, Model};
@@ -23,6 +23,8 @@ pub struct CpuSettings {
     pub threads: Option<usize>,
     /// Instruction level; `None` takes the best, or what `TINYMOOD_ISA` says.
     pub isa: Option<Isa>,
+    /// What multiplications multiply; `None` takes bf16 where the CPU has it, else f32.
+    pub precision: Option<Precision>,
 }
 
 /// Why an engine cannot be made.
@@ -31,6 +33,14 @@ pub enum CpuEngineError {
     /// `TINYMOOD_ISA` is wrong.
     #[error(transparent)]
     Isa(#[from] IsaError),
+    /// The instruction level does not multiply in the precision asked for.
+    #[error("this CPU does not multiply in {precision} (its kernels are {isa})")]
+    Precision {
+        /// What was asked for.
+        precision: Precision,
+        /// The instruction level.
+        isa: Isa,
+    },
     /// No threads, or absurdly many.
     #[error("{0} threads asked for, expected 1 to 1024")]
     Threads(usize),
@@ -64,7 +74,8 @@ enum PackedFrom {
     Average,
 }
 
-/// A BERT classifier on the CPU, in f32.
+/// A BERT classifier on the CPU. In bf16 it is mixed precision: operands of the linear layers are
+/// rounded, while weights, moments, sums, norms, softmax and loss are f32.
 #[derive(Debug)]
 pub struct CpuEngine {
     cpu: Cpu,
@@ -85,7 +96,7 @@ impl CpuEngine {
     /// An engine with all parameters zero: load some next.
     ///
     /// # Errors
-    /// When `TINYMOOD_ISA` or the number of threads is wrong.
+    /// When `TINYMOOD_ISA`, the precision or the number of threads is wrong.
     pub fn new(
         config: ModelConfig,
         num_labels: usize,
@@ -97,7 +108,12 @@ impl CpuEngine {
         if !(1..=1024).contains(&threads) {
             return Err(CpuEngineError::Threads(threads));
         }
-        let cpu = Cpu::new(isa, threads);
+        let best = if isa.supports(Precision::Bf16) { Precision::Bf16 } else { Precision::F32 };
+        let precision = settings.precision.unwrap_or(best);
+        if !isa.supports(precision) {
+            return Err(CpuEngineError::Precision { precision, isa });
+        }
+        let cpu = Cpu::new(isa, precision, threads);
         let layout = Layout::new(&config, num_labels);
         let packed = PackedWeights::new(&cpu, &config, &layout, num_labels);
         let parameters = vec![0.0; layout.len];
@@ -155,7 +171,8 @@ impl Engine for CpuEngine {
     fn describe(&self) -> String {
         let threads = self.cpu.threads();
         let plural = if threads == 1 { "" } else { "s" };
-        format!("cpu, {}, f32, {threads} thread{plural}", self.cpu.isa())
+        let (isa, precision) = (self.cpu.isa(), self.cpu.precision());
+        format!("cpu, {isa}, {precision}, {threads} thread{plural}")
     }
 
     fn config(&self) -> &ModelConfig {

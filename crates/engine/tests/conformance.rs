@@ -5,13 +5,25 @@ mod suite;
 use suite::Maker;
 use tinymood_core::{Engine, ModelConfig};
 use tinymood_engine::{CpuEngine, CpuSettings};
-use tinymood_kernels::Isa;
+use tinymood_kernels::{Isa, Precision};
+
+/// Every instruction level and precision of this machine.
+fn levels() -> Vec<CpuSettings> {
+    let mut levels = Vec::new();
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let precisions = [Precision::F32, Precision::Bf16].into_iter();
+        for precision in precisions.filter(|precision| isa.supports(*precision)) {
+            levels.push(CpuSettings { threads: None, isa: Some(isa), precision: Some(precision) });
+        }
+    }
+    levels
+}
 
 /// Runs a test of the suite at each level, on one thread and on three.
 fn on_all_cpus(test: impl Fn(&Maker)) {
-    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+    for level in levels() {
         for threads in [1, 3] {
-            let settings = CpuSettings { threads: Some(threads), isa: Some(isa) };
+            let settings = CpuSettings { threads: Some(threads), ..level };
             test(&|config: &ModelConfig, num_labels: usize| -> Box<dyn Engine> {
                 Box::new(CpuEngine::new(config.clone(), num_labels, settings).unwrap())
             });
@@ -56,23 +68,62 @@ fn training_lowers_the_loss() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+    for level in levels() {
         let outcomes = [1, 2, 5].map(|threads| {
-            let settings = CpuSettings { threads: Some(threads), isa: Some(isa) };
+            let settings = CpuSettings { threads: Some(threads), ..level };
             let config = suite::tiny_config();
             let mut engine = CpuEngine::new(config, suite::LABELS, settings).unwrap();
             suite::initialise(&mut engine);
             suite::train_steps(&mut engine, 0..4);
             suite::snapshot(&engine)
         });
-        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{isa}");
+        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{level:?}");
     }
+}
+
+/// Rounding operands to bf16 turns the gradient by little, and not to nothing.
+#[test]
+fn bf16_stays_near_f32() {
+    let bf16 = levels().into_iter().filter(|level| level.precision == Some(Precision::Bf16));
+    for level in bf16 {
+        let gradient = |precision| {
+            let settings = CpuSettings { threads: Some(2), precision: Some(precision), ..level };
+            let config = suite::tiny_config();
+            let mut engine = CpuEngine::new(config, suite::LABELS, settings).unwrap();
+            suite::initialise(&mut engine);
+            suite::gradient(&mut engine)
+        };
+        let [(loss, exact), (rounded_loss, rounded)] =
+            [Precision::F32, Precision::Bf16].map(gradient);
+        assert!((loss - rounded_loss).abs() < 1e-2 * loss, "{loss} {rounded_loss}");
+        for (name, exact) in &exact {
+            let (exact, rounded) = (&exact.values, &rounded[name].values);
+            let dot = |a: &[f32], b: &[f32]| -> f64 {
+                a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+            };
+            let cosine = dot(exact, rounded) / (dot(exact, exact) * dot(rounded, rounded)).sqrt();
+            // A key's bias moves all scores of a row alike: its gradient is rounding, no more.
+            assert!(cosine > 0.99 || name.ends_with("key.bias"), "{name}: {cosine}");
+            assert!(exact != rounded, "{name} was not rounded");
+        }
+    }
+}
+
+#[test]
+fn a_precision_that_the_level_lacks_is_refused() {
+    let settings = CpuSettings {
+        threads: Some(1),
+        isa: Some(Isa::Portable),
+        precision: Some(Precision::Bf16),
+    };
+    let error = CpuEngine::new(suite::tiny_config(), 3, settings).unwrap_err();
+    assert!(error.to_string().contains("bf16"), "{error}");
 }
 
 #[test]
 fn threads_out_of_range_are_refused() {
     for threads in [0, 5000] {
-        let settings = CpuSettings { threads: Some(threads), isa: None };
+        let settings = CpuSettings { threads: Some(threads), ..CpuSettings::default() };
         assert!(CpuEngine::new(suite::tiny_config(), 3, settings).is_err());
     }
 }

@@ -92,7 +92,7 @@ pub fn average(cpu: &Cpu, decay: f32, parameters: &[f32], average: &mut [f32]) {
 /// Sum of squares, in an order that depends on the length alone.
 pub fn sum_of_squares(cpu: &Cpu, values: &[f32]) -> f64 {
     let parts = values.len().div_ceil(PARTIAL);
-    with_scratch(parts, |partials| {
+    with_scratch(parts, |partials: &mut [f32]| {
         let outputs = [RowsMut::new(partials, 1)];
         for_row_blocks(cpu, parts, 8, outputs, |range, [partials]| {
             cpu.isa().run(|| {

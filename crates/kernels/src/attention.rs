@@ -115,8 +115,8 @@ pub fn forward(
     shape.for_each(cpu, |text, head, kept_at| {
         let n = text.len();
         let [queries, keys, values] = heads_of(qkv, &text, hidden, head * size);
-        let panels_len = packed_len(isa, size, n).max(packed_len(isa, n, size));
-        with_scratch(panels_len + 2 * n * n, |scratch| {
+        let panels_len = packed_len::<f32>(isa, size, n).max(packed_len::<f32>(isa, n, size));
+        with_scratch(panels_len + 2 * n * n, |scratch: &mut [f32]| {
             let (panels, squares) = scratch.split_at_mut(panels_len);
             let (own, dropped) = squares.split_at_mut(n * n);
             let softmax: &mut [f32] = match &kept {
@@ -126,7 +126,7 @@ pub fn forward(
             };
             let stride = 3 * hidden;
             pack_small_transposed(isa, keys, stride, (size, n), panels);
-            gemm(isa, n, size, n, rows_of(queries, stride), panels, softmax, n, false);
+            gemm(isa, (n, size, n), rows_of(queries, stride), panels, softmax, n, false);
             isa.run(|| softmax.chunks_exact_mut(n).for_each(|row| softmax_row(row, scale)));
             let weights = if dropout.is_none() {
                 &*softmax
@@ -175,8 +175,8 @@ pub fn backward(
         let outputs = &context[text.start * hidden + column..text.end * hidden];
         let d_outputs = &d_context[text.start * hidden + column..text.end * hidden];
         let softmax = &probabilities[kept_at..kept_at + n * n];
-        let panels_len = packed_len(isa, size, n).max(packed_len(isa, n, size));
-        with_scratch(panels_len + 2 * n * n, |scratch| {
+        let panels_len = packed_len::<f32>(isa, size, n).max(packed_len::<f32>(isa, n, size));
+        with_scratch(panels_len + 2 * n * n, |scratch: &mut [f32]| {
             let (panels, squares) = scratch.split_at_mut(panels_len);
             let (dropped, d_scores) = squares.split_at_mut(n * n);
             let stride = 3 * hidden;
@@ -200,7 +200,7 @@ pub fn backward(
 
             // d_scores = softmax (dropout(d_outputs values') - d_outputs · outputs) scale
             pack_small_transposed(isa, values, stride, (size, n), panels);
-            gemm(isa, n, size, n, rows_of(d_outputs, hidden), panels, d_scores, n, false);
+            gemm(isa, (n, size, n), rows_of(d_outputs, hidden), panels, d_scores, n, false);
             isa.run(|| {
                 for (i, d_row) in d_scores.chunks_exact_mut(n).enumerate() {
                     dropout.apply((text.start + i) * shape.heads + head, d_row);
@@ -241,12 +241,12 @@ fn heads_of<'a>(
 }
 
 /// A row-major matrix as it is.
-fn rows_of(values: &[f32], stride: usize) -> Strided<'_> {
+fn rows_of(values: &[f32], stride: usize) -> Strided<'_, f32> {
     Strided { values, row: stride, column: 1 }
 }
 
 /// The transpose of a row-major matrix.
-fn columns_of(values: &[f32], stride: usize) -> Strided<'_> {
+fn columns_of(values: &[f32], stride: usize) -> Strided<'_, f32> {
     Strided { values, row: 1, column: stride }
 }
 

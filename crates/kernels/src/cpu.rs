@@ -18,6 +18,24 @@ pub enum Isa {
     Avx512,
 }
 
+/// What matrix multiplications multiply; they sum in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// Operands rounded to bfloat16 (8 bits of precision); all else stays f32.
+    Bf16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        })
+    }
+}
+
 /// Why an instruction set cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IsaError {
@@ -68,6 +86,17 @@ impl Isa {
         #[cfg(not(target_arch = "x86_64"))]
         {
             self == Isa::Portable
+        }
+    }
+
+    /// Whether this level of this CPU multiplies in `precision`.
+    pub fn supports(self, precision: Precision) -> bool {
+        match precision {
+            Precision::F32 => true,
+            #[cfg(target_arch = "x86_64")]
+            Precision::Bf16 => self == Isa::Avx512 && is_x86_feature_detected!("avx512bf16"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Precision::Bf16 => false,
         }
     }
 
@@ -132,10 +161,11 @@ unsafe fn run_avx512<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
-/// The hands of an engine: an instruction level and a pool of threads.
+/// The hands of an engine: an instruction level, a precision and a pool of threads.
 #[derive(Debug)]
 pub struct Cpu {
     isa: Isa,
+    precision: Precision,
     pool: Pool,
 }
 
@@ -143,15 +173,21 @@ impl Cpu {
     /// Takes `threads` threads (the caller's counted in) at level `isa`.
     ///
     /// # Panics
-    /// When the CPU lacks the level, or `threads` is 0.
-    pub fn new(isa: Isa, threads: usize) -> Self {
+    /// When the CPU lacks the level, the level the precision, or `threads` is 0.
+    pub fn new(isa: Isa, precision: Precision, threads: usize) -> Self {
         assert!(isa.is_available(), "this CPU lacks {isa}");
-        Self { isa, pool: Pool::new(threads) }
+        assert!(isa.supports(precision), "{isa} of this CPU does not multiply in {precision}");
+        Self { isa, precision, pool: Pool::new(threads) }
     }
 
     /// The instruction level.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// What multiplications multiply.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The number of threads.
@@ -164,8 +200,16 @@ impl Cpu {
     }
 }
 
+/// Every level and precision of this CPU, on one thread and on three.
 #[cfg(test)]
 pub(crate) fn test_cpus() -> Vec<Cpu> {
-    let levels = Isa::ALL.into_iter().filter(|isa| isa.is_available());
-    levels.flat_map(|isa| [1, 3].map(|threads| Cpu::new(isa, threads))).collect()
+    let mut cpus = Vec::new();
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        for precision in [Precision::F32, Precision::Bf16] {
+            if isa.supports(precision) {
+                cpus.extend([1, 3].map(|threads| Cpu::new(isa, precision, threads)));
+            }
+        }
+    }
+    cpus
 }

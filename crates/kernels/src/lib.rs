@@ -19,6 +19,6 @@ pub mod norm;
 mod pool;
 mod rows;
 
-pub use cpu::{Cpu, Isa, IsaError};
+pub use cpu::{Cpu, Isa, IsaError, Precision};
 pub use dropout::Dropout;
 pub use matmul::PackedMatrix;

@@ -6,20 +6,20 @@ use std::ops::Range;
 use crate::Cpu;
 
 /// A matrix to be written, of which each task is lent its own rows.
-pub(crate) struct RowsMut<'a> {
-    start: *mut f32,
+pub(crate) struct RowsMut<'a, T> {
+    start: *mut T,
     rows: usize,
     width: usize,
-    _owner: PhantomData<&'a mut [f32]>,
+    _owner: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: `for_row_blocks` lends each row to one task only.
-unsafe impl Sync for RowsMut<'_> {}
+unsafe impl<T: Send> Sync for RowsMut<'_, T> {}
 
-impl<'a> RowsMut<'a> {
+impl<'a, T> RowsMut<'a, T> {
     /// # Panics
     /// When the slice is not whole rows.
-    pub(crate) fn new(values: &'a mut [f32], width: usize) -> Self {
+    pub(crate) fn new(values: &'a mut [T], width: usize) -> Self {
         assert!(width > 0 && values.len().is_multiple_of(width), "whole rows of {width}");
         let rows = values.len() / width;
         Self { start: values.as_mut_ptr(), rows, width, _owner: PhantomData }
@@ -32,7 +32,7 @@ impl<'a> RowsMut<'a> {
     /// # Safety
     /// `rows` must be in range, and no two live borrows may share a row.
     #[allow(clippy::mut_from_ref)]
-    unsafe fn lend(&self, rows: Range<usize>) -> &mut [f32] {
+    unsafe fn lend(&self, rows: Range<usize>) -> &mut [T] {
         let len = (rows.end - rows.start) * self.width;
         // SAFETY: in range and not shared, as the caller promises.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(rows.start * self.width), len) }
@@ -44,12 +44,12 @@ impl<'a> RowsMut<'a> {
 ///
 /// # Panics
 /// When the outputs differ in their number of rows from `rows`.
-pub(crate) fn for_row_blocks<const N: usize>(
+pub(crate) fn for_row_blocks<T: Send, const N: usize>(
     cpu: &Cpu,
     rows: usize,
     block: usize,
-    outputs: [RowsMut<'_>; N],
-    body: impl Fn(Range<usize>, [&mut [f32]; N]) + Sync,
+    outputs: [RowsMut<'_, T>; N],
+    body: impl Fn(Range<usize>, [&mut [T]; N]) + Sync,
 ) {
     assert!(outputs.iter().all(|output| output.rows == rows), "all outputs have {rows} rows");
     let threads = cpu.threads();
@@ -63,7 +63,7 @@ pub(crate) fn for_row_blocks<const N: usize>(
 }
 
 /// A matrix of which each task is lent one block of columns, row by row.
-pub(crate) struct ColumnsMut<'a>(RowsMut<'a>);
+pub(crate) struct ColumnsMut<'a>(RowsMut<'a, f32>);
 
 impl<'a> ColumnsMut<'a> {
     pub(crate) fn new(values: &'a mut [f32], width: usize) -> Self {

@@ -11,7 +11,7 @@ use tinymood_eval::{Thresholds, infer_split};
 use tinymood_text::Tokenizer;
 use tinymood_weights::{canonical_name, fit, read_model_folder};
 
-use crate::args::GlobalArgs;
+use crate::args::{GlobalArgs, PrecisionArg};
 use crate::init::{check_vocabulary, folder};
 
 /// Tokens of one batch of inference.
@@ -118,7 +118,7 @@ impl Model {
             return Err(ModelError::NoClassifier(path.to_owned()))
                 .with_context(|| format!("missing: {}", report.initialised.join(", ")));
         }
-        let mut engine = engine(model.config, labels.len(), global)?;
+        let mut engine = engine(model.config, labels.len(), global.precision, global)?;
         engine.load_tensors(TensorSet::Parameters, &weights)?;
         Ok(Self { engine, tokenizer, labels, thresholds, path: path.to_owned() })
     }
@@ -132,13 +132,15 @@ impl Model {
     }
 }
 
-/// The CPU engine with as many threads as the arguments say.
+/// The CPU engine in a precision, with as many threads as the arguments say.
 pub(crate) fn engine(
     config: tinymood_core::ModelConfig,
     num_labels: usize,
+    precision: PrecisionArg,
     global: &GlobalArgs,
 ) -> anyhow::Result<CpuEngine> {
-    let settings = CpuSettings { threads: global.threads, isa: None };
+    let precision = precision.asked();
+    let settings = CpuSettings { threads: global.threads, isa: None, precision };
     Ok(CpuEngine::new(config, num_labels, settings)?)
 }
 

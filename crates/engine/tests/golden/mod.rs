@@ -10,7 +10,7 @@ use tinymood_core::{
     TensorView, Update,
 };
 use tinymood_engine::{CpuEngine, CpuSettings};
-use tinymood_kernels::Isa;
+use tinymood_kernels::{Isa, Precision};
 use tinymood_weights::{TensorFile, fit, read_tensors};
 
 /// The goldens of one model.
@@ -131,10 +131,11 @@ impl Golden {
     }
 }
 
-/// Runs a test at each instruction level, on two threads.
+/// Runs a test at each instruction level in f32, on two threads.
 pub fn on_all_cpus(config: &ModelConfig, num_labels: usize, test: impl Fn(&mut dyn Engine)) {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        let settings = CpuSettings { threads: Some(2), isa: Some(isa) };
+        let settings =
+            CpuSettings { threads: Some(2), isa: Some(isa), precision: Some(Precision::F32) };
         test(&mut CpuEngine::new(config.clone(), num_labels, settings).unwrap());
     }
 }

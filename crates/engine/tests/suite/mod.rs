@@ -95,6 +95,17 @@ pub fn train_steps(engine: &mut dyn Engine, steps: Range<u64>) -> Vec<f64> {
     losses
 }
 
+/// The loss and the gradient of one batch, read from the first moment of a step that moves nothing.
+pub fn gradient(engine: &mut dyn Engine) -> (f64, TensorMap) {
+    let (batch, targets) = texts(6, 0);
+    let rows = batch.num_texts();
+    let objective = Objective::bce();
+    let loss = engine.accumulate(&batch, &targets, &objective, rows, at_step(0)).unwrap().loss;
+    engine.step(&Update { learning_rate: 0.0, beta1: 0.0, max_grad_norm: None, ..update(1) });
+    let [_, _, first_moment, _] = snapshot(engine).try_into().expect("four sets");
+    (loss, first_moment)
+}
+
 const SETS: [TensorSet; 4] =
     [TensorSet::Parameters, TensorSet::Average, TensorSet::FirstMoment, TensorSet::SecondMoment];
 

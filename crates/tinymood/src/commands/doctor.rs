@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tinymood_hub::HubSettings;
-use tinymood_kernels::Isa;
+use tinymood_kernels::{Isa, Precision};
 use tinymood_text::goemotions;
 
 use super::{print, print_json};
@@ -39,9 +39,10 @@ pub(super) fn run(args: DoctorArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 fn examine(global: &GlobalArgs) -> anyhow::Result<Value> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let available = Isa::ALL.into_iter().filter(|isa| isa.is_available());
-    let chosen = match Isa::from_environment() {
-        Ok(isa) => isa.to_string(),
-        Err(error) => format!("error: {error}"),
+    let (chosen, precision) = match Isa::from_environment() {
+        Ok(isa) if isa.supports(Precision::Bf16) => (isa.to_string(), "bf16"),
+        Ok(isa) => (isa.to_string(), "f32"),
+        Err(error) => (format!("error: {error}"), "-"),
     };
     let source = goemotions_source(global)?;
     let hub = HubSettings::from_environment(global.offline)?;
@@ -56,6 +57,7 @@ fn examine(global: &GlobalArgs) -> anyhow::Result<Value> {
         "target": format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         "instruction_sets": available.map(|isa| isa.to_string()).collect::<Vec<_>>(),
         "kernels": chosen,
+        "precision": precision,
         "threads": global.threads.unwrap_or(cores),
         "cores": cores,
         "cache": source.cache.display().to_string(),

@@ -21,7 +21,7 @@ use tinymood_train::{
 
 use super::evaluate::Judged;
 use super::{print, print_json};
-use crate::args::{GlobalArgs, TrainArgs};
+use crate::args::{GlobalArgs, PrecisionArg, TrainArgs};
 use crate::data::DataSettings;
 use crate::init::{Start, start};
 use crate::model::{Model, engine};
@@ -30,18 +30,24 @@ use crate::model::{Model, engine};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Source {
     init: String,
+    /// `auto` until an engine has been made, then what it computes in.
+    #[serde(default)]
+    precision: PrecisionArg,
     #[serde(flatten)]
     data: DataSettings,
 }
 
 pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let json = args.json;
-    let (settings, source, place) = match &args.resume {
+    let (settings, mut source, place) = match &args.resume {
         Some(path) => {
             let saved = RunFolder::settings(path)?;
-            let source: Source = saved.source.try_into().with_context(|| {
+            let mut source: Source = saved.source.try_into().with_context(|| {
                 format!("the settings of {} do not say where its data is", path.display())
             })?;
+            if global.precision != PrecisionArg::Auto {
+                source.precision = global.precision;
+            }
             let recipe = saved.recipe.with(&RecipeOverrides::from(args.overrides));
             (TrainSettings::new(recipe)?, source, Place::Existing(path.clone()))
         }
@@ -54,7 +60,8 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
                 Some(path) => path,
                 None => free_name(&data.name(), &args.recipe),
             };
-            (TrainSettings::new(recipe)?, Source { init, data }, Place::New(place))
+            let source = Source { init, precision: global.precision, data };
+            (TrainSettings::new(recipe)?, source, Place::New(place))
         }
     };
     let say = |text: String| {
@@ -75,7 +82,8 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let encoded = EncodedSplit::new(&train_split, &tokenizer)?;
     let validation =
         splits.dev.as_ref().map(|dev| EncodedSplit::new(dev, &tokenizer)).transpose()?;
-    let mut engine = engine(config, labels.len(), global)?;
+    let mut engine = engine(config, labels.len(), source.precision, global)?;
+    source.precision = PrecisionArg::of(engine.cpu().precision());
     engine.load_tensors(TensorSet::Parameters, &tensors)?;
     let parameters = tensors.values().map(|tensor| tensor.values.len()).sum();
     drop(tensors);
@@ -88,7 +96,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
     let identity = BTreeMap::from([
         ("init".to_owned(), source.init.clone()),
-        ("precision".to_owned(), "f32".to_owned()),
+        ("precision".to_owned(), engine.cpu().precision().to_string()),
     ]);
     let facts = card_facts(&run, &source);
     let inputs = TrainInputs {

@@ -1,0 +1,150 @@
+//! Blocks of an f32 multiplication, one module an instruction level.
+
+use super::tile::Tile;
+use crate::Isa;
+
+/// # Safety
+/// As [`super::tile::panel_times`] asks.
+#[inline(always)]
+pub(super) unsafe fn tile(isa: Isa, rows: usize, tile: &Tile<f32>) {
+    // SAFETY: handed on; the CPU has `isa`.
+    unsafe {
+        match isa {
+            Isa::Portable => portable::tile(rows, tile),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::tile(rows, tile),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::tile(rows, tile),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => portable::tile(rows, tile),
+        }
+    }
+}
+
+mod portable {
+    use super::super::tile::{Tile, with_rows};
+
+    /// # Safety
+    /// As [`super::super::tile::panel_times`] asks, for `rows <= 4`.
+    pub(super) unsafe fn tile(rows: usize, tile: &Tile<f32>) {
+        // SAFETY: handed on.
+        unsafe { with_rows!(rows, block(tile), 1 2 3 4) }
+    }
+
+    /// # Safety
+    /// As [`super::super::tile::panel_times`] asks, for `MR` rows.
+    unsafe fn block<const MR: usize>(t: &Tile<f32>) {
+        let mut acc = [[0.0_f32; 8]; MR];
+        // SAFETY: all offsets are inside what the caller vouches for.
+        unsafe {
+            for k in 0..t.k {
+                let b = &*t.panel.add(k * 8).cast::<[f32; 8]>();
+                for i in 0..MR {
+                    let a = *t.a.add(i * t.a_row + k * t.a_column);
+                    for j in 0..8 {
+                        acc[i][j] += a * b[j];
+                    }
+                }
+            }
+            for i in 0..MR {
+                let row = std::slice::from_raw_parts_mut(t.c.add(i * t.c_row), t.width);
+                for (slot, &value) in row.iter_mut().zip(&acc[i]) {
+                    *slot = if t.accumulate { *slot + value } else { value };
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::{
+        _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    };
+
+    use super::super::tile::{Tile, with_rows};
+
+    /// # Safety
+    /// As [`super::super::tile::panel_times`] asks, for `rows <= 6`; the CPU must have AVX2 and FMA.
+    pub(super) unsafe fn tile(rows: usize, tile: &Tile<f32>) {
+        // SAFETY: handed on.
+        unsafe { with_rows!(rows, block(tile), 1 2 3 4 5 6) }
+    }
+
+    /// # Safety
+    /// As [`super::super::tile::panel_times`] asks, for `MR` rows; the CPU must have AVX2 and FMA.
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn block<const MR: usize>(t: &Tile<f32>) {
+        let mut acc = [[_mm256_setzero_ps(); 2]; MR];
+        // SAFETY: all offsets are inside what the caller vouches for.
+        unsafe {
+            for k in 0..t.k {
+                let b0 = _mm256_loadu_ps(t.panel.add(k * 16));
+                let b1 = _mm256_loadu_ps(t.panel.add(k * 16 + 8));
+                for i in 0..MR {
+                    let a = _mm256_broadcast_ss(&*t.a.add(i * t.a_row + k * t.a_column));
+                    acc[i][0] = _mm256_fmadd_ps(a, b0, acc[i][0]);
+                    acc[i][1] = _mm256_fmadd_ps(a, b1, acc[i][1]);
+                }
+            }
+            for i in 0..MR {
+                let mut values = [0.0_f32; 16];
+                _mm256_storeu_ps(values.as_mut_ptr(), acc[i][0]);
+                _mm256_storeu_ps(values.as_mut_ptr().add(8), acc[i][1]);
+                let row = std::slice::from_raw_parts_mut(t.c.add(i * t.c_row), t.width);
+                for (slot, &value) in row.iter_mut().zip(&values) {
+                    *slot = if t.accumulate { *slot + value } else { value };
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::{
+        _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
+        _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    };
+
+    use super::super::tile::{Tile, with_rows};
+
+    /// # Safety
+    /// As [`super::super::tile::panel_times`] asks, for `rows <= 12`; the CPU must have AVX-512 F.
+    pub(super) unsafe fn tile(rows: usize, tile: &Tile<f32>) {
+        // SAFETY: handed on.
+        unsafe { with_rows!(rows, block(tile), 1 2 3 4 5 6 7 8 9 10 11 12) }
+    }
+
+    /// # Safety
+    /// As [`super::super::tile::panel_times`] asks, for `MR` rows; the CPU must have AVX-512 F.
+    #[target_feature(enable = "avx512f")]
+    unsafe fn block<const MR: usize>(t: &Tile<f32>) {
+        let mut acc = [[_mm512_setzero_ps(); 2]; MR];
+        // SAFETY: all offsets are inside what the caller vouches for; masked-off lanes are not
+        // touched.
+        unsafe {
+            for k in 0..t.k {
+                let b0 = _mm512_loadu_ps(t.panel.add(k * 32));
+                let b1 = _mm512_loadu_ps(t.panel.add(k * 32 + 16));
+                for i in 0..MR {
+                    let a = _mm512_set1_ps(*t.a.add(i * t.a_row + k * t.a_column));
+                    acc[i][0] = _mm512_fmadd_ps(a, b0, acc[i][0]);
+                    acc[i][1] = _mm512_fmadd_ps(a, b1, acc[i][1]);
+                }
+            }
+            let mask = if t.width >= 32 { u32::MAX } else { (1_u32 << t.width) - 1 };
+            let masks = [mask as u16, (mask >> 16) as u16];
+            for i in 0..MR {
+                for half in 0..2 {
+                    let address = t.c.add(i * t.c_row).wrapping_add(16 * half);
+                    let mut value = acc[i][half];
+                    if t.accumulate {
+                        value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(masks[half], address));
+                    }
+                    _mm512_mask_storeu_ps(address, masks[half], value);
+                }
+            }
+        }
+    }
+}

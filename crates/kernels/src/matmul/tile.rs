@@ -1,0 +1,182 @@
+//! Panels and blocks: how a multiplication is cut into pieces that fit the registers.
+
+use super::word::{Word, pack_columns, pack_rows};
+use crate::Isa;
+
+/// Columns of a panel and rows of a register block.
+pub(crate) const fn block_shape(isa: Isa) -> (usize, usize) {
+    match isa {
+        Isa::Portable => (8, 4),
+        Isa::Avx2 => (16, 6),
+        Isa::Avx512 => (32, 12),
+    }
+}
+
+/// A matrix of words read by strides: element (i, k) is `values[i * row + k * column]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Strided<'a, W> {
+    pub(crate) values: &'a [W],
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
+impl<W> Strided<'_, W> {
+    /// Whether all elements of an (m, k) matrix are inside.
+    fn holds(&self, m: usize, k: usize) -> bool {
+        m == 0 || k == 0 || (m - 1) * self.row + (k - 1) * self.column < self.values.len()
+    }
+}
+
+/// Number of words of a packed (K, N) matrix.
+pub(crate) fn packed_len<W: Word>(isa: Isa, k: usize, n: usize) -> usize {
+    let (nr, _) = block_shape(isa);
+    n.div_ceil(nr) * nr * W::words(k)
+}
+
+/// Packs a (K, N) matrix of row stride `stride` into `panels`, on this thread.
+pub(crate) fn pack_small<W: Word>(
+    isa: Isa,
+    matrix: &[f32],
+    stride: usize,
+    (k, n): (usize, usize),
+    panels: &mut [W],
+) {
+    let (nr, _) = block_shape(isa);
+    for (index, panel) in panels.chunks_exact_mut(nr * W::words(k)).enumerate() {
+        let first = index * nr;
+        if first >= n {
+            break;
+        }
+        pack_rows(matrix, stride, first..(first + nr).min(n), nr, k, panel);
+    }
+}
+
+/// Packs the transpose of an (N, K) matrix of row stride `stride` into `panels`, on this thread.
+pub(crate) fn pack_small_transposed<W: Word>(
+    isa: Isa,
+    matrix: &[f32],
+    stride: usize,
+    (k, n): (usize, usize),
+    panels: &mut [W],
+) {
+    let (nr, _) = block_shape(isa);
+    for (index, panel) in panels.chunks_exact_mut(nr * W::words(k)).enumerate() {
+        let first = index * nr;
+        if first >= n {
+            break;
+        }
+        pack_columns(matrix, stride, first..(first + nr).min(n), nr, k, panel);
+    }
+}
+
+/// `C = A B` (or `C += A B`) on this thread, with B packed; `k` counts words; C has row stride
+/// `stride`.
+///
+/// # Panics
+/// When sizes do not fit.
+pub(crate) fn gemm<W: Word>(
+    isa: Isa,
+    (m, k, n): (usize, usize, usize),
+    a: Strided<'_, W>,
+    panels: &[W],
+    c: &mut [f32],
+    stride: usize,
+    accumulate: bool,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(n <= stride && (m - 1) * stride + n <= c.len(), "the result has room");
+    // SAFETY: C holds what is written, as just checked.
+    unsafe { gemm_into(isa, (m, k, n), a, panels, c.as_mut_ptr(), stride, accumulate) }
+}
+
+/// [`gemm`] into memory of which other threads may write other columns.
+///
+/// # Safety
+/// `c` must be valid for writing `n` values in each of `m` rows `stride` apart.
+///
+/// # Panics
+/// When A or B is too small.
+pub(crate) unsafe fn gemm_into<W: Word>(
+    isa: Isa,
+    (m, k, n): (usize, usize, usize),
+    a: Strided<'_, W>,
+    panels: &[W],
+    c: *mut f32,
+    stride: usize,
+    accumulate: bool,
+) {
+    let (nr, _) = block_shape(isa);
+    let panel_len = nr * k;
+    assert!(a.holds(m, k) && panels.len() >= n.div_ceil(nr) * panel_len, "large enough operands");
+    for (index, first) in (0..n).step_by(nr).enumerate() {
+        let panel = &panels[index * panel_len..(index + 1) * panel_len];
+        // SAFETY: A holds what is read, as just checked; C as the caller promises.
+        unsafe {
+            let c = c.add(first);
+            panel_times(isa, (m, k, nr.min(n - first)), &a, panel, c, stride, accumulate);
+        }
+    }
+}
+
+/// One panel against all rows of A.
+///
+/// # Safety
+/// `a` must hold an (m, k) matrix of words, `panel` k rows of NR words, and `c` must be valid for
+/// writing `width <= NR` values in each of `m` rows `stride` apart. The CPU must have `isa`, and
+/// what the words need.
+pub(crate) unsafe fn panel_times<W: Word>(
+    isa: Isa,
+    (m, k, width): (usize, usize, usize),
+    a: &Strided<'_, W>,
+    panel: &[W],
+    c: *mut f32,
+    stride: usize,
+    accumulate: bool,
+) {
+    let (nr, mr) = block_shape(isa);
+    debug_assert!(a.holds(m, k) && panel.len() >= k * nr && (1..=nr).contains(&width));
+    let blocks = m.div_ceil(mr);
+    for block in 0..blocks {
+        let rows = block * m / blocks..(block + 1) * m / blocks;
+        let tile = Tile {
+            k,
+            a: a.values.as_ptr().wrapping_add(rows.start * a.row),
+            a_row: a.row,
+            a_column: a.column,
+            panel: panel.as_ptr(),
+            c: c.wrapping_add(rows.start * stride),
+            c_row: stride,
+            width,
+            accumulate,
+        };
+        // SAFETY: the tile is part of what the caller vouches for.
+        unsafe { W::tile(isa, rows.len(), &tile) }
+    }
+}
+
+/// The work of a micro-kernel: at most MR rows against one panel.
+pub(crate) struct Tile<W> {
+    /// Words along `K`.
+    pub(super) k: usize,
+    pub(super) a: *const W,
+    pub(super) a_row: usize,
+    pub(super) a_column: usize,
+    pub(super) panel: *const W,
+    pub(super) c: *mut f32,
+    pub(super) c_row: usize,
+    pub(super) width: usize,
+    pub(super) accumulate: bool,
+}
+
+/// Calls `$block::<ROWS>($tile)` with the number of rows as a constant.
+macro_rules! with_rows {
+    ($rows:expr, $block:ident($tile:expr), $($count:literal)*) => {
+        match $rows {
+            $($count => $block::<$count>($tile),)*
+            _ => unreachable!("a block has at most MR rows"),
+        }
+    };
+}
+pub(super) use with_rows;

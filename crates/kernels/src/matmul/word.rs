@@ -1,0 +1,231 @@
+//! What multiplications read: words of four bytes, each one f32 or two bf16 that are neighbours
+//! along `K`.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::thread::LocalKey;
+
+use super::tile::Tile;
+use crate::Isa;
+
+/// Buffers of a thread that are not lent at the moment.
+type Scratch<W> = LocalKey<RefCell<Vec<Vec<W>>>>;
+
+/// Four bytes of an operand: `DEPTH` values that are neighbours along `K`.
+pub(crate) trait Word: Copy + Default + Send + Sync + 'static {
+    /// Values in a word.
+    const DEPTH: usize;
+
+    /// `K / DEPTH`, rounded up: a last word is filled with zeros.
+    fn words(k: usize) -> usize {
+        k.div_ceil(Self::DEPTH)
+    }
+
+    /// Fills `words` from values that are neighbours along `K`.
+    fn along(values: &[f32], words: &mut [Self]);
+
+    /// Fills `words` (one per column) from up to `DEPTH` rows, neighbours along `K`. Missing rows
+    /// count as zeros.
+    fn across<'a>(rows: impl Iterator<Item = &'a [f32]>, words: &mut [Self]);
+
+    /// Multiplies one block.
+    ///
+    /// # Safety
+    /// As [`super::tile::panel_times`] asks.
+    unsafe fn tile(isa: Isa, rows: usize, tile: &Tile<Self>);
+
+    #[doc(hidden)]
+    fn scratch() -> &'static Scratch<Self>;
+}
+
+impl Word for f32 {
+    const DEPTH: usize = 1;
+
+    #[inline(always)]
+    fn along(values: &[f32], words: &mut [f32]) {
+        words.copy_from_slice(values);
+    }
+
+    #[inline(always)]
+    fn across<'a>(mut rows: impl Iterator<Item = &'a [f32]>, words: &mut [f32]) {
+        words.copy_from_slice(rows.next().expect("one row a word"));
+    }
+
+    #[inline(always)]
+    unsafe fn tile(isa: Isa, rows: usize, tile: &Tile<f32>) {
+        // SAFETY: handed on.
+        unsafe { super::f32_tiles::tile(isa, rows, tile) }
+    }
+
+    fn scratch() -> &'static Scratch<f32> {
+        thread_local!(static BUFFERS: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
+        &BUFFERS
+    }
+}
+
+/// Two bf16, the first along `K` in the low half.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Pair(pub(crate) u32);
+
+/// The upper 16 bits are `value` rounded to bf16, to nearest and ties to even; the lower are zero.
+#[inline(always)]
+pub(crate) fn round_to_bf16(value: f32) -> u32 {
+    let bits = value.to_bits();
+    let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1));
+    // A NaN must not be rounded up to an infinity or a zero.
+    let rounded = if value.is_nan() { bits | 0x40_0000 } else { rounded };
+    rounded & 0xFFFF_0000
+}
+
+impl Word for Pair {
+    const DEPTH: usize = 2;
+
+    #[inline(always)]
+    fn along(values: &[f32], words: &mut [Pair]) {
+        let (pairs, rest) = values.as_chunks::<2>();
+        for (word, &[first, second]) in words.iter_mut().zip(pairs) {
+            *word = Pair(round_to_bf16(first) >> 16 | round_to_bf16(second));
+        }
+        if let (&[value], Some(word)) = (rest, words.last_mut()) {
+            *word = Pair(round_to_bf16(value) >> 16);
+        }
+    }
+
+    #[inline(always)]
+    fn across<'a>(mut rows: impl Iterator<Item = &'a [f32]>, words: &mut [Pair]) {
+        let first = rows.next().expect("at least one row a word");
+        match rows.next() {
+            Some(second) => {
+                for (word, (&first, &second)) in words.iter_mut().zip(first.iter().zip(second)) {
+                    *word = Pair(round_to_bf16(first) >> 16 | round_to_bf16(second));
+                }
+            }
+            None => {
+                for (word, &first) in words.iter_mut().zip(first) {
+                    *word = Pair(round_to_bf16(first) >> 16);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile(isa: Isa, rows: usize, tile: &Tile<Pair>) {
+        // SAFETY: handed on.
+        unsafe { super::bf16_tiles::tile(isa, rows, tile) }
+    }
+
+    fn scratch() -> &'static Scratch<Pair> {
+        thread_local!(static BUFFERS: RefCell<Vec<Vec<Pair>>> = const { RefCell::new(Vec::new()) });
+        &BUFFERS
+    }
+}
+
+/// Lends `len` words of this thread's own memory, of any content. Buffers grow once and are kept;
+/// calls may nest.
+pub(crate) fn with_scratch<W: Word, R>(len: usize, body: impl FnOnce(&mut [W]) -> R) -> R {
+    let mut buffer = W::scratch().with_borrow_mut(Vec::pop).unwrap_or_default();
+    if buffer.len() < len {
+        buffer.resize(len, W::default());
+    }
+    let result = body(&mut buffer[..len]);
+    W::scratch().with_borrow_mut(|buffers| buffers.push(buffer));
+    result
+}
+
+/// Packs columns `columns` of a row-major matrix of `stride` columns whose rows run along `K`:
+/// `width` words for each of `words(K)` steps, missing columns zero.
+#[inline(always)]
+pub(crate) fn pack_rows<W: Word>(
+    matrix: &[f32],
+    stride: usize,
+    columns: Range<usize>,
+    width: usize,
+    k: usize,
+    packed: &mut [W],
+) {
+    let used = columns.len();
+    for (step, words) in packed.chunks_exact_mut(width).take(W::words(k)).enumerate() {
+        let rows = step * W::DEPTH..((step + 1) * W::DEPTH).min(k);
+        let start = columns.start;
+        W::across(rows.map(|row| &matrix[row * stride + start..][..used]), &mut words[..used]);
+        words[used..].fill(W::default());
+    }
+}
+
+/// Packs rows `rows` of a row-major matrix of row stride `stride` whose first `k` columns run along
+/// `K`: `width` words for each of `words(k)` steps, missing rows zero.
+#[inline(always)]
+pub(crate) fn pack_columns<W: Word>(
+    matrix: &[f32],
+    stride: usize,
+    rows: Range<usize>,
+    width: usize,
+    k: usize,
+    packed: &mut [W],
+) {
+    /// Steps that are turned at a time.
+    const STEPS: usize = 16;
+    let (full, words) = (rows.len(), W::words(k));
+    let mut turned = [[W::default(); STEPS]; 32];
+    assert!(full <= width && width <= turned.len(), "a panel is at most {} wide", turned.len());
+    for first in (0..words).step_by(STEPS) {
+        let steps = STEPS.min(words - first);
+        for (row, turned) in rows.clone().zip(&mut turned) {
+            let values = first * W::DEPTH..((first + steps) * W::DEPTH).min(k);
+            W::along(&matrix[row * stride..][values], &mut turned[..steps]);
+        }
+        let packed = &mut packed[first * width..(first + steps) * width];
+        for (step, packed) in packed.chunks_exact_mut(width).enumerate() {
+            for (word, turned) in packed.iter_mut().zip(&turned) {
+                *word = turned[step];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_to_nearest_even() {
+        for (value, expected) in [
+            (1.0, 1.0),
+            (1.0 + 1.0 / 256.0, 1.0),               // a tie, to even
+            (1.0 + 3.0 / 256.0, 1.0 + 1.0 / 64.0),  // a tie, to even
+            (1.0 + 1.1 / 256.0, 1.0 + 1.0 / 128.0), // above a tie
+            (f32::MAX, f32::INFINITY),
+            (-0.0, -0.0),
+            (f32::NEG_INFINITY, f32::NEG_INFINITY),
+        ] {
+            let found = f32::from_bits(round_to_bf16(value));
+            assert_eq!(found.to_bits(), f32::to_bits(expected), "{value}: {found}, not {expected}");
+        }
+        for nan in [f32::NAN, f32::from_bits(0x7F80_0001), f32::from_bits(0xFFFF_FFFF)] {
+            assert!(f32::from_bits(round_to_bf16(nan)).is_nan());
+        }
+    }
+
+    #[test]
+    fn both_ways_of_packing_agree() {
+        fn check<W: Word + PartialEq + std::fmt::Debug>() {
+            for (k, n) in [(1, 1), (5, 3), (26, 32), (33, 17), (64, 31)] {
+                let matrix: Vec<f32> = (0..k * n).map(|i| (i as f32).sin()).collect();
+                let mut turned = vec![0.0; k * n];
+                for i in 0..k {
+                    for j in 0..n {
+                        turned[j * k + i] = matrix[i * n + j];
+                    }
+                }
+                let mut across = vec![W::default(); 32 * W::words(k)];
+                let mut along = across.clone();
+                pack_rows(&matrix, n, 0..n, 32, k, &mut across);
+                pack_columns(&turned, k, 0..n, 32, k, &mut along);
+                assert_eq!(across, along, "k {k} n {n}");
+            }
+        }
+        check::<f32>();
+        check::<Pair>();
+    }
+}
