@@ -176,9 +176,9 @@ pub trait Engine {
     /// whose norm is not finite changes nothing.
     fn step(&mut self, update: &Update) -> StepReport;
 
-    /// The tensors of a set, in the order of [`ModelConfig::parameters`]; empty for a set that the
+    /// The tensors of a set as they are after all steps so far, in the order of [`ModelConfig::parameters`]; empty for a set that the
     /// engine does not keep (an average before the first step with one).
-    fn tensors(&self, set: TensorSet) -> Vec<TensorView<'_>>;
+    fn tensors(&mut self, set: TensorSet) -> Vec<TensorView<'_>>;
 
     /// Replaces a whole set. Loading parameters forgets moments, average and gradient.
     ///

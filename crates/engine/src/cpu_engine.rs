@@ -7,12 +7,13 @@ use tinymood_core::{
     BatchLoss, Engine, EngineError, Logits, ModelConfig, Objective, PackedBatch, Randomness,
     StepReport, Targets, TensorMap, TensorSet, TensorView, Update,
 };
-use tinymood_kernels::adamw::{self, AdamW};
+use tinymood_kernels::adamw::{self, AdamW, Tensors};
+use tinymood_kernels::lazy::{LazyRows, LazyTable};
 use tinymood_kernels::{Cpu, Isa, IsaError, Precision, embedding};
 
 use crate::activations::Activations;
 use crate::encoder::{DropoutSites, Model};
-use crate::layout::Layout;
+use crate::layout::{Group, Layout};
 use crate::losses;
 use crate::packed::PackedWeights;
 
@@ -52,18 +53,44 @@ struct TrainingState {
     gradients: Vec<f32>,
     first_moment: Vec<f32>,
     second_moment: Vec<f32>,
-    /// Word embeddings that the gradient touches, to be sorted.
+    /// What word embeddings have missed of the steps so far.
+    words: LazyRows,
+    /// Word embeddings of the current batch, ascending.
+    batch_words: Vec<u32>,
+    /// Word embeddings that the gradient touches, in any order.
     touched: Vec<u32>,
 }
 
 impl TrainingState {
-    fn new(len: usize) -> Self {
+    fn new(config: &ModelConfig, layout: &Layout) -> Self {
+        let len = layout.len;
         Self {
             gradients: vec![0.0; len],
             first_moment: vec![0.0; len],
             second_moment: vec![0.0; len],
+            words: LazyRows::new(config.vocab_size, config.hidden_size),
+            batch_words: Vec::new(),
             touched: Vec::new(),
         }
+    }
+}
+
+/// The word embeddings with all that an optimizer step reads and writes of them.
+fn word_table<'a>(
+    layout: &Layout,
+    parameters: &'a mut [f32],
+    first_moment: &'a mut [f32],
+    second_moment: &'a mut [f32],
+    average: Option<&'a mut Vec<f32>>,
+) -> LazyTable<'a> {
+    let words = || layout.word.clone();
+    LazyTable {
+        tensors: Tensors {
+            parameters: &mut parameters[words()],
+            first_moment: &mut first_moment[words()],
+            second_moment: &mut second_moment[words()],
+        },
+        average: average.map(|average| &mut average[words()]),
     }
 }
 
@@ -82,6 +109,8 @@ pub struct CpuEngine {
     config: ModelConfig,
     num_labels: usize,
     layout: Layout,
+    /// What an optimizer step updates beside word embeddings and packed weights.
+    rest: Vec<Group>,
     parameters: Vec<f32>,
     average: Option<Vec<f32>>,
     training: Option<TrainingState>,
@@ -115,13 +144,15 @@ impl CpuEngine {
         }
         let cpu = Cpu::new(isa, precision, threads);
         let layout = Layout::new(&config, num_labels);
-        let packed = PackedWeights::new(&cpu, &config, &layout, num_labels);
+        let mut packed = PackedWeights::new(&cpu, &config, &layout, num_labels);
+        let rest = layout.rest(&packed.places());
         let parameters = vec![0.0; layout.len];
         Ok(Self {
             cpu,
             config,
             num_labels,
             layout,
+            rest,
             parameters,
             average: None,
             training: None,
@@ -152,17 +183,65 @@ impl CpuEngine {
         self.packed_from = from;
     }
 
-    /// Norm of the gradient, and the touched word embeddings sorted.
-    fn gradient_norm(&mut self) -> f64 {
-        let Some(state) = &mut self.training else { return 0.0 };
-        state.touched.sort_unstable();
-        state.touched.dedup();
+    /// Lets all word embeddings take the steps they have missed.
+    fn settle(&mut self) {
+        let Some(state) = &mut self.training else { return };
+        let TrainingState { first_moment, second_moment, words, .. } = state;
+        let average = self.average.as_mut();
+        let (layout, parameters) = (&self.layout, &mut self.parameters);
+        let mut table = word_table(layout, parameters, first_moment, second_moment, average);
+        words.settle(&self.cpu, &mut table);
+    }
+
+    /// The word embeddings of a batch, (T, H), where some have missed steps; `None` where the table
+    /// itself can be read.
+    fn words_of(&self, batch: &PackedBatch) -> Option<Vec<f32>> {
+        let state = self.training.as_ref().filter(|state| !state.words.is_settled())?;
         let width = self.config.hidden_size;
-        let word = &self.layout.word;
-        let table = &state.gradients[word.clone()];
-        let words = embedding::rows_sum_of_squares(&self.cpu, table, width, &state.touched);
+        let from_average = self.packed_from == PackedFrom::Average;
+        let mut rows = vec![0.0; batch.num_tokens() * width];
+        let (mut m, mut v, mut other) = (Vec::new(), Vec::new(), Vec::new());
+        for (&id, row) in batch.token_ids().iter().zip(rows.chunks_exact_mut(width)) {
+            let start = self.layout.word.start + id as usize * width;
+            let at = start..start + width;
+            let copy = |values: &mut Vec<f32>, from: &[f32]| {
+                values.clear();
+                values.extend_from_slice(from);
+            };
+            copy(&mut m, &state.first_moment[at.clone()]);
+            copy(&mut v, &state.second_moment[at.clone()]);
+            match &self.average {
+                Some(average) if from_average => {
+                    row.copy_from_slice(&average[at.clone()]);
+                    copy(&mut other, &self.parameters[at]);
+                    let copy = Tensors {
+                        parameters: &mut other,
+                        first_moment: &mut m,
+                        second_moment: &mut v,
+                    };
+                    state.words.replay_copy(&self.cpu, id, copy, Some(row));
+                }
+                _ => {
+                    row.copy_from_slice(&self.parameters[at]);
+                    let copy =
+                        Tensors { parameters: row, first_moment: &mut m, second_moment: &mut v };
+                    state.words.replay_copy(&self.cpu, id, copy, None);
+                }
+            }
+        }
+        Some(rows)
+    }
+}
+
+impl TrainingState {
+    /// Norm of the gradient, and the touched word embeddings sorted.
+    fn gradient_norm(&mut self, cpu: &Cpu, layout: &Layout, width: usize) -> f64 {
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        let table = &self.gradients[layout.word.clone()];
+        let words = embedding::rows_sum_of_squares(cpu, table, width, &self.touched);
         // Words lie first, all else is touched by every batch.
-        let rest = adamw::sum_of_squares(&self.cpu, &state.gradients[word.end..]);
+        let rest = adamw::sum_of_squares(cpu, &self.gradients[layout.word.end..]);
         (words + rest).sqrt()
     }
 }
@@ -192,9 +271,10 @@ impl Engine for CpuEngine {
             (PackedFrom::Average, Some(average)) => average,
             _ => &self.parameters,
         };
+        let words = self.words_of(batch);
         let model = self.model(weights);
         let sites = DropoutSites::new(&self.config, None);
-        model.encoder_forward(batch, sites, false, &mut activations);
+        model.encoder_forward(batch, words.as_deref(), sites, false, &mut activations);
         model.head_forward(batch, sites, &mut activations);
         let logits = Logits { values: activations.logits.clone(), num_labels: self.num_labels };
         workspaces().push(activations);
@@ -216,14 +296,24 @@ impl Engine for CpuEngine {
             self.repack(PackedFrom::Parameters { backward: true });
         }
         let state = self.training.take();
-        let mut state = state.unwrap_or_else(|| TrainingState::new(self.layout.len));
-        state.touched.extend_from_slice(batch.token_ids());
+        let mut state = state.unwrap_or_else(|| TrainingState::new(&self.config, &self.layout));
+        let TrainingState { first_moment, second_moment, words, batch_words, touched, .. } =
+            &mut state;
+        batch_words.clear();
+        batch_words.extend_from_slice(batch.token_ids());
+        batch_words.sort_unstable();
+        batch_words.dedup();
+        touched.extend_from_slice(batch_words);
+        let average = self.average.as_mut();
+        let (layout, parameters) = (&self.layout, &mut self.parameters);
+        let mut table = word_table(layout, parameters, first_moment, second_moment, average);
+        words.catch_up(&self.cpu, batch_words, &mut table);
         let mut activations = std::mem::take(&mut self.activations);
         activations.fit(&self.config, self.num_labels, batch, true);
 
         let model = self.model(&self.parameters);
         let sites = DropoutSites::new(&self.config, Some(randomness));
-        model.encoder_forward(batch, sites, true, &mut activations);
+        model.encoder_forward(batch, None, sites, true, &mut activations);
         model.head_forward(batch, sites, &mut activations);
         let divisor = (rows_in_step.max(1) * self.num_labels) as f64;
         let loss = losses::forward_backward(
@@ -243,48 +333,73 @@ impl Engine for CpuEngine {
     }
 
     fn step(&mut self, update: &Update) -> StepReport {
-        let gradient_norm = self.gradient_norm();
+        let Some(mut state) = self.training.take() else {
+            return StepReport { gradient_norm: 0.0 };
+        };
+        let width = self.config.hidden_size;
+        let gradient_norm = state.gradient_norm(&self.cpu, &self.layout, width);
         let report = StepReport { gradient_norm };
-        let Some(state) = &mut self.training else { return report };
-        state.touched.clear();
         if !gradient_norm.is_finite() {
+            state.touched.clear();
             state.gradients.fill(0.0);
+            self.training = Some(state);
             return report;
+        }
+        if update.ema_decay.is_some() && self.average.is_none() {
+            self.training = Some(state);
+            self.settle();
+            self.average = Some(self.parameters.clone());
+            state = self.training.take().expect("it was just put there");
         }
         // As torch.nn.utils.clip_grad_norm_: the 1e-6 keeps the quotient finite.
         let clip = |limit: f32| (f64::from(limit) / (gradient_norm + 1e-6)).min(1.0) as f32;
         let gradient_scale = update.max_grad_norm.map_or(1.0, clip);
-        if update.ema_decay.is_some() && self.average.is_none() {
-            self.average = Some(self.parameters.clone());
-        }
         let head = self.config.num_hidden_layers + 1;
-        for (spec, place) in &self.layout.parameters {
-            let below = i32::try_from(head - spec.depth).unwrap_or(i32::MAX);
-            let settings = AdamW {
+        let settings = |group: &Group| {
+            let below = i32::try_from(head - group.depth).unwrap_or(i32::MAX);
+            AdamW {
                 learning_rate: update.learning_rate * update.layer_decay.powi(below),
                 beta1: update.beta1,
                 beta2: update.beta2,
                 epsilon: update.epsilon,
-                weight_decay: if spec.decay { update.weight_decay } else { 0.0 },
+                weight_decay: if group.decay { update.weight_decay } else { 0.0 },
                 step: update.step,
                 gradient_scale,
+            }
+        };
+        let TrainingState { gradients, first_moment, second_moment, words, touched, .. } =
+            &mut state;
+        let Self { cpu, layout, parameters, packed, rest, average, .. } = self;
+
+        let arenas = [&mut parameters[..], gradients, first_moment, second_moment];
+        packed.update(cpu, settings, arenas);
+        for group in &*rest {
+            let place = || group.place.clone();
+            let tensors = Tensors {
+                parameters: &mut parameters[place()],
+                first_moment: &mut first_moment[place()],
+                second_moment: &mut second_moment[place()],
             };
-            settings.update(
-                &self.cpu,
-                &mut self.parameters[place.clone()],
-                &mut state.gradients[place.clone()],
-                &mut state.first_moment[place.clone()],
-                &mut state.second_moment[place.clone()],
-            );
+            settings(group).update(cpu, tensors, &mut gradients[place()]);
         }
-        if let (Some(decay), Some(average)) = (update.ema_decay, &mut self.average) {
-            adamw::average(&self.cpu, decay, &self.parameters, average);
+        if let (Some(decay), Some(average)) = (update.ema_decay, &mut *average) {
+            let rest = layout.word.end..;
+            adamw::average(cpu, decay, &parameters[rest.clone()], &mut average[rest]);
         }
-        self.repack(PackedFrom::Parameters { backward: true });
+        let word_settings = settings(&layout.group(&layout.word));
+        let mut table =
+            word_table(layout, parameters, first_moment, second_moment, average.as_mut());
+        let gradients = &mut gradients[layout.word.clone()];
+        words.step(cpu, touched, &word_settings, update.ema_decay, gradients, &mut table);
+        touched.clear();
+
+        self.packed_from = PackedFrom::Parameters { backward: true };
+        self.training = Some(state);
         report
     }
 
-    fn tensors(&self, set: TensorSet) -> Vec<TensorView<'_>> {
+    fn tensors(&mut self, set: TensorSet) -> Vec<TensorView<'_>> {
+        self.settle();
         let state = self.training.as_ref();
         let arena = match set {
             TensorSet::Parameters => Some(&self.parameters),
@@ -327,14 +442,16 @@ impl Engine for CpuEngine {
                 self.repack(PackedFrom::Parameters { backward: false });
             }
             TensorSet::Average => {
+                self.settle();
                 self.average = Some(arena);
                 if self.packed_from == PackedFrom::Average {
                     self.repack(PackedFrom::Average);
                 }
             }
             TensorSet::FirstMoment | TensorSet::SecondMoment => {
-                let len = self.layout.len;
-                let state = self.training.get_or_insert_with(|| TrainingState::new(len));
+                self.settle();
+                let make = || TrainingState::new(&self.config, &self.layout);
+                let state = self.training.get_or_insert_with(make);
                 match set {
                     TensorSet::FirstMoment => state.first_moment = arena,
                     _ => state.second_moment = arena,
@@ -345,6 +462,7 @@ impl Engine for CpuEngine {
     }
 
     fn infer_with_average(&mut self, average: bool) {
+        self.settle(); // once here is cheaper than for each batch of an evaluation
         match (average && self.average.is_some(), self.packed_from) {
             (true, PackedFrom::Parameters { .. }) => self.repack(PackedFrom::Average),
             (false, PackedFrom::Average) => {

@@ -76,22 +76,32 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// From tokens to hidden states, in `activations`, which fits the batch.
+    /// From tokens to hidden states, in `activations`, which fits the batch. Word embeddings are
+    /// read from `words`, (T, H), where given, else from the table.
     pub(crate) fn encoder_forward(
         &self,
         batch: &PackedBatch,
+        words: Option<&[f32]>,
         sites: DropoutSites<'_>,
         keep: bool,
         activations: &mut Activations,
     ) {
         let Activations { positions, embedding_norm, embedded, layers, .. } = activations;
+        let tokens: Vec<u32>;
+        let (word, ids) = match words {
+            Some(words) => {
+                tokens = (0..batch.num_tokens() as u32).collect();
+                (words, &tokens[..])
+            }
+            None => (&self.weights[self.layout.word.clone()], batch.token_ids()),
+        };
         let tables = embedding::Tables {
-            word: &self.weights[self.layout.word.clone()],
+            word,
             position: &self.weights[self.layout.position.clone()],
             token_type: &self.weights[self.layout.token_type.clone()],
         };
         let norm = self.norm_weights(&self.layout.embedding_norm);
-        let at = (batch.token_ids(), &positions[..]);
+        let at = (ids, &positions[..]);
         let saved = saved(embedding_norm);
         embedding::forward(self.cpu, tables, at, norm, saved, sites.embeddings(), embedded);
         let slots = layers.len();

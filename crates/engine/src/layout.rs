@@ -43,6 +43,16 @@ pub(crate) struct LayerLayout {
     pub(crate) output_norm: Affine,
 }
 
+/// Parameters that an optimizer step treats alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) place: Place,
+    /// [`ParameterSpec::depth`].
+    pub(crate) depth: usize,
+    /// Whether weight decay applies.
+    pub(crate) decay: bool,
+}
+
 /// All places.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -108,6 +118,37 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// How the optimizer treats what begins where `place` begins, end to end.
+    pub(crate) fn group(&self, place: &Place) -> Group {
+        let starts_there = |(_, of): &&(ParameterSpec, Place)| of.start == place.start;
+        let (spec, _) =
+            self.parameters.iter().find(starts_there).expect("a parameter starts at the place");
+        Group { place: place.clone(), depth: spec.depth, decay: spec.decay }
+    }
+
+    /// All that is neither in `apart` nor a word embedding; neighbours treated alike are one group.
+    pub(crate) fn rest(&self, apart: &[Place]) -> Vec<Group> {
+        let mut rest: Vec<Group> = Vec::new();
+        let mut places: Vec<&Place> = self.parameters.iter().map(|(_, place)| place).collect();
+        places.sort_by_key(|place| place.start);
+        let is_apart = |place: &Place| apart.iter().any(|apart| apart.contains(&place.start));
+        for place in places.into_iter().filter(|place| **place != self.word && !is_apart(place)) {
+            let group = self.group(place);
+            match rest.last_mut() {
+                Some(last)
+                    if last.place.end == place.start
+                        && (last.depth, last.decay) == (group.depth, group.decay) =>
+                {
+                    last.place.end = place.end;
+                }
+                _ => rest.push(group),
+            }
+        }
+        rest
+    }
+}
+
 /// File order, with the weights of query, key and value before their biases.
 fn arena_order(specs: &[ParameterSpec]) -> Vec<usize> {
     let mut order = Vec::with_capacity(specs.len());
@@ -143,6 +184,17 @@ mod tests {
             assert_eq!(layout.layers[1].qkv.weight.len(), 3 * h * h);
             assert_eq!(layout.layers[1].qkv.bias.len(), 3 * h);
             assert_eq!(layout.pooler.is_some(), pooling == Pooling::Cls);
+
+            let apart = [layout.layers[0].qkv.weight.clone()];
+            let rest = layout.rest(&apart);
+            let words = layout.word.len();
+            let len: usize = rest.iter().map(|group| group.place.len()).sum();
+            assert_eq!(len, layout.len - words - apart[0].len());
+            for (spec, place) in &layout.parameters {
+                let of = rest.iter().find(|group| group.place.contains(&place.start));
+                let known = of.is_none_or(|of| (of.depth, of.decay) == (spec.depth, spec.decay));
+                assert!(known, "{}", spec.name);
+            }
         }
     }
 }

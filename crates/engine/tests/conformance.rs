@@ -42,6 +42,11 @@ fn saved_and_loaded_state_continues_bit_for_bit() {
 }
 
 #[test]
+fn inference_between_steps_sees_all_of_them() {
+    on_all_cpus(suite::inference_between_steps_sees_all_of_them);
+}
+
+#[test]
 fn packing_does_not_mix_texts() {
     on_all_cpus(suite::packing_does_not_mix_texts);
 }
@@ -75,7 +80,7 @@ fn the_number_of_threads_changes_no_bit() {
             let mut engine = CpuEngine::new(config, suite::LABELS, settings).unwrap();
             suite::initialise(&mut engine);
             suite::train_steps(&mut engine, 0..4);
-            suite::snapshot(&engine)
+            suite::snapshot(&mut engine)
         });
         assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{level:?}");
     }

@@ -99,7 +99,7 @@ mod tests {
         fn step(&mut self, _: &Update) -> StepReport {
             unreachable!("only infers")
         }
-        fn tensors(&self, _: TensorSet) -> Vec<TensorView<'_>> {
+        fn tensors(&mut self, _: TensorSet) -> Vec<TensorView<'_>> {
             Vec::new()
         }
         fn load_tensors(&mut self, _: TensorSet, _: &TensorMap) -> Result<(), EngineError> {

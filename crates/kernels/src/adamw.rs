@@ -1,9 +1,11 @@
 //! The optimizer's passes over memory: AdamW, the average of weights, the norm of the gradient.
 
+use std::ops::Range;
+
 use crate::Cpu;
 use crate::math::dot;
 use crate::matmul::with_scratch;
-use crate::rows::{RowsMut, for_row_blocks};
+use crate::rows::{RowsMut, for_aligned_row_blocks, for_row_blocks};
 
 /// Elements a task takes at a time.
 const CHUNK: usize = 1 << 14;
@@ -29,47 +31,91 @@ pub struct AdamW {
     pub gradient_scale: f32,
 }
 
+/// The numbers of one step as the update of an element uses them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Coefficients {
+    pub(crate) step_size: f32,
+    pub(crate) root_correction: f32,
+    /// `1 - learning rate * weight decay`.
+    pub(crate) keep: f32,
+    pub(crate) beta1: f32,
+    pub(crate) beta2: f32,
+    pub(crate) epsilon: f32,
+}
+
+impl Coefficients {
+    /// Updates one element from its (scaled) gradient.
+    #[inline(always)]
+    pub(crate) fn apply(&self, gradient: f32, w: &mut f32, m: &mut f32, v: &mut f32) {
+        *m = self.beta1 * *m + (1.0 - self.beta1) * gradient;
+        *v = self.beta2 * *v + (1.0 - self.beta2) * gradient * gradient;
+        let denominator = v.sqrt() * self.root_correction + self.epsilon;
+        *w = *w * self.keep - self.step_size * *m / denominator;
+    }
+}
+
+/// What an optimizer step reads and writes: parameters and moments, all of one length.
+#[derive(Debug)]
+pub struct Tensors<'a> {
+    /// The parameters.
+    pub parameters: &'a mut [f32],
+    /// First moments.
+    pub first_moment: &'a mut [f32],
+    /// Second moments.
+    pub second_moment: &'a mut [f32],
+}
+
 impl AdamW {
-    /// Updates `parameters` and both moments, all (n), from the gradient (n), and clears it.
-    ///
-    /// # Panics
-    /// When sizes differ.
-    pub fn update(
-        &self,
-        cpu: &Cpu,
-        parameters: &mut [f32],
-        gradients: &mut [f32],
-        first_moment: &mut [f32],
-        second_moment: &mut [f32],
-    ) {
+    pub(crate) fn coefficients(&self) -> Coefficients {
         let exponent = i32::try_from(self.step).unwrap_or(i32::MAX);
         let correction1 = 1.0 - f64::from(self.beta1).powi(exponent);
         let correction2 = 1.0 - f64::from(self.beta2).powi(exponent);
-        let step_size = (f64::from(self.learning_rate) / correction1) as f32;
-        let root_correction = (1.0 / correction2.sqrt()) as f32;
-        let keep = (1.0 - f64::from(self.learning_rate) * f64::from(self.weight_decay)) as f32;
-        let (beta1, beta2, epsilon) = (self.beta1, self.beta2, self.epsilon);
-        let (complement1, complement2) = (1.0 - beta1, 1.0 - beta2);
-        let scale = self.gradient_scale;
+        Coefficients {
+            step_size: (f64::from(self.learning_rate) / correction1) as f32,
+            root_correction: (1.0 / correction2.sqrt()) as f32,
+            keep: (1.0 - f64::from(self.learning_rate) * f64::from(self.weight_decay)) as f32,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+        }
+    }
+
+    /// Updates all of `tensors` from the gradient (n), and clears it.
+    ///
+    /// # Panics
+    /// When sizes differ.
+    pub fn update(&self, cpu: &Cpu, tensors: Tensors<'_>, gradients: &mut [f32]) {
+        self.update_blocks(cpu, tensors, gradients, CHUNK, |_, _| {});
+    }
+
+    /// [`AdamW::update`] in blocks of at most `block` elements, each handed to `then`, with its
+    /// range, while it is in cache. Blocks start at multiples of `block`.
+    pub(crate) fn update_blocks(
+        &self,
+        cpu: &Cpu,
+        tensors: Tensors<'_>,
+        gradients: &mut [f32],
+        block: usize,
+        then: impl Fn(Range<usize>, &[f32]) + Sync,
+    ) {
+        let (coefficients, scale) = (self.coefficients(), self.gradient_scale);
         let len = gradients.len();
         let outputs = [
-            RowsMut::new(parameters, 1),
+            RowsMut::new(tensors.parameters, 1),
             RowsMut::new(gradients, 1),
-            RowsMut::new(first_moment, 1),
-            RowsMut::new(second_moment, 1),
+            RowsMut::new(tensors.first_moment, 1),
+            RowsMut::new(tensors.second_moment, 1),
         ];
-        for_row_blocks(cpu, len, CHUNK, outputs, |_, [w, gradient, m, v]| {
+        for_aligned_row_blocks(cpu, len, block, outputs, |range, [w, gradient, m, v]| {
             cpu.isa().run(|| {
                 let moments = m.iter_mut().zip(v.iter_mut());
                 let values = w.iter_mut().zip(moments).zip(gradient);
                 for ((w, (m, v)), gradient) in values {
-                    let g = *gradient * scale;
+                    coefficients.apply(*gradient * scale, w, m, v);
                     *gradient = 0.0;
-                    *m = beta1 * *m + complement1 * g;
-                    *v = beta2 * *v + complement2 * g * g;
-                    *w = *w * keep - step_size * *m / (v.sqrt() * root_correction + epsilon);
                 }
             });
+            then(range, w);
         });
     }
 }
@@ -131,7 +177,9 @@ mod tests {
                 let mut v: Vec<f32> = waves(len, 0.4).iter().map(|x| x * x).collect();
                 let (m0, v0) = (m.clone(), v.clone());
                 let mut cleared = gradients.clone();
-                settings.update(&cpu, &mut w, &mut cleared, &mut m, &mut v);
+                let tensors =
+                    Tensors { parameters: &mut w, first_moment: &mut m, second_moment: &mut v };
+                settings.update(&cpu, tensors, &mut cleared);
                 assert!(cleared.iter().all(|&gradient| gradient == 0.0));
                 for i in 0..len {
                     let g = f64::from(gradients[i]) * 0.5;

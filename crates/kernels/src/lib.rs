@@ -12,6 +12,7 @@ pub mod attention;
 mod cpu;
 pub mod dropout;
 pub mod embedding;
+pub mod lazy;
 pub mod linear;
 mod math;
 pub mod matmul;

@@ -32,7 +32,8 @@ impl<'a, T> RowsMut<'a, T> {
     /// # Safety
     /// `rows` must be in range, and no two live borrows may share a row.
     #[allow(clippy::mut_from_ref)]
-    unsafe fn lend(&self, rows: Range<usize>) -> &mut [T] {
+    pub(crate) unsafe fn lend(&self, rows: Range<usize>) -> &mut [T] {
+        debug_assert!(rows.end <= self.rows);
         let len = (rows.end - rows.start) * self.width;
         // SAFETY: in range and not shared, as the caller promises.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(rows.start * self.width), len) }
@@ -56,6 +57,26 @@ pub(crate) fn for_row_blocks<T: Send, const N: usize>(
     let blocks = rows.div_ceil(block).next_multiple_of(threads).min(rows);
     cpu.pool().run(blocks, &|index| {
         let range = index * rows / blocks..(index + 1) * rows / blocks;
+        // SAFETY: the ranges of different indices do not overlap and end at `rows`.
+        let slices = std::array::from_fn(|n| unsafe { outputs[n].lend(range.clone()) });
+        body(range, slices);
+    });
+}
+
+/// Calls `body` with blocks of exactly `block` rows, but for a shorter last one.
+///
+/// # Panics
+/// When the outputs differ in their number of rows from `rows`.
+pub(crate) fn for_aligned_row_blocks<T: Send, const N: usize>(
+    cpu: &Cpu,
+    rows: usize,
+    block: usize,
+    outputs: [RowsMut<'_, T>; N],
+    body: impl Fn(Range<usize>, [&mut [T]; N]) + Sync,
+) {
+    assert!(outputs.iter().all(|output| output.rows == rows), "all outputs have {rows} rows");
+    cpu.pool().run(rows.div_ceil(block), &|index| {
+        let range = index * block..((index + 1) * block).min(rows);
         // SAFETY: the ranges of different indices do not overlap and end at `rows`.
         let slices = std::array::from_fn(|n| unsafe { outputs[n].lend(range.clone()) });
         body(range, slices);

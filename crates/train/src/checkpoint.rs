@@ -155,7 +155,7 @@ pub(crate) fn list(checkpoints: &Path) -> Result<Vec<u64>, CheckpointError> {
 /// checkpoint's name.
 pub(crate) fn write<E: Engine>(
     checkpoints: &Path,
-    engine: &E,
+    engine: &mut E,
     state: &State,
 ) -> Result<PathBuf, CheckpointError> {
     let path = folder(checkpoints, state.step);
@@ -172,7 +172,7 @@ pub(crate) fn write<E: Engine>(
 
 fn write_files<E: Engine>(
     unfinished: &Path,
-    engine: &E,
+    engine: &mut E,
     state: &State,
 ) -> Result<(), CheckpointError> {
     fs::create_dir(unfinished).map_err(io_error("make the folder", unfinished))?;

@@ -389,11 +389,10 @@ impl<'a, E: Engine> Trainer<'a, E> {
     /// Writes the model in the place of the last best one.
     fn save_model(&mut self, judgement: Option<&Judgement>) -> Result<(), TrainError> {
         let average = self.inputs.settings.ema_decay().is_some();
-        let averaged = if average { self.engine.tensors(TensorSet::Average) } else { Vec::new() };
-        let tensors = match averaged.is_empty() {
-            true => self.engine.tensors(TensorSet::Parameters),
-            false => averaged,
-        };
+        let averaged = average && !self.engine.tensors(TensorSet::Average).is_empty();
+        let set = if averaged { TensorSet::Average } else { TensorSet::Parameters };
+        let config = self.engine.config().clone();
+        let tensors = self.engine.tensors(set);
         let inputs = self.inputs;
         let metrics = judgement.map(Judgement::metrics).unwrap_or_default();
         let split = inputs.validation.map_or("", |split| split.name);
@@ -406,8 +405,7 @@ impl<'a, E: Engine> Trainer<'a, E> {
         let mut files = inputs.tokenizer_files.to_vec();
         files.push(("thresholds.json".to_owned(), pretty(&thresholds.to_json(inputs.labels))));
         files.push(("README.md".to_owned(), card.into_bytes()));
-        let parts =
-            ModelParts { config: self.engine.config(), labels: inputs.labels, tensors, files };
+        let parts = ModelParts { config: &config, labels: inputs.labels, tensors, files };
         let path = inputs.run.best();
         write_model_folder(&path, &parts)
             .map_err(|source| TrainError::Save { path, source: Box::new(source) })?;

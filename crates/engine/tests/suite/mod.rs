@@ -110,7 +110,7 @@ const SETS: [TensorSet; 4] =
     [TensorSet::Parameters, TensorSet::Average, TensorSet::FirstMoment, TensorSet::SecondMoment];
 
 /// All sets of tensors, in [`SETS`] order.
-pub fn snapshot(engine: &dyn Engine) -> Vec<TensorMap> {
+pub fn snapshot(engine: &mut dyn Engine) -> Vec<TensorMap> {
     let set = |set| -> TensorMap {
         let views = engine.tensors(set).into_iter();
         views
@@ -160,7 +160,7 @@ pub fn splitting_a_step_changes_nothing_but_rounding(make: &Maker<'_>) {
         let tolerance = 1e-5 * a.gradient_norm;
         assert!((a.gradient_norm - b.gradient_norm).abs() < tolerance, "{a:?} {b:?}");
         // The first moment is a tenth of the clipped gradient.
-        let (a, b) = (snapshot(&*whole), snapshot(&*split));
+        let (a, b) = (snapshot(&mut *whole), snapshot(&mut *split));
         assert!(largest_difference(&a[2], &b[2]) < 1e-7);
     }
 }
@@ -169,13 +169,13 @@ pub fn saved_and_loaded_state_continues_bit_for_bit(make: &Maker<'_>) {
     let mut through = make(&tiny_config(), LABELS);
     initialise(&mut *through);
     train_steps(&mut *through, 0..3);
-    let saved = snapshot(&*through);
+    let saved = snapshot(&mut *through);
     let losses = train_steps(&mut *through, 3..6);
 
     let mut resumed = make(&tiny_config(), LABELS);
     restore(&mut *resumed, &saved);
     assert_eq!(train_steps(&mut *resumed, 3..6), losses);
-    assert_eq!(snapshot(&*resumed), snapshot(&*through));
+    assert_eq!(snapshot(&mut *resumed), snapshot(&mut *through));
 }
 
 pub fn packing_does_not_mix_texts(make: &Maker<'_>) {
@@ -198,7 +198,7 @@ pub fn packing_does_not_mix_texts(make: &Maker<'_>) {
 pub fn refuses_what_does_not_fit(make: &Maker<'_>) {
     let mut engine = make(&tiny_config(), LABELS);
     initialise(&mut *engine);
-    let before = snapshot(&*engine);
+    let before = snapshot(&mut *engine);
     let mut outside = PackedBatch::new();
     outside.push(3, &[1, 60]);
     assert!(matches!(engine.infer(&outside), Err(EngineError::Batch(_))));
@@ -222,16 +222,16 @@ pub fn refuses_what_does_not_fit(make: &Maker<'_>) {
     tensors.insert("extra".to_owned(), Tensor { shape: vec![1], values: vec![0.0] });
     let error = engine.load_tensors(TensorSet::Parameters, &tensors).unwrap_err().to_string();
     assert!(error.contains("extra"), "{error}");
-    assert_eq!(snapshot(&*engine), before);
+    assert_eq!(snapshot(&mut *engine), before);
 }
 
 pub fn the_average_follows_and_is_used_when_asked(make: &Maker<'_>) {
     let mut engine = make(&tiny_config(), LABELS);
     initialise(&mut *engine);
-    let start = snapshot(&*engine);
+    let start = snapshot(&mut *engine);
     assert!(start[1].is_empty());
     train_steps(&mut *engine, 0..1);
-    let after = snapshot(&*engine);
+    let after = snapshot(&mut *engine);
     let names = after[1].keys();
     for name in names {
         let values = start[0][name].values.iter().zip(&after[0][name].values);
@@ -260,14 +260,14 @@ pub fn a_gradient_that_is_not_finite_changes_nothing(make: &Maker<'_>) {
     let mut engine = make(&tiny_config(), LABELS);
     initialise(&mut *engine);
     train_steps(&mut *engine, 0..1);
-    let before = snapshot(&*engine);
+    let before = snapshot(&mut *engine);
     let (batch, mut targets) = texts(3, 0);
     targets.values[4] = f32::NAN;
     let objective = Objective::bce();
     let loss = engine.accumulate(&batch, &targets, &objective, 3, at_step(1)).unwrap().loss;
     assert!(loss.is_nan());
     assert!(!engine.step(&update(2)).gradient_norm.is_finite());
-    assert_eq!(snapshot(&*engine), before);
+    assert_eq!(snapshot(&mut *engine), before);
     // And the broken gradient is gone.
     let mut twin = make(&tiny_config(), LABELS);
     restore(&mut *twin, &before);
@@ -291,4 +291,38 @@ pub fn training_lowers_the_loss(make: &Maker<'_>) {
         engine.step(&update(step + 1));
     }
     assert!(losses[39] < 0.5 * losses[0], "{losses:?}");
+}
+
+/// Whatever an engine puts off, inference sees the weights as they are after the last step: those of
+/// the words of no batch too.
+pub fn inference_between_steps_sees_all_of_them(maker: &Maker) {
+    let mut engine = maker(&tiny_config(), LABELS);
+    initialise(&mut *engine);
+    // Words 40 and up have gradients in the first steps and none in the later ones.
+    for step in 0..40 {
+        let first = if step < 3 { 40 } else { 0 };
+        let mut batch = PackedBatch::new();
+        let ids: Vec<u32> = (0..8).map(|i| first + (i * 5 + step as u32) % 20).collect();
+        batch.push(0, &ids);
+        let targets = Targets { values: vec![1.0; LABELS], num_labels: LABELS };
+        engine.accumulate(&batch, &targets, &Objective::bce(), 1, at_step(step)).unwrap();
+        engine.step(&update(step + 1));
+    }
+    let mut all = PackedBatch::new();
+    all.push(0, &(0..30).collect::<Vec<u32>>());
+    all.push(1, &(30..60).collect::<Vec<u32>>());
+    for average in [false, true] {
+        let at_once = engine.infer(&all).unwrap();
+        engine.infer_with_average(average);
+        let found = engine.infer(&all).unwrap();
+        if !average {
+            assert_eq!(at_once, found);
+        }
+        let set = if average { TensorSet::Average } else { TensorSet::Parameters };
+        let mut fresh = maker(&tiny_config(), LABELS);
+        let tensors = snapshot(&mut *engine);
+        let index = SETS.iter().position(|of| *of == set).unwrap();
+        fresh.load_tensors(TensorSet::Parameters, &tensors[index]).unwrap();
+        assert_eq!(fresh.infer(&all).unwrap(), found, "average: {average}");
+    }
 }

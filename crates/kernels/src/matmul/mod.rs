@@ -32,7 +32,7 @@ mod word;
 
 use std::ops::Range;
 
-pub use packed::PackedMatrix;
+pub use packed::{PackedMatrix, update_weight};
 pub(crate) use tile::{Strided, gemm, gemm_into, pack_small, pack_small_transposed, packed_len};
 pub(crate) use word::with_scratch;
 
@@ -171,6 +171,7 @@ fn transposed_accumulate<W: Word>(
 mod tests {
     use super::*;
     use crate::Isa;
+    use crate::adamw::{AdamW, Tensors};
     use crate::cpu::test_cpus;
 
     /// Small whole numbers: sums are exact in any order.
@@ -242,6 +243,40 @@ mod tests {
                     let expected: Vec<f32> = (0..m).map(|i| column(i) + 2.0).collect();
                     assert_eq!(sums, expected, "{cpu:?} m {m} tokens {tokens} n {n}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn an_updated_weight_is_packed_as_if_packed_afterwards() {
+        for cpu in test_cpus() {
+            for (n, k) in [(1, 1), (33, 26), (70, 65), (32, 64)] {
+                let settings = AdamW {
+                    learning_rate: 0.01,
+                    beta1: 0.9,
+                    beta2: 0.999,
+                    epsilon: 1e-8,
+                    weight_decay: 0.1,
+                    step: 1,
+                    gradient_scale: 1.0,
+                };
+                let waves = |seed: f32| -> Vec<f32> {
+                    (0..n * k).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
+                };
+                let (mut w, mut g, mut m, mut v) =
+                    (waves(0.1), waves(0.2), vec![0.0; n * k], vec![0.0; n * k]);
+                let mut forward = PackedMatrix::new(&cpu, k, n);
+                let mut backward = PackedMatrix::new(&cpu, n, k);
+                let tensors =
+                    Tensors { parameters: &mut w, first_moment: &mut m, second_moment: &mut v };
+                update_weight(&cpu, &settings, tensors, &mut g, &mut forward, &mut backward);
+                assert_ne!(w, waves(0.1));
+                let mut expected = PackedMatrix::new(&cpu, k, n);
+                expected.pack_transposed(&cpu, &w);
+                assert_eq!(forward, expected, "{cpu:?} n {n} k {k}");
+                let mut expected = PackedMatrix::new(&cpu, n, k);
+                expected.pack(&cpu, &w);
+                assert_eq!(backward, expected, "{cpu:?} n {n} k {k}");
             }
         }
     }

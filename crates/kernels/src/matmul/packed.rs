@@ -2,12 +2,13 @@
 
 use super::tile::block_shape;
 use super::word::{Pair, Word, pack_columns, pack_rows};
+use crate::adamw::{AdamW, Tensors};
 use crate::rows::{RowsMut, for_row_blocks};
 use crate::{Cpu, Isa, Precision};
 
 /// The right-hand side of a multiplication, (K, N), packed in panels of columns, in the precision
 /// of its [`Cpu`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PackedMatrix {
     isa: Isa,
     /// `K`.
@@ -18,7 +19,7 @@ pub struct PackedMatrix {
 }
 
 /// `ceil(N / NR)` panels of `words(K) * NR` words, the last padded with zeros.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Panels {
     F32(Vec<f32>),
     Bf16(Vec<Pair>),
@@ -80,6 +81,64 @@ impl PackedMatrix {
             Panels::Bf16(panels) => pack(cpu, matrix, shape, transposed, panels),
         }
     }
+}
+
+/// Updates a weight (N, K) by AdamW and packs it: its transpose into `forward` (K, N), itself into
+/// `backward` (N, K), both while its rows are in cache.
+///
+/// # Panics
+/// When sizes do not fit.
+pub fn update_weight(
+    cpu: &Cpu,
+    settings: &AdamW,
+    tensors: Tensors<'_>,
+    gradient: &mut [f32],
+    forward: &mut PackedMatrix,
+    backward: &mut PackedMatrix,
+) {
+    let (k, n) = (forward.rows, forward.columns);
+    assert_eq!((backward.rows, backward.columns), (n, k), "one is the transpose of the other");
+    assert_eq!(gradient.len(), n * k, "(N, K) values");
+    assert!(forward.isa == cpu.isa() && backward.isa == cpu.isa(), "packed for this CPU");
+    match (&mut forward.panels, &mut backward.panels) {
+        (Panels::F32(forward), Panels::F32(backward)) => {
+            update_and_pack(cpu, settings, tensors, gradient, (k, n), forward, backward);
+        }
+        (Panels::Bf16(forward), Panels::Bf16(backward)) => {
+            update_and_pack(cpu, settings, tensors, gradient, (k, n), forward, backward);
+        }
+        _ => panic!("both of one precision"),
+    }
+}
+
+fn update_and_pack<W: Word>(
+    cpu: &Cpu,
+    settings: &AdamW,
+    tensors: Tensors<'_>,
+    gradient: &mut [f32],
+    (k, n): (usize, usize),
+    forward: &mut [W],
+    backward: &mut [W],
+) {
+    let (nr, _) = block_shape(cpu.isa());
+    let (forward_len, backward_len) = (W::words(k) * nr, W::words(n) * nr);
+    // Rows of words: a task of NR rows of the weight owns one panel of `forward`, and
+    // `words(NR)` of the rows of each panel of `backward`.
+    let forward = RowsMut::new(forward, forward_len);
+    let backward = RowsMut::new(backward, nr);
+    settings.update_blocks(cpu, tensors, gradient, nr * k, |range, values| {
+        let rows = range.start / k..range.end / k;
+        // SAFETY: blocks start at multiples of NR rows, so each has a panel of its own.
+        let panel = unsafe { forward.lend(rows.start / nr..rows.start / nr + 1) };
+        cpu.isa().run(|| pack_columns(values, k, 0..rows.len(), nr, k, panel));
+        for (index, first) in (0..k).step_by(nr).enumerate() {
+            let start = index * (backward_len / nr) + rows.start / W::DEPTH;
+            // SAFETY: NR is a multiple of a word's depth, so no word is of two blocks.
+            let words = unsafe { backward.lend(start..start + W::words(rows.len())) };
+            let columns = first..(first + nr).min(k);
+            cpu.isa().run(|| pack_rows(values, k, columns, nr, rows.len(), words));
+        }
+    });
 }
 
 fn pack<W: Word>(

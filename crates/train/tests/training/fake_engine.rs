@@ -173,7 +173,7 @@ impl Engine for FakeEngine {
         StepReport { gradient_norm: norm }
     }
 
-    fn tensors(&self, set: TensorSet) -> Vec<TensorView<'_>> {
+    fn tensors(&mut self, set: TensorSet) -> Vec<TensorView<'_>> {
         match set {
             TensorSet::Parameters => self.views(&self.parameters),
             TensorSet::FirstMoment => self.views(&self.moments[0]),
