@@ -6,41 +6,42 @@
 
 use tinymood_core::{ModelConfig, PackedBatch};
 use tinymood_kernels::attention::Shape;
+use tinymood_kernels::{Buffer, Cpu};
 
 /// What one encoder layer computes, and keeps for backward.
 #[derive(Debug, Default)]
 pub(crate) struct LayerActivations {
     /// Queries, keys, values; (T, 3H).
-    pub(crate) qkv: Vec<f32>,
+    pub(crate) qkv: Buffer<f32>,
     /// Attention probabilities before dropout; (Σ A n²), empty when nothing is kept.
-    pub(crate) probabilities: Vec<f32>,
+    pub(crate) probabilities: Buffer<f32>,
     /// (T, H).
-    pub(crate) context: Vec<f32>,
+    pub(crate) context: Buffer<f32>,
     pub(crate) attention_norm: NormActivations,
     /// After attention, residual and norm; (T, H).
-    pub(crate) attended: Vec<f32>,
+    pub(crate) attended: Buffer<f32>,
     /// (T, I).
-    pub(crate) preactivation: Vec<f32>,
+    pub(crate) preactivation: Buffer<f32>,
     /// After GELU; (T, I).
-    pub(crate) activation: Vec<f32>,
+    pub(crate) activation: Buffer<f32>,
     pub(crate) output_norm: NormActivations,
     /// The layer's hidden states; (T, H).
-    pub(crate) output: Vec<f32>,
+    pub(crate) output: Buffer<f32>,
 }
 
 /// What a layer norm keeps for backward.
 #[derive(Debug, Default)]
 pub(crate) struct NormActivations {
     /// (T, H).
-    pub(crate) normalised: Vec<f32>,
+    pub(crate) normalised: Buffer<f32>,
     /// (T).
-    pub(crate) inverse_std: Vec<f32>,
+    pub(crate) inverse_std: Buffer<f32>,
 }
 
 impl NormActivations {
-    fn resize(&mut self, tokens: usize, hidden: usize) {
-        self.normalised.resize(tokens * hidden, 0.0);
-        self.inverse_std.resize(tokens, 0.0);
+    fn resize(&mut self, cpu: &Cpu, tokens: usize, hidden: usize) {
+        cpu.resize(&mut self.normalised, tokens * hidden);
+        cpu.resize(&mut self.inverse_std, tokens);
     }
 
     /// Both parts, as backward reads them.
@@ -53,23 +54,23 @@ impl NormActivations {
 #[derive(Debug, Default)]
 pub(crate) struct GradientBuffers {
     /// Of the current hidden states; (T, H).
-    pub(crate) d_hidden: Vec<f32>,
+    pub(crate) d_hidden: Buffer<f32>,
     /// Of the states between attention and feed-forward; (T, H).
-    pub(crate) d_attended: Vec<f32>,
+    pub(crate) d_attended: Buffer<f32>,
     /// Of a sublayer's output before dropout; (T, H).
-    pub(crate) d_sublayer: Vec<f32>,
+    pub(crate) d_sublayer: Buffer<f32>,
     /// (T, I).
-    pub(crate) d_preactivation: Vec<f32>,
+    pub(crate) d_preactivation: Buffer<f32>,
     /// (T, H).
-    pub(crate) d_context: Vec<f32>,
+    pub(crate) d_context: Buffer<f32>,
     /// (T, 3H).
-    pub(crate) d_qkv: Vec<f32>,
+    pub(crate) d_qkv: Buffer<f32>,
     /// (B, H).
-    pub(crate) d_pooled: Vec<f32>,
+    pub(crate) d_pooled: Buffer<f32>,
     /// (B, H).
-    pub(crate) d_first: Vec<f32>,
+    pub(crate) d_first: Buffer<f32>,
     /// (B, C).
-    pub(crate) d_logits: Vec<f32>,
+    pub(crate) d_logits: Buffer<f32>,
 }
 
 /// All buffers of a pass.
@@ -79,17 +80,17 @@ pub(crate) struct Activations {
     pub(crate) positions: Vec<u32>,
     pub(crate) embedding_norm: NormActivations,
     /// Embeddings after norm and dropout; (T, H).
-    pub(crate) embedded: Vec<f32>,
+    pub(crate) embedded: Buffer<f32>,
     /// One per layer when kept for backward, else two that take turns.
     pub(crate) layers: Vec<LayerActivations>,
     /// Hidden states of the first token of each text; (B, H).
-    pub(crate) first: Vec<f32>,
+    pub(crate) first: Buffer<f32>,
     /// The text's vector before dropout; (B, H).
-    pub(crate) pooled: Vec<f32>,
+    pub(crate) pooled: Buffer<f32>,
     /// The text's vector after dropout; (B, H).
-    pub(crate) dropped: Vec<f32>,
+    pub(crate) dropped: Buffer<f32>,
     /// (B, C).
-    pub(crate) logits: Vec<f32>,
+    pub(crate) logits: Buffer<f32>,
     pub(crate) gradients: GradientBuffers,
 }
 
@@ -97,6 +98,7 @@ impl Activations {
     /// Sizes all buffers for a batch; those of backward only when `keep`.
     pub(crate) fn fit(
         &mut self,
+        cpu: &Cpu,
         config: &ModelConfig,
         num_labels: usize,
         batch: &PackedBatch,
@@ -108,36 +110,36 @@ impl Activations {
             if keep { attention_shape(config, batch).probabilities_len() } else { 0 };
         self.positions.clear();
         self.positions.extend(batch.ranges().flat_map(|range| 0..range.len() as u32));
-        self.embedding_norm.resize(t, h);
-        self.embedded.resize(t * h, 0.0);
+        self.embedding_norm.resize(cpu, t, h);
+        cpu.resize(&mut self.embedded, t * h);
         let layers = if keep { config.num_hidden_layers } else { config.num_hidden_layers.min(2) };
         self.layers.resize_with(layers, LayerActivations::default);
         for layer in &mut self.layers {
-            layer.qkv.resize(t * 3 * h, 0.0);
-            layer.probabilities.resize(probabilities, 0.0);
-            layer.context.resize(t * h, 0.0);
-            layer.attention_norm.resize(t, h);
-            layer.attended.resize(t * h, 0.0);
-            layer.preactivation.resize(t * i, 0.0);
-            layer.activation.resize(t * i, 0.0);
-            layer.output_norm.resize(t, h);
-            layer.output.resize(t * h, 0.0);
+            cpu.resize(&mut layer.qkv, t * 3 * h);
+            cpu.resize(&mut layer.probabilities, probabilities);
+            cpu.resize(&mut layer.context, t * h);
+            layer.attention_norm.resize(cpu, t, h);
+            cpu.resize(&mut layer.attended, t * h);
+            cpu.resize(&mut layer.preactivation, t * i);
+            cpu.resize(&mut layer.activation, t * i);
+            layer.output_norm.resize(cpu, t, h);
+            cpu.resize(&mut layer.output, t * h);
         }
         for buffer in [&mut self.first, &mut self.pooled, &mut self.dropped] {
-            buffer.resize(b * h, 0.0);
+            cpu.resize(buffer, b * h);
         }
-        self.logits.resize(b * c, 0.0);
+        cpu.resize(&mut self.logits, b * c);
         if keep {
             let gradients = &mut self.gradients;
-            gradients.d_hidden.resize(t * h, 0.0);
-            gradients.d_attended.resize(t * h, 0.0);
-            gradients.d_sublayer.resize(t * h, 0.0);
-            gradients.d_preactivation.resize(t * i, 0.0);
-            gradients.d_context.resize(t * h, 0.0);
-            gradients.d_qkv.resize(t * 3 * h, 0.0);
-            gradients.d_pooled.resize(b * h, 0.0);
-            gradients.d_first.resize(b * h, 0.0);
-            gradients.d_logits.resize(b * c, 0.0);
+            cpu.resize(&mut gradients.d_hidden, t * h);
+            cpu.resize(&mut gradients.d_attended, t * h);
+            cpu.resize(&mut gradients.d_sublayer, t * h);
+            cpu.resize(&mut gradients.d_preactivation, t * i);
+            cpu.resize(&mut gradients.d_context, t * h);
+            cpu.resize(&mut gradients.d_qkv, t * 3 * h);
+            cpu.resize(&mut gradients.d_pooled, b * h);
+            cpu.resize(&mut gradients.d_first, b * h);
+            cpu.resize(&mut gradients.d_logits, b * c);
         }
     }
 

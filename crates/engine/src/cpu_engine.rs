@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tinymood_core::{
     BatchLoss, Engine, EngineError, Logits, ModelConfig, Objective, PackedBatch, Randomness,
@@ -9,13 +10,14 @@ use tinymood_core::{
 };
 use tinymood_kernels::adamw::{self, AdamW, Tensors};
 use tinymood_kernels::lazy::{LazyRows, LazyTable};
-use tinymood_kernels::{Cpu, Isa, IsaError, Precision, embedding};
+use tinymood_kernels::{Buffer, Cpu, Isa, IsaError, Precision, embedding};
 
 use crate::activations::Activations;
 use crate::encoder::{DropoutSites, Model};
 use crate::layout::{Group, Layout};
 use crate::losses;
 use crate::packed::PackedWeights;
+use crate::profile::{Part, Profile};
 
 /// How a [`CpuEngine`] computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,9 +52,9 @@ pub enum CpuEngineError {
 /// Arenas that only training needs.
 #[derive(Debug)]
 struct TrainingState {
-    gradients: Vec<f32>,
-    first_moment: Vec<f32>,
-    second_moment: Vec<f32>,
+    gradients: Buffer<f32>,
+    first_moment: Buffer<f32>,
+    second_moment: Buffer<f32>,
     /// What word embeddings have missed of the steps so far.
     words: LazyRows,
     /// Word embeddings of the current batch, ascending.
@@ -62,12 +64,12 @@ struct TrainingState {
 }
 
 impl TrainingState {
-    fn new(config: &ModelConfig, layout: &Layout) -> Self {
+    fn new(cpu: &Cpu, config: &ModelConfig, layout: &Layout) -> Self {
         let len = layout.len;
         Self {
-            gradients: vec![0.0; len],
-            first_moment: vec![0.0; len],
-            second_moment: vec![0.0; len],
+            gradients: cpu.buffer(len),
+            first_moment: cpu.buffer(len),
+            second_moment: cpu.buffer(len),
             words: LazyRows::new(config.vocab_size, config.hidden_size),
             batch_words: Vec::new(),
             touched: Vec::new(),
@@ -81,7 +83,7 @@ fn word_table<'a>(
     parameters: &'a mut [f32],
     first_moment: &'a mut [f32],
     second_moment: &'a mut [f32],
-    average: Option<&'a mut Vec<f32>>,
+    average: Option<&'a mut Buffer<f32>>,
 ) -> LazyTable<'a> {
     let words = || layout.word.clone();
     LazyTable {
@@ -111,14 +113,15 @@ pub struct CpuEngine {
     layout: Layout,
     /// What an optimizer step updates beside word embeddings and packed weights.
     rest: Vec<Group>,
-    parameters: Vec<f32>,
-    average: Option<Vec<f32>>,
+    parameters: Buffer<f32>,
+    average: Option<Buffer<f32>>,
     training: Option<TrainingState>,
     packed: PackedWeights,
     packed_from: PackedFrom,
     activations: Activations,
     /// Workspaces of [`Engine::infer`], one per call under way.
     inference: Mutex<Vec<Activations>>,
+    profile: Profile,
 }
 
 impl CpuEngine {
@@ -146,7 +149,7 @@ impl CpuEngine {
         let layout = Layout::new(&config, num_labels);
         let mut packed = PackedWeights::new(&cpu, &config, &layout, num_labels);
         let rest = layout.rest(&packed.places());
-        let parameters = vec![0.0; layout.len];
+        let parameters = cpu.buffer(layout.len);
         Ok(Self {
             cpu,
             config,
@@ -160,6 +163,7 @@ impl CpuEngine {
             packed_from: PackedFrom::Parameters { backward: false },
             activations: Activations::default(),
             inference: Mutex::new(Vec::new()),
+            profile: Profile::default(),
         })
     }
 
@@ -168,9 +172,19 @@ impl CpuEngine {
         &self.cpu
     }
 
+    /// Begins to measure where time goes, from zero.
+    pub fn start_profile(&self) {
+        self.profile.start();
+    }
+
+    /// Time spent on each part since [`CpuEngine::start_profile`].
+    pub fn profile(&self) -> Vec<(Part, Duration)> {
+        self.profile.times()
+    }
+
     fn model<'a>(&'a self, weights: &'a [f32]) -> Model<'a> {
-        let Self { cpu, config, layout, packed, .. } = self;
-        Model { cpu, config, layout, weights, packed }
+        let Self { cpu, config, layout, packed, profile, .. } = self;
+        Model { cpu, config, layout, weights, packed, profile }
     }
 
     fn repack(&mut self, from: PackedFrom) {
@@ -266,7 +280,7 @@ impl Engine for CpuEngine {
         batch.check(&self.config)?;
         let workspaces = || self.inference.lock().unwrap_or_else(PoisonError::into_inner);
         let mut activations = workspaces().pop().unwrap_or_default();
-        activations.fit(&self.config, self.num_labels, batch, false);
+        activations.fit(&self.cpu, &self.config, self.num_labels, batch, false);
         let weights = match (self.packed_from, &self.average) {
             (PackedFrom::Average, Some(average)) => average,
             _ => &self.parameters,
@@ -276,7 +290,7 @@ impl Engine for CpuEngine {
         let sites = DropoutSites::new(&self.config, None);
         model.encoder_forward(batch, words.as_deref(), sites, false, &mut activations);
         model.head_forward(batch, sites, &mut activations);
-        let logits = Logits { values: activations.logits.clone(), num_labels: self.num_labels };
+        let logits = Logits { values: activations.logits.to_vec(), num_labels: self.num_labels };
         workspaces().push(activations);
         Ok(logits)
     }
@@ -296,7 +310,8 @@ impl Engine for CpuEngine {
             self.repack(PackedFrom::Parameters { backward: true });
         }
         let state = self.training.take();
-        let mut state = state.unwrap_or_else(|| TrainingState::new(&self.config, &self.layout));
+        let mut state =
+            state.unwrap_or_else(|| TrainingState::new(&self.cpu, &self.config, &self.layout));
         let TrainingState { first_moment, second_moment, words, batch_words, touched, .. } =
             &mut state;
         batch_words.clear();
@@ -307,24 +322,29 @@ impl Engine for CpuEngine {
         let average = self.average.as_mut();
         let (layout, parameters) = (&self.layout, &mut self.parameters);
         let mut table = word_table(layout, parameters, first_moment, second_moment, average);
-        words.catch_up(&self.cpu, batch_words, &mut table);
+        self.profile.time(Part::WordOptimizer, || {
+            words.catch_up(&self.cpu, batch_words, &mut table);
+        });
         let mut activations = std::mem::take(&mut self.activations);
-        activations.fit(&self.config, self.num_labels, batch, true);
+        activations.fit(&self.cpu, &self.config, self.num_labels, batch, true);
 
         let model = self.model(&self.parameters);
         let sites = DropoutSites::new(&self.config, Some(randomness));
         model.encoder_forward(batch, None, sites, true, &mut activations);
-        model.head_forward(batch, sites, &mut activations);
         let divisor = (rows_in_step.max(1) * self.num_labels) as f64;
-        let loss = losses::forward_backward(
-            objective,
-            &activations.logits,
-            &targets.values,
-            self.num_labels,
-            divisor,
-            &mut activations.gradients.d_logits,
-        );
-        model.head_backward(batch, sites, &mut activations, &mut state.gradients);
+        let loss = self.profile.time(Part::Head, || {
+            model.head_forward(batch, sites, &mut activations);
+            let loss = losses::forward_backward(
+                objective,
+                &activations.logits,
+                &targets.values,
+                self.num_labels,
+                divisor,
+                &mut activations.gradients.d_logits,
+            );
+            model.head_backward(batch, sites, &mut activations, &mut state.gradients);
+            loss
+        });
         model.encoder_backward(batch, sites, &mut activations, &mut state.gradients);
 
         self.activations = activations;
@@ -337,7 +357,9 @@ impl Engine for CpuEngine {
             return StepReport { gradient_norm: 0.0 };
         };
         let width = self.config.hidden_size;
-        let gradient_norm = state.gradient_norm(&self.cpu, &self.layout, width);
+        let gradient_norm = self
+            .profile
+            .time(Part::GradientNorm, || state.gradient_norm(&self.cpu, &self.layout, width));
         let report = StepReport { gradient_norm };
         if !gradient_norm.is_finite() {
             state.touched.clear();
@@ -369,28 +391,32 @@ impl Engine for CpuEngine {
         };
         let TrainingState { gradients, first_moment, second_moment, words, touched, .. } =
             &mut state;
-        let Self { cpu, layout, parameters, packed, rest, average, .. } = self;
+        let Self { cpu, layout, parameters, packed, rest, average, profile, .. } = self;
 
-        let arenas = [&mut parameters[..], gradients, first_moment, second_moment];
-        packed.update(cpu, settings, arenas);
-        for group in &*rest {
-            let place = || group.place.clone();
-            let tensors = Tensors {
-                parameters: &mut parameters[place()],
-                first_moment: &mut first_moment[place()],
-                second_moment: &mut second_moment[place()],
-            };
-            settings(group).update(cpu, tensors, &mut gradients[place()]);
-        }
-        if let (Some(decay), Some(average)) = (update.ema_decay, &mut *average) {
-            let rest = layout.word.end..;
-            adamw::average(cpu, decay, &parameters[rest.clone()], &mut average[rest]);
-        }
+        profile.time(Part::Optimizer, || {
+            let arenas = [&mut parameters[..], gradients, first_moment, second_moment];
+            packed.update(cpu, settings, arenas);
+            for group in &*rest {
+                let place = || group.place.clone();
+                let tensors = Tensors {
+                    parameters: &mut parameters[place()],
+                    first_moment: &mut first_moment[place()],
+                    second_moment: &mut second_moment[place()],
+                };
+                settings(group).update(cpu, tensors, &mut gradients[place()]);
+            }
+            if let (Some(decay), Some(average)) = (update.ema_decay, &mut *average) {
+                let rest = layout.word.end..;
+                adamw::average(cpu, decay, &parameters[rest.clone()], &mut average[rest]);
+            }
+        });
         let word_settings = settings(&layout.group(&layout.word));
         let mut table =
             word_table(layout, parameters, first_moment, second_moment, average.as_mut());
         let gradients = &mut gradients[layout.word.clone()];
-        words.step(cpu, touched, &word_settings, update.ema_decay, gradients, &mut table);
+        profile.time(Part::WordOptimizer, || {
+            words.step(cpu, touched, &word_settings, update.ema_decay, gradients, &mut table);
+        });
         touched.clear();
 
         self.packed_from = PackedFrom::Parameters { backward: true };
@@ -417,7 +443,7 @@ impl Engine for CpuEngine {
     }
 
     fn load_tensors(&mut self, set: TensorSet, tensors: &TensorMap) -> Result<(), EngineError> {
-        let mut arena = vec![0.0; self.layout.len];
+        let mut arena: Buffer<f32> = self.cpu.buffer(self.layout.len);
         for (spec, place) in &self.layout.parameters {
             let wrong = |problem| EngineError::Tensor { name: spec.name.clone(), problem };
             let found = tensors.get(&spec.name).ok_or_else(|| wrong("missing".to_owned()))?;
@@ -450,7 +476,7 @@ impl Engine for CpuEngine {
             }
             TensorSet::FirstMoment | TensorSet::SecondMoment => {
                 self.settle();
-                let make = || TrainingState::new(&self.config, &self.layout);
+                let make = || TrainingState::new(&self.cpu, &self.config, &self.layout);
                 let state = self.training.get_or_insert_with(make);
                 match set {
                     TensorSet::FirstMoment => state.first_moment = arena,

@@ -10,6 +10,7 @@ use crate::activations::{
 };
 use crate::layout::{Affine, LayerLayout, Layout};
 use crate::packed::{PackedLayer, PackedWeights};
+use crate::profile::{Part, Profile};
 
 /// What a pass reads and never writes.
 pub(crate) struct Model<'a> {
@@ -19,6 +20,7 @@ pub(crate) struct Model<'a> {
     /// The arena of weights.
     pub(crate) weights: &'a [f32],
     pub(crate) packed: &'a PackedWeights,
+    pub(crate) profile: &'a Profile,
 }
 
 /// The dropout of each site of a pass. Sites are numbered: 0 embeddings; for layer `l`, `1 + 3l`
@@ -103,7 +105,9 @@ impl<'a> Model<'a> {
         let norm = self.norm_weights(&self.layout.embedding_norm);
         let at = (ids, &positions[..]);
         let saved = saved(embedding_norm);
-        embedding::forward(self.cpu, tables, at, norm, saved, sites.embeddings(), embedded);
+        self.profile.time(Part::Embeddings, || {
+            embedding::forward(self.cpu, tables, at, norm, saved, sites.embeddings(), embedded);
+        });
         let slots = layers.len();
         for layer in 0..self.config.num_hidden_layers {
             if layer == 0 {
@@ -131,19 +135,21 @@ impl<'a> Model<'a> {
             let input = if layer == 0 { &*embedded } else { &layers[layer - 1].output };
             self.layer_backward(layer, batch, sites, input, &layers[layer], gradients, d_weights);
         }
-        let hidden = self.config.hidden_size;
-        let GradientBuffers { d_hidden, d_attended: d_sum, .. } = gradients;
-        embedding::dropout_backward(self.cpu, sites.embeddings(), d_hidden, hidden);
-        let place = &self.layout.embedding_norm;
-        let weight = &self.weights[place.weight.clone()];
-        let saved = embedding_norm.saved();
-        norm::backward(self.cpu, d_hidden, weight, saved, d_sum, place.both_mut(d_weights));
-        let Layout { word, position, token_type, .. } = self.layout;
-        let tables =
-            d_weights.get_disjoint_mut([word.clone(), position.clone(), token_type.clone()]);
-        let [d_word, d_position, d_type] = tables.expect("a layout's places do not overlap");
-        let at = (batch.token_ids(), &positions[..]);
-        embedding::backward(self.cpu, d_sum, at, hidden, d_word, d_position, d_type);
+        self.profile.time(Part::Embeddings, || {
+            let hidden = self.config.hidden_size;
+            let GradientBuffers { d_hidden, d_attended: d_sum, .. } = gradients;
+            embedding::dropout_backward(self.cpu, sites.embeddings(), d_hidden, hidden);
+            let place = &self.layout.embedding_norm;
+            let weight = &self.weights[place.weight.clone()];
+            let saved = embedding_norm.saved();
+            norm::backward(self.cpu, d_hidden, weight, saved, d_sum, place.both_mut(d_weights));
+            let Layout { word, position, token_type, .. } = self.layout;
+            let tables =
+                d_weights.get_disjoint_mut([word.clone(), position.clone(), token_type.clone()]);
+            let [d_word, d_position, d_type] = tables.expect("a layout's places do not overlap");
+            let at = (batch.token_ids(), &positions[..]);
+            embedding::backward(self.cpu, d_sum, at, hidden, d_word, d_position, d_type);
+        });
     }
 
     /// One layer: attention, residual, norm; feed-forward, residual, norm. `input` is (T, H).
@@ -159,40 +165,50 @@ impl<'a> Model<'a> {
         let (cpu, place, packed) = self.layer_parts(layer);
         let bias = |affine: &Affine| &self.weights[affine.bias.clone()];
         let shape = attention_shape(self.config, batch);
-        linear::forward(cpu, input, &packed.qkv.forward, bias(&place.qkv), &mut a.qkv);
+        self.profile.time(Part::LinearForward, || {
+            linear::forward(cpu, input, &packed.qkv.forward, bias(&place.qkv), &mut a.qkv);
+        });
         let probabilities = keep.then_some(&mut a.probabilities[..]);
         let dropout = sites.probabilities(layer);
-        attention::forward(cpu, shape, &a.qkv, dropout, probabilities, &mut a.context);
-        linear::residual_norm_forward(
-            cpu,
-            &a.context,
-            &packed.attention_output.forward,
-            bias(&place.attention_output),
-            sites.attention_output(layer),
-            input,
-            self.norm_weights(&place.attention_norm),
-            saved(&mut a.attention_norm),
-            &mut a.attended,
-        );
-        linear::gelu_forward(
-            cpu,
-            &a.attended,
-            &packed.intermediate.forward,
-            bias(&place.intermediate),
-            &mut a.preactivation,
-            &mut a.activation,
-        );
-        linear::residual_norm_forward(
-            cpu,
-            &a.activation,
-            &packed.output.forward,
-            bias(&place.output),
-            sites.output(layer),
-            &a.attended,
-            self.norm_weights(&place.output_norm),
-            saved(&mut a.output_norm),
-            &mut a.output,
-        );
+        self.profile.time(Part::AttentionForward, || {
+            attention::forward(cpu, shape, &a.qkv, dropout, probabilities, &mut a.context);
+        });
+        self.profile.time(Part::LinearForward, || {
+            linear::residual_norm_forward(
+                cpu,
+                &a.context,
+                &packed.attention_output.forward,
+                bias(&place.attention_output),
+                sites.attention_output(layer),
+                input,
+                self.norm_weights(&place.attention_norm),
+                saved(&mut a.attention_norm),
+                &mut a.attended,
+            );
+        });
+        self.profile.time(Part::LinearForward, || {
+            linear::gelu_forward(
+                cpu,
+                &a.attended,
+                &packed.intermediate.forward,
+                bias(&place.intermediate),
+                &mut a.preactivation,
+                &mut a.activation,
+            );
+        });
+        self.profile.time(Part::LinearForward, || {
+            linear::residual_norm_forward(
+                cpu,
+                &a.activation,
+                &packed.output.forward,
+                bias(&place.output),
+                sites.output(layer),
+                &a.attended,
+                self.norm_weights(&place.output_norm),
+                saved(&mut a.output_norm),
+                &mut a.output,
+            );
+        });
     }
 
     /// From the gradient of the layer's output to that of its input, both in `g.d_hidden`, adding to
@@ -211,58 +227,80 @@ impl<'a> Model<'a> {
         let weight = |affine: &Affine| &self.weights[affine.weight.clone()];
 
         // Feed-forward.
-        norm::residual_backward(
-            cpu,
-            &g.d_hidden,
-            weight(&place.output_norm),
-            a.output_norm.saved(),
-            sites.output(layer),
-            &mut g.d_attended,
-            &mut g.d_sublayer,
-            place.output_norm.both_mut(d_weights),
-        );
+        self.profile.time(Part::NormBackward, || {
+            norm::residual_backward(
+                cpu,
+                &g.d_hidden,
+                weight(&place.output_norm),
+                a.output_norm.saved(),
+                sites.output(layer),
+                &mut g.d_attended,
+                &mut g.d_sublayer,
+                place.output_norm.both_mut(d_weights),
+            );
+        });
         let (d_weight, d_bias) = place.output.both_mut(d_weights);
-        linear::weight_backward(cpu, &g.d_sublayer, &a.activation, d_weight, d_bias);
-        linear::gelu_input_backward(
-            cpu,
-            &g.d_sublayer,
-            &packed.output.backward,
-            &a.preactivation,
-            &mut g.d_preactivation,
-        );
+        self.profile.time(Part::WeightGradients, || {
+            linear::weight_backward(cpu, &g.d_sublayer, &a.activation, d_weight, d_bias);
+        });
+        self.profile.time(Part::InputGradients, || {
+            linear::gelu_input_backward(
+                cpu,
+                &g.d_sublayer,
+                &packed.output.backward,
+                &a.preactivation,
+                &mut g.d_preactivation,
+            );
+        });
         let (d_weight, d_bias) = place.intermediate.both_mut(d_weights);
-        linear::weight_backward(cpu, &g.d_preactivation, &a.attended, d_weight, d_bias);
+        self.profile.time(Part::WeightGradients, || {
+            linear::weight_backward(cpu, &g.d_preactivation, &a.attended, d_weight, d_bias);
+        });
         let backward = &packed.intermediate.backward;
-        linear::input_backward(cpu, &g.d_preactivation, backward, true, &mut g.d_attended);
+        self.profile.time(Part::InputGradients, || {
+            linear::input_backward(cpu, &g.d_preactivation, backward, true, &mut g.d_attended);
+        });
 
         // Attention.
-        norm::residual_backward(
-            cpu,
-            &g.d_attended,
-            weight(&place.attention_norm),
-            a.attention_norm.saved(),
-            sites.attention_output(layer),
-            &mut g.d_hidden,
-            &mut g.d_sublayer,
-            place.attention_norm.both_mut(d_weights),
-        );
+        self.profile.time(Part::NormBackward, || {
+            norm::residual_backward(
+                cpu,
+                &g.d_attended,
+                weight(&place.attention_norm),
+                a.attention_norm.saved(),
+                sites.attention_output(layer),
+                &mut g.d_hidden,
+                &mut g.d_sublayer,
+                place.attention_norm.both_mut(d_weights),
+            );
+        });
         let (d_weight, d_bias) = place.attention_output.both_mut(d_weights);
-        linear::weight_backward(cpu, &g.d_sublayer, &a.context, d_weight, d_bias);
+        self.profile.time(Part::WeightGradients, || {
+            linear::weight_backward(cpu, &g.d_sublayer, &a.context, d_weight, d_bias);
+        });
         let backward = &packed.attention_output.backward;
-        linear::input_backward(cpu, &g.d_sublayer, backward, false, &mut g.d_context);
-        attention::backward(
-            cpu,
-            attention_shape(self.config, batch),
-            &a.qkv,
-            sites.probabilities(layer),
-            &a.probabilities,
-            &a.context,
-            &g.d_context,
-            &mut g.d_qkv,
-        );
+        self.profile.time(Part::InputGradients, || {
+            linear::input_backward(cpu, &g.d_sublayer, backward, false, &mut g.d_context);
+        });
+        self.profile.time(Part::AttentionBackward, || {
+            attention::backward(
+                cpu,
+                attention_shape(self.config, batch),
+                &a.qkv,
+                sites.probabilities(layer),
+                &a.probabilities,
+                &a.context,
+                &g.d_context,
+                &mut g.d_qkv,
+            );
+        });
         let (d_weight, d_bias) = place.qkv.both_mut(d_weights);
-        linear::weight_backward(cpu, &g.d_qkv, input, d_weight, d_bias);
-        linear::input_backward(cpu, &g.d_qkv, &packed.qkv.backward, true, &mut g.d_hidden);
+        self.profile.time(Part::WeightGradients, || {
+            linear::weight_backward(cpu, &g.d_qkv, input, d_weight, d_bias);
+        });
+        self.profile.time(Part::InputGradients, || {
+            linear::input_backward(cpu, &g.d_qkv, &packed.qkv.backward, true, &mut g.d_hidden);
+        });
     }
 
     fn layer_parts(&self, layer: usize) -> (&'a Cpu, &'a LayerLayout, &'a PackedLayer) {

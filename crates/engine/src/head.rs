@@ -67,7 +67,7 @@ impl Model<'_> {
         }
         match (&self.layout.pooler, &self.packed.pooler) {
             (Some(place), Some(packed)) => {
-                let tanh = g.d_pooled.iter_mut().zip(&*pooled);
+                let tanh = g.d_pooled.iter_mut().zip(&**pooled);
                 tanh.for_each(|(d, &y)| *d *= 1.0 - y * y);
                 let (d_weight, d_bias) = place.both_mut(d_weights);
                 linear::weight_backward(cpu, &g.d_pooled, first, d_weight, d_bias);

@@ -8,6 +8,7 @@
 //! encoder      embeddings, attention, feed-forward: forward and backward side by side
 //! head         pooling and classifier
 //! losses       cross-entropy, focal, asymmetric: value and slope
+//! profile      where the time of a step goes
 //! cpu_engine   the seam
 //! ```
 
@@ -20,5 +21,7 @@ mod head;
 mod layout;
 pub mod losses;
 mod packed;
+mod profile;
 
 pub use cpu_engine::{CpuEngine, CpuEngineError, CpuSettings};
+pub use profile::Part;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::memory::{Buffer, Memory, Zeroed};
 use crate::pool::Pool;
 
 /// A level of instructions that kernels are written for, lowest first.
@@ -167,6 +168,7 @@ pub struct Cpu {
     isa: Isa,
     precision: Precision,
     pool: Pool,
+    memory: Memory,
 }
 
 impl Cpu {
@@ -177,7 +179,7 @@ impl Cpu {
     pub fn new(isa: Isa, precision: Precision, threads: usize) -> Self {
         assert!(isa.is_available(), "this CPU lacks {isa}");
         assert!(isa.supports(precision), "{isa} of this CPU does not multiply in {precision}");
-        Self { isa, precision, pool: Pool::new(threads) }
+        Self { isa, precision, pool: Pool::new(threads), memory: Memory::default() }
     }
 
     /// The instruction level.
@@ -193,6 +195,22 @@ impl Cpu {
     /// The number of threads.
     pub fn threads(&self) -> usize {
         self.pool.threads()
+    }
+
+    /// A buffer of `len` zeros.
+    ///
+    /// # Panics
+    /// When the system has no such memory.
+    pub fn buffer<T: Zeroed>(&self, len: usize) -> Buffer<T> {
+        Buffer::new(&self.memory, len)
+    }
+
+    /// Makes a buffer `len` values long. What is in it afterwards is unspecified.
+    ///
+    /// # Panics
+    /// When the system has no such memory.
+    pub fn resize<T: Zeroed>(&self, buffer: &mut Buffer<T>, len: usize) {
+        buffer.resize_in(&self.memory, len);
     }
 
     pub(crate) fn pool(&self) -> &Pool {

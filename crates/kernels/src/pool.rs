@@ -1,8 +1,10 @@
 //! A pool of threads for many short parallel regions.
 //!
 //! A training step has about a hundred regions of some ten to some hundred microseconds, so workers
-//! spin a while for the next one before they sleep. Tasks are handed out one by one; which thread
-//! runs which task never changes a result, because each task owns its outputs.
+//! spin a while for the next one before they sleep. Each thread begins with its own share of the
+//! tasks, end to end, and then helps the others: the rows of a batch stay in the cache of one core
+//! from region to region. Which thread runs which task never changes a result, because each task
+//! owns its outputs.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -30,11 +32,17 @@ struct Job {
 // SAFETY: the body is `Sync`, and `run` does not return before every worker is done with it.
 unsafe impl Send for Job {}
 
+/// A counter in a cache line of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Share(AtomicUsize);
+
 struct Shared {
     /// Counts regions; a change tells the workers that `job` holds a new one.
     epoch: AtomicU64,
     job: Mutex<Option<Job>>,
-    next_task: AtomicUsize,
+    /// For each thread, the next task of its share.
+    shares: Vec<Share>,
     /// Workers that have not finished the current region.
     pending: AtomicUsize,
     closing: AtomicBool,
@@ -64,7 +72,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             epoch: AtomicU64::new(0),
             job: Mutex::new(None),
-            next_task: AtomicUsize::new(0),
+            shares: (0..threads).map(|_| Share::default()).collect(),
             pending: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             panic: Mutex::new(None),
@@ -72,7 +80,7 @@ impl Pool {
         let start = |index: usize| {
             let shared = Arc::clone(&shared);
             let builder = thread::Builder::new().name(format!("tinymood-{index}"));
-            builder.spawn(move || work(&shared)).expect("the system starts a thread")
+            builder.spawn(move || work(&shared, index)).expect("the system starts a thread")
         };
         let workers: Vec<_> = (1..threads).map(start).collect();
         let sleepers = workers.iter().map(|worker| worker.thread().clone()).collect();
@@ -99,13 +107,15 @@ impl Pool {
         let body: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(body) };
         let job = Job { body, tasks };
         *shared.job.lock().unwrap_or_else(PoisonError::into_inner) = Some(job);
-        shared.next_task.store(0, Ordering::Relaxed);
+        for (index, share) in shared.shares.iter().enumerate() {
+            share.0.store(shared.start_of(index, tasks), Ordering::Relaxed);
+        }
         shared.pending.store(self.workers.len(), Ordering::Relaxed);
         shared.epoch.fetch_add(1, Ordering::Release);
         self.sleepers.iter().for_each(Thread::unpark);
         {
             let _waiter = Waiter(shared);
-            take_tasks(shared, job);
+            take_tasks(shared, job, 0);
         }
         let panic = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(region);
@@ -139,7 +149,7 @@ impl Drop for Pool {
 }
 
 /// The life of a worker: wait for a region, help with it, repeat.
-fn work(shared: &Shared) {
+fn work(shared: &Shared, index: usize) {
     let mut seen = 0;
     let mut spins = 0;
     loop {
@@ -149,7 +159,7 @@ fn work(shared: &Shared) {
             spins = 0;
             let job = *shared.job.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(job) = job {
-                take_tasks(shared, job);
+                take_tasks(shared, job, index);
             }
             shared.pending.fetch_sub(1, Ordering::Release);
         } else if shared.closing.load(Ordering::Acquire) {
@@ -163,23 +173,35 @@ fn work(shared: &Shared) {
     }
 }
 
-/// Runs tasks until none is left. A panic is kept for the caller, and ends the region early.
-fn take_tasks(shared: &Shared, job: Job) {
+impl Shared {
+    /// The first task of a thread's share of `tasks`.
+    fn start_of(&self, thread: usize, tasks: usize) -> usize {
+        thread * tasks / self.shares.len()
+    }
+}
+
+/// Runs tasks until none is left: those of thread `index`, then those of the threads after it. A
+/// panic is kept for the caller, and ends the region early.
+fn take_tasks(shared: &Shared, job: Job, index: usize) {
     INSIDE.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the caller of `run` keeps the body alive until `pending` is 0.
         let body = unsafe { &*job.body };
-        loop {
-            let task = shared.next_task.fetch_add(1, Ordering::Relaxed);
-            if task >= job.tasks {
-                break;
+        let threads = shared.shares.len();
+        for thread in (index..threads).chain(0..index) {
+            let end = shared.start_of(thread + 1, job.tasks);
+            loop {
+                let task = shared.shares[thread].0.fetch_add(1, Ordering::Relaxed);
+                if task >= end {
+                    break;
+                }
+                body(task);
             }
-            body(task);
         }
     }));
     INSIDE.set(false);
     if let Err(payload) = outcome {
-        shared.next_task.store(job.tasks, Ordering::Relaxed);
+        shared.shares.iter().for_each(|share| share.0.store(job.tasks, Ordering::Relaxed));
         *shared.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(payload);
     }
 }

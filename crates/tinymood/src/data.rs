@@ -37,6 +37,19 @@ impl DataSettings {
         })
     }
 
+    /// A dataset read with the defaults of all other settings.
+    pub(crate) fn named(data: &str, taxonomy: Taxonomy) -> Self {
+        Self {
+            data: absolute(data),
+            taxonomy,
+            text_column: "text".to_owned(),
+            labels_column: "labels".to_owned(),
+            label_separator: ",".to_owned(),
+            skip_bad_rows: false,
+            labels: None,
+        }
+    }
+
     /// Opens the splits; the test split of GoEmotions only when it is wanted.
     pub(crate) fn open(&self, global: &GlobalArgs, with_test: bool) -> anyhow::Result<Splits> {
         let labels = self.labels.as_ref().map(LabelSet::new).transpose()?;

@@ -54,6 +54,7 @@ pub use judging::JudgeError;
 pub use model_card::{Figures, ModelCardFacts, model_card};
 pub use objective::objective;
 pub use observers::{Progress, ProgressStyle, ScalarWriter, masked_crc32c};
+pub use order::BatchPlan;
 pub use recipe::{NAMED_RECIPES, Recipe, RecipeError, RecipeOverrides};
 pub use run_folder::{RunFolder, RunFolderError, SavedSettings};
 pub use schedule::Schedule;

@@ -12,7 +12,8 @@ const BATCHES_IN_GROUP: usize = 50;
 
 /// The batches of each epoch. A batch holds the texts of one optimizer step, so that gathering its
 /// gradient in smaller parts changes nothing.
-pub(crate) struct BatchPlan {
+#[derive(Clone, Debug)]
+pub struct BatchPlan {
     lengths: Vec<usize>,
     batch_size: usize,
     group_by_length: bool,
@@ -20,7 +21,8 @@ pub(crate) struct BatchPlan {
 }
 
 impl BatchPlan {
-    pub(crate) fn new(texts: &[TokenizedText], settings: &TrainSettings) -> Self {
+    /// The plan of a recipe over the texts of a split.
+    pub fn new(texts: &[TokenizedText], settings: &TrainSettings) -> Self {
         Self {
             lengths: texts.iter().map(|text| text.ids.len()).collect(),
             batch_size: settings.rows_in_step(),
@@ -30,12 +32,12 @@ impl BatchPlan {
     }
 
     /// The last batch may be smaller; it counts.
-    pub(crate) fn batches_per_epoch(&self) -> usize {
+    pub fn batches_per_epoch(&self) -> usize {
         self.lengths.len().div_ceil(self.batch_size)
     }
 
     /// The rows of each batch of an epoch, from 0. Each row stands in exactly one.
-    pub(crate) fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
+    pub fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
         let mut random = SplitMix::new(self.seed, epoch);
         let mut rows: Vec<usize> = (0..self.lengths.len()).collect();
         random.shuffle(&mut rows);

@@ -20,8 +20,8 @@ pub(super) unsafe fn tile(isa: Isa, rows: usize, tile: &Tile<Pair>) {
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use std::arch::x86_64::{
-        __m512bh, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
-        _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
+        __m512bh, _MM_HINT_ET0, _mm_prefetch, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_si512,
+        _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
     };
 
     use std::mem::transmute;
@@ -46,6 +46,12 @@ mod avx512 {
         // SAFETY: all offsets are inside what the caller vouches for; masked-off lanes are not
         // touched.
         unsafe {
+            // The result is far away: on its way while the sums are made.
+            for i in 0..MR {
+                let row = t.c.add(i * t.c_row).cast::<i8>();
+                _mm_prefetch::<_MM_HINT_ET0>(row);
+                _mm_prefetch::<_MM_HINT_ET0>(row.wrapping_add(64));
+            }
             for k in 0..t.k {
                 let panel = t.panel.add(k * 32);
                 let b0: __m512bh = transmute(_mm512_loadu_si512(panel.cast()));

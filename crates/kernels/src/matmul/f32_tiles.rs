@@ -103,8 +103,8 @@ mod avx2 {
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use std::arch::x86_64::{
-        _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
-        _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
+        _MM_HINT_ET0, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+        _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
     };
 
     use super::super::tile::{Tile, with_rows};
@@ -124,6 +124,12 @@ mod avx512 {
         // SAFETY: all offsets are inside what the caller vouches for; masked-off lanes are not
         // touched.
         unsafe {
+            // The result is far away: on its way while the sums are made.
+            for i in 0..MR {
+                let row = t.c.add(i * t.c_row).cast::<i8>();
+                _mm_prefetch::<_MM_HINT_ET0>(row);
+                _mm_prefetch::<_MM_HINT_ET0>(row.wrapping_add(64));
+            }
             for k in 0..t.k {
                 let b0 = _mm512_loadu_ps(t.panel.add(k * 32));
                 let b1 = _mm512_loadu_ps(t.panel.add(k * 32 + 16));

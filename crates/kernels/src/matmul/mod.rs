@@ -31,20 +31,22 @@ mod tile;
 mod word;
 
 use std::ops::Range;
+use std::time::Instant;
 
 pub use packed::{PackedMatrix, update_weight};
 pub(crate) use tile::{Strided, gemm, gemm_into, pack_small, pack_small_transposed, packed_len};
+pub use word::Pair;
 pub(crate) use word::with_scratch;
 
 use packed::Panels;
 use tile::{block_shape, panel_times};
-use word::{Pair, Word, pack_rows};
+use word::{Word, pack_rows};
 
 use crate::rows::{ColumnsMut, RowsMut, for_column_blocks, for_row_blocks};
 use crate::{Cpu, Precision};
 
 /// Rows a task takes at a time: a few register blocks, so that a panel is used more than once.
-const TASK_ROWS: usize = 48;
+const TASK_ROWS: usize = 96;
 /// Columns of a strip of a transposed A: whole register blocks, and whole cache lines.
 const STRIP: usize = 48;
 
@@ -93,6 +95,38 @@ pub(crate) fn matmul_rows<const O: usize>(
 /// When sizes do not fit.
 pub fn matmul(cpu: &Cpu, a: &[f32], b: &PackedMatrix, c: &mut [f32]) {
     matmul_rows(cpu, a, b, false, [RowsMut::new(c, b.columns())], |_, _| {});
+}
+
+/// What the register blocks reach with operands in the nearest cache, in floating-point operations
+/// a second on all threads: the limit of every multiplication here. Measures for `seconds`.
+pub fn limit(cpu: &Cpu, seconds: f64) -> f64 {
+    match cpu.precision() {
+        Precision::F32 => limit_of::<f32>(cpu, seconds),
+        Precision::Bf16 => limit_of::<Pair>(cpu, seconds),
+    }
+}
+
+fn limit_of<W: Word>(cpu: &Cpu, seconds: f64) -> f64 {
+    const WORDS: usize = 96; // a panel and a block of A take half of a small first-level cache
+    const REPEATS: usize = 2_000;
+    let (nr, mr) = block_shape(cpu.isa());
+    let (a, panel) = (vec![W::default(); mr * WORDS], vec![W::default(); nr * WORDS]);
+    let start = Instant::now();
+    let mut best = 0.0_f64;
+    while start.elapsed().as_secs_f64() < seconds {
+        let round = Instant::now();
+        cpu.pool().run(cpu.threads(), &|_| {
+            let mut c = vec![0.0; mr * nr];
+            for _ in 0..REPEATS {
+                let a = Strided { values: &a, row: WORDS, column: 1 };
+                gemm(cpu.isa(), (mr, WORDS, nr), a, &panel, &mut c, nr, true);
+            }
+            std::hint::black_box(c);
+        });
+        let operations = 2 * mr * nr * WORDS * W::DEPTH * REPEATS * cpu.threads();
+        best = best.max(operations as f64 / round.elapsed().as_secs_f64());
+    }
+    best
 }
 
 /// `C += Aᵀ B`, (T, M) and (T, N) to (M, N), and `sums += Σ A` over rows, (M): the gradients of a

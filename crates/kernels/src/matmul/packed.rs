@@ -4,7 +4,7 @@ use super::tile::block_shape;
 use super::word::{Pair, Word, pack_columns, pack_rows};
 use crate::adamw::{AdamW, Tensors};
 use crate::rows::{RowsMut, for_row_blocks};
-use crate::{Cpu, Isa, Precision};
+use crate::{Buffer, Cpu, Isa, Precision};
 
 /// The right-hand side of a multiplication, (K, N), packed in panels of columns, in the precision
 /// of its [`Cpu`].
@@ -21,21 +21,21 @@ pub struct PackedMatrix {
 /// `ceil(N / NR)` panels of `words(K) * NR` words, the last padded with zeros.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Panels {
-    F32(Vec<f32>),
-    Bf16(Vec<Pair>),
+    F32(Buffer<f32>),
+    Bf16(Buffer<Pair>),
 }
 
 impl PackedMatrix {
     /// Room for a (`rows`, `columns`) matrix, all zeros.
     pub fn new(cpu: &Cpu, rows: usize, columns: usize) -> Self {
-        fn zeros<W: Word>(isa: Isa, rows: usize, columns: usize) -> Vec<W> {
-            let (nr, _) = block_shape(isa);
-            vec![W::default(); columns.div_ceil(nr) * nr * W::words(rows)]
+        fn zeros<W: Word>(cpu: &Cpu, rows: usize, columns: usize) -> Buffer<W> {
+            let (nr, _) = block_shape(cpu.isa());
+            cpu.buffer(columns.div_ceil(nr) * nr * W::words(rows))
         }
         let isa = cpu.isa();
         let panels = match cpu.precision() {
-            Precision::F32 => Panels::F32(zeros(isa, rows, columns)),
-            Precision::Bf16 => Panels::Bf16(zeros(isa, rows, columns)),
+            Precision::F32 => Panels::F32(zeros(cpu, rows, columns)),
+            Precision::Bf16 => Panels::Bf16(zeros(cpu, rows, columns)),
         };
         Self { isa, rows, columns, panels }
     }

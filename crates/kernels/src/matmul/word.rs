@@ -7,12 +7,13 @@ use std::thread::LocalKey;
 
 use super::tile::Tile;
 use crate::Isa;
+use crate::memory::{Buffer, Memory, Zeroed};
 
-/// Buffers of a thread that are not lent at the moment.
-type Scratch<W> = LocalKey<RefCell<Vec<Vec<W>>>>;
+/// Buffers of a thread that are not lent at the moment, and where they come from.
+type Scratch<W> = LocalKey<RefCell<(Memory, Vec<Buffer<W>>)>>;
 
 /// Four bytes of an operand: `DEPTH` values that are neighbours along `K`.
-pub(crate) trait Word: Copy + Default + Send + Sync + 'static {
+pub(crate) trait Word: Zeroed + Default {
     /// Values in a word.
     const DEPTH: usize;
 
@@ -58,7 +59,7 @@ impl Word for f32 {
     }
 
     fn scratch() -> &'static Scratch<f32> {
-        thread_local!(static BUFFERS: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
+        thread_local!(static BUFFERS: RefCell<(Memory, Vec<Buffer<f32>>)> = RefCell::default());
         &BUFFERS
     }
 }
@@ -66,7 +67,7 @@ impl Word for f32 {
 /// Two bf16, the first along `K` in the low half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
-pub(crate) struct Pair(pub(crate) u32);
+pub struct Pair(pub(crate) u32);
 
 /// The upper 16 bits are `value` rounded to bf16, to nearest and ties to even; the lower are zero.
 #[inline(always)]
@@ -116,7 +117,7 @@ impl Word for Pair {
     }
 
     fn scratch() -> &'static Scratch<Pair> {
-        thread_local!(static BUFFERS: RefCell<Vec<Vec<Pair>>> = const { RefCell::new(Vec::new()) });
+        thread_local!(static BUFFERS: RefCell<(Memory, Vec<Buffer<Pair>>)> = RefCell::default());
         &BUFFERS
     }
 }
@@ -124,12 +125,13 @@ impl Word for Pair {
 /// Lends `len` words of this thread's own memory, of any content. Buffers grow once and are kept;
 /// calls may nest.
 pub(crate) fn with_scratch<W: Word, R>(len: usize, body: impl FnOnce(&mut [W]) -> R) -> R {
-    let mut buffer = W::scratch().with_borrow_mut(Vec::pop).unwrap_or_default();
-    if buffer.len() < len {
-        buffer.resize(len, W::default());
-    }
-    let result = body(&mut buffer[..len]);
-    W::scratch().with_borrow_mut(|buffers| buffers.push(buffer));
+    let mut buffer = W::scratch().with_borrow_mut(|(memory, buffers)| {
+        let mut buffer = buffers.pop().unwrap_or_default();
+        buffer.resize_in(memory, len);
+        buffer
+    });
+    let result = body(&mut buffer);
+    W::scratch().with_borrow_mut(|(_, buffers)| buffers.push(buffer));
     result
 }
 

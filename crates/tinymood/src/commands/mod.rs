@@ -1,5 +1,6 @@
 //! The commands: each turns its arguments into settings and calls the library.
 
+mod bench;
 mod data;
 mod doctor;
 mod evaluate;
@@ -27,6 +28,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Tune(args) => tune::run(args, &global),
         Command::Predict(args) => predict::run(args, &global),
         Command::Data(args) => data::run(args, &global),
+        Command::Bench(args) => bench::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),
         Command::Completions { shell } => {
             let mut script = Vec::new();

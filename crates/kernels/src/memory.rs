@@ -1,0 +1,239 @@
+//! Memory for the engine's large arrays: aligned to cache lines, in huge pages where the system has
+//! them.
+//!
+//! Both are worth having. A vector of 64 bytes that straddles two cache lines is two loads; and a
+//! step walks through some hundred megabytes, far more than a TLB holds of 4 KB pages.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Two cache lines: what prefetchers fetch together.
+const ALIGNMENT: usize = 128;
+/// A huge page of x86-64, and of aarch64 with pages of 4 KB.
+const HUGE_PAGE: usize = 2 << 20;
+/// Small buffers share blocks of this size.
+const BLOCK: usize = 8 << 20;
+
+/// Values that may begin as zero bytes.
+///
+/// # Safety
+/// All zero bytes must be a value, and dropping one must do nothing.
+pub unsafe trait Zeroed: Copy + Send + Sync + 'static {}
+
+// SAFETY: 0.0.
+unsafe impl Zeroed for f32 {}
+// SAFETY: 0.
+unsafe impl Zeroed for u32 {}
+// SAFETY: two times 0.0.
+unsafe impl Zeroed for crate::matmul::Pair {}
+
+/// Memory from the system, given back when its last buffer is dropped.
+struct Block {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: a block is memory and nothing else; what is in it belongs to its buffers.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    fn new(bytes: usize) -> Self {
+        let size = bytes.next_multiple_of(HUGE_PAGE);
+        let layout = Layout::from_size_align(size, HUGE_PAGE).expect("a size that can be had");
+        // SAFETY: the size is not 0.
+        let start = unsafe { alloc(layout) };
+        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
+        #[cfg(target_os = "linux")]
+        // SAFETY: the range is ours. Advice changes no content; where it is not taken, pages are
+        // small, and all is as before.
+        unsafe {
+            libc::madvise(start.as_ptr().cast(), size, libc::MADV_HUGEPAGE);
+        }
+        Self { start, layout }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout; no buffer is left.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+    }
+}
+
+/// Where buffers come from. Cloning shares it.
+#[derive(Clone, Default)]
+pub(crate) struct Memory(Arc<Mutex<Option<Current>>>);
+
+/// The block that small buffers are taken from, and how much of it is.
+struct Current {
+    block: Arc<Block>,
+    used: usize,
+}
+
+impl Memory {
+    /// Room for `bytes` bytes, in a block that stays as long as it is held.
+    fn take(&self, bytes: usize) -> (Arc<Block>, usize) {
+        let bytes = bytes.next_multiple_of(ALIGNMENT);
+        if bytes >= BLOCK {
+            return (Arc::new(Block::new(bytes)), 0);
+        }
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *current {
+            Some(Current { block, used }) if *used + bytes <= block.layout.size() => {
+                let at = *used;
+                *used += bytes;
+                (Arc::clone(block), at)
+            }
+            _ => {
+                let block = Arc::new(Block::new(BLOCK));
+                *current = Some(Current { block: Arc::clone(&block), used: bytes });
+                (block, 0)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+/// A slice of memory of its own, zeros at first: `Vec` without growth by pushing.
+pub struct Buffer<T> {
+    start: NonNull<T>,
+    len: usize,
+    capacity: usize,
+    /// Where more comes from; none for the empty buffer of `default`.
+    memory: Option<(Memory, Arc<Block>)>,
+    _values: PhantomData<T>,
+}
+
+// SAFETY: a buffer owns its values, as a `Vec` does.
+unsafe impl<T: Send> Send for Buffer<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Buffer<T> {}
+
+impl<T: Zeroed> Buffer<T> {
+    /// `len` zeros.
+    ///
+    /// # Panics
+    /// When the system has no such memory.
+    pub(crate) fn new(memory: &Memory, len: usize) -> Self {
+        let bytes = len.checked_mul(size_of::<T>()).expect("a size that can be had");
+        let (block, at) = memory.take(bytes.max(1));
+        // SAFETY: `at..at + bytes` is in the block and lent to nobody else; zero bytes are values,
+        // and the block is aligned for any.
+        let start = unsafe {
+            let start = block.start.add(at);
+            start.write_bytes(0, bytes);
+            start.cast()
+        };
+        let memory = Some((memory.clone(), block));
+        Self { start, len, capacity: len, memory, _values: PhantomData }
+    }
+
+    /// Makes it `len` values long. What is in it afterwards is unspecified.
+    ///
+    /// # Panics
+    /// When the system has no such memory.
+    pub(crate) fn resize_in(&mut self, memory: &Memory, len: usize) {
+        if len > self.capacity {
+            *self = Self::new(memory, len.max(self.capacity * 3 / 2));
+        }
+        self.len = len;
+    }
+}
+
+impl<T> Default for Buffer<T> {
+    fn default() -> Self {
+        let start = NonNull::dangling();
+        Self { start, len: 0, capacity: 0, memory: None, _values: PhantomData }
+    }
+}
+
+impl<T> Deref for Buffer<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` initialised values of its own; none for the empty buffer.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as for `deref`.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Zeroed> Clone for Buffer<T> {
+    fn clone(&self) -> Self {
+        let Some((memory, _)) = &self.memory else { return Self::default() };
+        let mut copy = Self::new(memory, self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl<T: PartialEq> PartialEq for Buffer<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T> fmt::Debug for Buffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_zero_aligned_and_apart() {
+        let memory = Memory::default();
+        let lens = [0, 1, 33, 1000, BLOCK / 4 - 7, BLOCK / 4 + 1, 3 * BLOCK];
+        let mut buffers: Vec<Buffer<f32>> =
+            lens.iter().map(|&len| Buffer::new(&memory, len)).collect();
+        for (index, buffer) in buffers.iter_mut().enumerate() {
+            assert_eq!(buffer.as_ptr() as usize % ALIGNMENT, 0);
+            assert!(buffer.iter().all(|&value| value == 0.0));
+            buffer.fill(index as f32);
+        }
+        drop(memory);
+        for (index, (buffer, len)) in buffers.iter().zip(lens).enumerate() {
+            assert_eq!(buffer.len(), len);
+            assert!(buffer.iter().all(|&value| value == index as f32));
+        }
+        let copy = buffers[3].clone();
+        buffers.clear();
+        assert!(copy.iter().all(|&value| value == 3.0));
+    }
+
+    #[test]
+    fn resizing_keeps_room() {
+        let memory = Memory::default();
+        let mut buffer = Buffer::<f32>::default();
+        assert!(buffer.is_empty() && buffer.clone().is_empty());
+        buffer.resize_in(&memory, 100);
+        let start = buffer.as_ptr();
+        for len in [10, 100, 0, 100] {
+            buffer.resize_in(&memory, len);
+            assert_eq!((buffer.len(), buffer.as_ptr()), (len, start));
+        }
+        buffer.resize_in(&memory, 101);
+        assert_eq!(buffer.len(), 101);
+        buffer.resize_in(&memory, 150);
+        assert_eq!(buffer.len(), 150);
+    }
+}
