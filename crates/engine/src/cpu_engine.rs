@@ -53,6 +53,9 @@ pub enum CpuEngineError {
 #[derive(Debug)]
 struct TrainingState {
     gradients: Buffer<f32>,
+    /// Whether a batch has added to the gradient since the last step. If none has, what is there of
+    /// the linear weights is the last step's.
+    has_gradient: bool,
     first_moment: Buffer<f32>,
     second_moment: Buffer<f32>,
     /// What word embeddings have missed of the steps so far.
@@ -68,6 +71,7 @@ impl TrainingState {
         let len = layout.len;
         Self {
             gradients: cpu.buffer(len),
+            has_gradient: false,
             first_moment: cpu.buffer(len),
             second_moment: cpu.buffer(len),
             words: LazyRows::new(config.vocab_size, config.hidden_size),
@@ -184,7 +188,7 @@ impl CpuEngine {
 
     fn model<'a>(&'a self, weights: &'a [f32]) -> Model<'a> {
         let Self { cpu, config, layout, packed, profile, .. } = self;
-        Model { cpu, config, layout, weights, packed, profile }
+        Model { cpu, config, layout, weights, packed, profile, accumulate: false }
     }
 
     fn repack(&mut self, from: PackedFrom) {
@@ -328,7 +332,7 @@ impl Engine for CpuEngine {
         let mut activations = std::mem::take(&mut self.activations);
         activations.fit(&self.cpu, &self.config, self.num_labels, batch, true);
 
-        let model = self.model(&self.parameters);
+        let model = Model { accumulate: state.has_gradient, ..self.model(&self.parameters) };
         let sites = DropoutSites::new(&self.config, Some(randomness));
         model.encoder_forward(batch, None, sites, true, &mut activations);
         let divisor = (rows_in_step.max(1) * self.num_labels) as f64;
@@ -347,6 +351,7 @@ impl Engine for CpuEngine {
         });
         model.encoder_backward(batch, sites, &mut activations, &mut state.gradients);
 
+        state.has_gradient = true;
         self.activations = activations;
         self.training = Some(state);
         Ok(BatchLoss { loss })
@@ -357,6 +362,9 @@ impl Engine for CpuEngine {
             return StepReport { gradient_norm: 0.0 };
         };
         let width = self.config.hidden_size;
+        if !std::mem::take(&mut state.has_gradient) {
+            state.gradients.fill(0.0);
+        }
         let gradient_norm = self
             .profile
             .time(Part::GradientNorm, || state.gradient_norm(&self.cpu, &self.layout, width));

@@ -21,6 +21,9 @@ pub(crate) struct Model<'a> {
     pub(crate) weights: &'a [f32],
     pub(crate) packed: &'a PackedWeights,
     pub(crate) profile: &'a Profile,
+    /// Whether backward adds to the gradients of linear weights, or overwrites them. All other
+    /// gradients are added to.
+    pub(crate) accumulate: bool,
 }
 
 /// The dropout of each site of a pass. Sites are numbered: 0 embeddings; for layer `l`, `1 + 3l`
@@ -241,7 +244,14 @@ impl<'a> Model<'a> {
         });
         let (d_weight, d_bias) = place.output.both_mut(d_weights);
         self.profile.time(Part::WeightGradients, || {
-            linear::weight_backward(cpu, &g.d_sublayer, &a.activation, d_weight, d_bias);
+            linear::weight_backward(
+                cpu,
+                &g.d_sublayer,
+                &a.activation,
+                self.accumulate,
+                d_weight,
+                d_bias,
+            );
         });
         self.profile.time(Part::InputGradients, || {
             linear::gelu_input_backward(
@@ -254,7 +264,14 @@ impl<'a> Model<'a> {
         });
         let (d_weight, d_bias) = place.intermediate.both_mut(d_weights);
         self.profile.time(Part::WeightGradients, || {
-            linear::weight_backward(cpu, &g.d_preactivation, &a.attended, d_weight, d_bias);
+            linear::weight_backward(
+                cpu,
+                &g.d_preactivation,
+                &a.attended,
+                self.accumulate,
+                d_weight,
+                d_bias,
+            );
         });
         let backward = &packed.intermediate.backward;
         self.profile.time(Part::InputGradients, || {
@@ -276,7 +293,14 @@ impl<'a> Model<'a> {
         });
         let (d_weight, d_bias) = place.attention_output.both_mut(d_weights);
         self.profile.time(Part::WeightGradients, || {
-            linear::weight_backward(cpu, &g.d_sublayer, &a.context, d_weight, d_bias);
+            linear::weight_backward(
+                cpu,
+                &g.d_sublayer,
+                &a.context,
+                self.accumulate,
+                d_weight,
+                d_bias,
+            );
         });
         let backward = &packed.attention_output.backward;
         self.profile.time(Part::InputGradients, || {
@@ -296,7 +320,7 @@ impl<'a> Model<'a> {
         });
         let (d_weight, d_bias) = place.qkv.both_mut(d_weights);
         self.profile.time(Part::WeightGradients, || {
-            linear::weight_backward(cpu, &g.d_qkv, input, d_weight, d_bias);
+            linear::weight_backward(cpu, &g.d_qkv, input, self.accumulate, d_weight, d_bias);
         });
         self.profile.time(Part::InputGradients, || {
             linear::input_backward(cpu, &g.d_qkv, &packed.qkv.backward, true, &mut g.d_hidden);

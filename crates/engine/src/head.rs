@@ -58,7 +58,7 @@ impl Model<'_> {
         let (cpu, h) = (self.cpu, self.config.hidden_size);
         let Activations { first, pooled, dropped, gradients: g, .. } = activations;
         let (d_weight, d_bias) = self.layout.classifier.both_mut(d_weights);
-        linear::weight_backward(cpu, &g.d_logits, dropped, d_weight, d_bias);
+        linear::weight_backward(cpu, &g.d_logits, dropped, self.accumulate, d_weight, d_bias);
         let backward = &self.packed.classifier.backward;
         linear::input_backward(cpu, &g.d_logits, backward, false, &mut g.d_pooled);
         let dropout = sites.pooled();
@@ -70,7 +70,7 @@ impl Model<'_> {
                 let tanh = g.d_pooled.iter_mut().zip(&**pooled);
                 tanh.for_each(|(d, &y)| *d *= 1.0 - y * y);
                 let (d_weight, d_bias) = place.both_mut(d_weights);
-                linear::weight_backward(cpu, &g.d_pooled, first, d_weight, d_bias);
+                linear::weight_backward(cpu, &g.d_pooled, first, self.accumulate, d_weight, d_bias);
                 let d_first = &mut g.d_first;
                 linear::input_backward(cpu, &g.d_pooled, &packed.backward, false, d_first);
                 g.d_hidden.fill(0.0);

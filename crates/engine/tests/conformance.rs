@@ -47,6 +47,11 @@ fn inference_between_steps_sees_all_of_them() {
 }
 
 #[test]
+fn a_step_without_a_batch_has_no_gradient() {
+    on_all_cpus(suite::a_step_without_a_batch_has_no_gradient);
+}
+
+#[test]
 fn packing_does_not_mix_texts() {
     on_all_cpus(suite::packing_does_not_mix_texts);
 }

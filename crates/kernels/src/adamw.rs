@@ -85,18 +85,19 @@ impl AdamW {
     /// # Panics
     /// When sizes differ.
     pub fn update(&self, cpu: &Cpu, tensors: Tensors<'_>, gradients: &mut [f32]) {
-        self.update_blocks(cpu, tensors, gradients, CHUNK, |_, _| {});
+        self.update_blocks(cpu, tensors, gradients, CHUNK, |_, _, gradient| gradient.fill(0.0));
     }
 
-    /// [`AdamW::update`] in blocks of at most `block` elements, each handed to `then`, with its
-    /// range, while it is in cache. Blocks start at multiples of `block`.
+    /// [`AdamW::update`] in blocks of at most `block` elements. Each block's range, parameters and
+    /// gradient are handed to `then` while they are in cache; the gradient is left as it is. Blocks
+    /// start at multiples of `block`.
     pub(crate) fn update_blocks(
         &self,
         cpu: &Cpu,
         tensors: Tensors<'_>,
         gradients: &mut [f32],
         block: usize,
-        then: impl Fn(Range<usize>, &[f32]) + Sync,
+        then: impl Fn(Range<usize>, &[f32], &mut [f32]) + Sync,
     ) {
         let (coefficients, scale) = (self.coefficients(), self.gradient_scale);
         let len = gradients.len();
@@ -109,13 +110,12 @@ impl AdamW {
         for_aligned_row_blocks(cpu, len, block, outputs, |range, [w, gradient, m, v]| {
             cpu.isa().run(|| {
                 let moments = m.iter_mut().zip(v.iter_mut());
-                let values = w.iter_mut().zip(moments).zip(gradient);
-                for ((w, (m, v)), gradient) in values {
-                    coefficients.apply(*gradient * scale, w, m, v);
-                    *gradient = 0.0;
+                let values = w.iter_mut().zip(moments).zip(&*gradient);
+                for ((w, (m, v)), &gradient) in values {
+                    coefficients.apply(gradient * scale, w, m, v);
                 }
             });
-            then(range, w);
+            then(range, w, gradient);
         });
     }
 }

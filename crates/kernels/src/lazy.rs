@@ -7,7 +7,7 @@
 //!
 //! Most replayed steps are cheap. Momentum decays by `beta1` a step; some hundred steps after a
 //! row's last gradient its part of the update is below the rounding of the weight, so that
-//! `fl(w keep - u) = fl(w keep)` and square root and division can be left out. [`Bounds`] says when
+//! `fl(w keep - u) = fl(w keep)` and square root and division can be left out. `Bounds` says when
 //! this is certain.
 
 use std::ops::Range;

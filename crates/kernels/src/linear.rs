@@ -6,7 +6,7 @@
 use crate::Cpu;
 use crate::dropout::Dropout;
 use crate::math::{gelu, gelu_derivative};
-use crate::matmul::{PackedMatrix, matmul_rows, matmul_transposed_accumulate};
+use crate::matmul::{PackedMatrix, matmul_rows, matmul_transposed};
 use crate::norm::{NormSaved, NormWeights};
 use crate::rows::RowsMut;
 
@@ -123,8 +123,8 @@ pub fn gelu_input_backward(
     });
 }
 
-/// `d_weight += d_outputᵀ input`, `d_bias += Σ d_output`: (M, N) and (M, K) to (N, K) and (N), sums
-/// over rows in order.
+/// `d_weight = d_outputᵀ input` (`+=` if `accumulate`), `d_bias += Σ d_output`: (M, N) and (M, K) to
+/// (N, K) and (N), sums over rows in order.
 ///
 /// # Panics
 /// When sizes do not fit.
@@ -132,10 +132,11 @@ pub fn weight_backward(
     cpu: &Cpu,
     d_output: &[f32],
     input: &[f32],
+    accumulate: bool,
     d_weight: &mut [f32],
     d_bias: &mut [f32],
 ) {
-    matmul_transposed_accumulate(cpu, d_output, input, d_weight, d_bias);
+    matmul_transposed(cpu, d_output, input, accumulate, d_weight, d_bias);
 }
 
 #[inline(always)]
@@ -236,7 +237,7 @@ mod tests {
                 );
 
                 let (mut d_w, mut d_b) = (vec![0.5; n * k], vec![0.5; n]);
-                weight_backward(&cpu, &d_y, &x, &mut d_w, &mut d_b);
+                weight_backward(&cpu, &d_y, &x, true, &mut d_w, &mut d_b);
                 let (mut w_expected, mut b_expected) = (vec![0.5; n * k], vec![0.5; n]);
                 for i in 0..m {
                     for j in 0..n {

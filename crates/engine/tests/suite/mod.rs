@@ -326,3 +326,17 @@ pub fn inference_between_steps_sees_all_of_them(maker: &Maker) {
         assert_eq!(fresh.infer(&all).unwrap(), found, "average: {average}");
     }
 }
+
+/// A step that no batch came before has a gradient of zero: not that of the step before.
+pub fn a_step_without_a_batch_has_no_gradient(maker: &Maker) {
+    let mut engine = maker(&tiny_config(), LABELS);
+    initialise(&mut *engine);
+    train_steps(&mut *engine, 0..2);
+    let before = snapshot(&mut *engine);
+    assert_eq!(engine.step(&update(3)).gradient_norm, 0.0);
+    let after = snapshot(&mut *engine);
+    for (name, tensor) in &before[2] {
+        let faded: Vec<f32> = tensor.values.iter().map(|m| update(3).beta1 * m).collect();
+        assert_eq!(faded, after[2][name].values, "first moment of {name}");
+    }
+}

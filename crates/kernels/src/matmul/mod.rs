@@ -129,28 +129,30 @@ fn limit_of<W: Word>(cpu: &Cpu, seconds: f64) -> f64 {
     best
 }
 
-/// `C += Aᵀ B`, (T, M) and (T, N) to (M, N), and `sums += Σ A` over rows, (M): the gradients of a
-/// weight and its bias, summed over tokens in order.
+/// `C = Aᵀ B` (or `C += Aᵀ B`), (T, M) and (T, N) to (M, N), and `sums += Σ A` over rows, (M): the
+/// gradients of a weight and its bias, summed over tokens in order.
 ///
 /// # Panics
 /// When sizes do not fit.
-pub fn matmul_transposed_accumulate(
+pub fn matmul_transposed(
     cpu: &Cpu,
     a: &[f32],
     b: &[f32],
+    accumulate: bool,
     c: &mut [f32],
     sums: &mut [f32],
 ) {
     match cpu.precision() {
-        Precision::F32 => transposed_accumulate::<f32>(cpu, a, b, c, sums),
-        Precision::Bf16 => transposed_accumulate::<Pair>(cpu, a, b, c, sums),
+        Precision::F32 => transposed::<f32>(cpu, a, b, accumulate, c, sums),
+        Precision::Bf16 => transposed::<Pair>(cpu, a, b, accumulate, c, sums),
     }
 }
 
-fn transposed_accumulate<W: Word>(
+fn transposed<W: Word>(
     cpu: &Cpu,
     a: &[f32],
     b: &[f32],
+    accumulate: bool,
     c: &mut [f32],
     sums: &mut [f32],
 ) {
@@ -158,6 +160,9 @@ fn transposed_accumulate<W: Word>(
     assert!(m > 0 && a.len().is_multiple_of(m), "whole rows of {m}");
     let tokens = a.len() / m;
     if tokens == 0 {
+        if !accumulate {
+            c.fill(0.0);
+        }
         return;
     }
     assert!(b.len().is_multiple_of(tokens), "{tokens} whole rows");
@@ -193,7 +198,7 @@ fn transposed_accumulate<W: Word>(
                     // and the panel are `words` rows of STRIP and NR words.
                     unsafe {
                         let start = c.as_mut_ptr().add(rows.start * n + columns.start);
-                        panel_times(isa, shape, &view, panel, start, n, true);
+                        panel_times(isa, shape, &view, panel, start, n, accumulate);
                     }
                 }
             });
@@ -270,12 +275,14 @@ mod tests {
                     let view = Strided { values: &a, row: 1, column: m };
                     let product = naive(view, &b, (m, tokens, n));
                     let (mut c, mut sums) = (vec![1.0; m * n], vec![2.0; m]);
-                    matmul_transposed_accumulate(&cpu, &a, &b, &mut c, &mut sums);
+                    matmul_transposed(&cpu, &a, &b, true, &mut c, &mut sums);
                     let expected: Vec<f32> = product.iter().map(|x| x + 1.0).collect();
                     assert_eq!(c, expected, "{cpu:?} m {m} tokens {tokens} n {n}");
                     let column = |i: usize| a.iter().skip(i).step_by(m).sum::<f32>();
                     let expected: Vec<f32> = (0..m).map(|i| column(i) + 2.0).collect();
                     assert_eq!(sums, expected, "{cpu:?} m {m} tokens {tokens} n {n}");
+                    matmul_transposed(&cpu, &a, &b, false, &mut c, &mut sums);
+                    assert_eq!(c, product, "overwritten, {cpu:?} m {m} tokens {tokens} n {n}");
                 }
             }
         }
@@ -327,7 +334,7 @@ mod tests {
                 packed.pack(&cpu, &b);
                 let (mut c, mut d, mut sums) = (vec![0.0; m * n], vec![0.5; k * n], vec![0.0; k]);
                 matmul(&cpu, &a, &packed, &mut c);
-                matmul_transposed_accumulate(&cpu, &a, &c, &mut d, &mut sums);
+                matmul_transposed(&cpu, &a, &c, true, &mut d, &mut sums);
                 (c, d, sums)
             });
             assert!(results.iter().all(|result| *result == results[0]), "{cpu:?}");

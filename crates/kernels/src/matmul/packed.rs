@@ -83,8 +83,8 @@ impl PackedMatrix {
     }
 }
 
-/// Updates a weight (N, K) by AdamW and packs it: its transpose into `forward` (K, N), itself into
-/// `backward` (N, K), both while its rows are in cache.
+/// Updates a weight (N, K) by AdamW and packs it while its rows are in cache: its transpose into
+/// `forward` (K, N), itself into `backward` (N, K). The gradient is left as it is.
 ///
 /// # Panics
 /// When sizes do not fit.
@@ -126,7 +126,7 @@ fn update_and_pack<W: Word>(
     // `words(NR)` of the rows of each panel of `backward`.
     let forward = RowsMut::new(forward, forward_len);
     let backward = RowsMut::new(backward, nr);
-    settings.update_blocks(cpu, tensors, gradient, nr * k, |range, values| {
+    settings.update_blocks(cpu, tensors, gradient, nr * k, |range, values, _| {
         let rows = range.start / k..range.end / k;
         // SAFETY: blocks start at multiples of NR rows, so each has a panel of its own.
         let panel = unsafe { forward.lend(rows.start / nr..rows.start / nr + 1) };
