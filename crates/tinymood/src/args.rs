@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tinymood_core::{Pooling, Taxonomy};
 use tinymood_kernels::Precision;
 use tinymood_train::{
-    CheckpointEvery, EvaluateEvery, LossRecipe, Metric, PosWeightRecipe, RecipeOverrides,
-    ScheduleKind, ThresholdRecipe,
+    CheckpointEvery, DropoutRecipe, EvaluateEvery, LossRecipe, Metric, PosWeightRecipe,
+    RecipeOverrides, ScheduleKind, ThresholdRecipe,
 };
 
 /// Fine-tune, judge and use tiny multi-label emotion classifiers, on the machine you have.
@@ -281,15 +281,15 @@ pub struct OverrideArgs {
     /// cls (BERT's pooler) or mean
     #[arg(long, value_name = "NAME", value_parser = parse_pooling)]
     pooling: Option<Pooling>,
-    /// Dropout after embeddings and sublayers
-    #[arg(long, value_name = "P")]
-    hidden_dropout: Option<f64>,
-    /// Dropout of attention probabilities
-    #[arg(long, value_name = "P")]
-    attention_dropout: Option<f64>,
-    /// Dropout before the classifier
-    #[arg(long, value_name = "P")]
-    classifier_dropout: Option<f64>,
+    /// Dropout after embeddings and sublayers, or "model": as its configuration says
+    #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
+    hidden_dropout: Option<DropoutRecipe>,
+    /// Dropout of attention probabilities, or "model"
+    #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
+    attention_dropout: Option<DropoutRecipe>,
+    /// Dropout before the classifier, or "model"
+    #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
+    classifier_dropout: Option<DropoutRecipe>,
     /// epoch, half-epoch, or a number of steps
     #[arg(long, value_name = "WHEN", value_parser = EvaluateEvery::from_str)]
     evaluate_every: Option<EvaluateEvery>,

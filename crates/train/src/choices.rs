@@ -323,6 +323,72 @@ impl FromStr for Metric {
     }
 }
 
+/// A probability of dropout: a number, or `"model"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "DropoutWritten", into = "DropoutWritten")]
+pub enum DropoutRecipe {
+    /// As the model's configuration says.
+    #[default]
+    Model,
+    /// This one.
+    Probability(f64),
+}
+
+/// [`DropoutRecipe`] as a file writes it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number from 0 to below 1, or \"model\"")]
+enum DropoutWritten {
+    Word(ModelWord),
+    Probability(f64),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ModelWord {
+    Model,
+}
+
+impl From<DropoutWritten> for DropoutRecipe {
+    fn from(written: DropoutWritten) -> Self {
+        match written {
+            DropoutWritten::Word(ModelWord::Model) => Self::Model,
+            DropoutWritten::Probability(p) => Self::Probability(p),
+        }
+    }
+}
+
+impl From<DropoutRecipe> for DropoutWritten {
+    fn from(recipe: DropoutRecipe) -> Self {
+        match recipe {
+            DropoutRecipe::Model => Self::Word(ModelWord::Model),
+            DropoutRecipe::Probability(p) => Self::Probability(p),
+        }
+    }
+}
+
+impl DropoutRecipe {
+    /// The probability, where the recipe gives one.
+    pub fn probability(self) -> Option<f64> {
+        match self {
+            Self::Model => None,
+            Self::Probability(p) => Some(p),
+        }
+    }
+}
+
+impl FromStr for DropoutRecipe {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "model" => Ok(Self::Model),
+            number => number.parse().map(Self::Probability).map_err(|_| {
+                format!("{text:?} is neither \"model\" nor a number from 0 to below 1")
+            }),
+        }
+    }
+}
+
 /// Thresholds of the F1 metrics: a number, `"global"`, or `"per-label"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a number from 0 to 1, \"global\" or \"per-label\"")]

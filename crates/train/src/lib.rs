@@ -45,8 +45,8 @@ mod trainer;
 
 pub use checkpoint::{Best, Checkpoint, CheckpointError, State, read as read_checkpoint};
 pub use choices::{
-    CheckpointEvery, EpochWord, EvaluateEvery, EvaluationWord, LossRecipe, Metric, PosWeightPolicy,
-    PosWeightRecipe, ScheduleKind, ThresholdRecipe, TunedThresholds,
+    CheckpointEvery, DropoutRecipe, EpochWord, EvaluateEvery, EvaluationWord, LossRecipe, Metric,
+    PosWeightPolicy, PosWeightRecipe, ScheduleKind, ThresholdRecipe, TunedThresholds,
 };
 pub use error::TrainError;
 pub use event::{Event, Finish, Judged, Observer, Observers, Start, Tick, Window};

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tinymood_core::Pooling;
 
 use crate::choices::{
-    CheckpointEvery, EvaluateEvery, LossRecipe, Metric, PosWeightRecipe, ScheduleKind,
-    ThresholdRecipe,
+    CheckpointEvery, DropoutRecipe, EvaluateEvery, LossRecipe, Metric, PosWeightRecipe,
+    ScheduleKind, ThresholdRecipe,
 };
 
 /// The recipes that come with tinymood, by name.
@@ -77,15 +77,15 @@ pub struct Recipe {
     pub label_smoothing: f64,
     /// How hidden states become one vector.
     pub pooling: Pooling,
-    /// Dropout after embeddings and sublayers; absent: as the checkpoint's configuration says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hidden_dropout: Option<f64>,
-    /// Dropout of attention probabilities; absent: as the configuration says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attention_dropout: Option<f64>,
-    /// Dropout before the classifier; absent: as the configuration says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classifier_dropout: Option<f64>,
+    /// Dropout after embeddings and sublayers; `"model"`: as the model's configuration says.
+    #[serde(default)]
+    pub hidden_dropout: DropoutRecipe,
+    /// Dropout of attention probabilities, likewise.
+    #[serde(default)]
+    pub attention_dropout: DropoutRecipe,
+    /// Dropout before the classifier, likewise.
+    #[serde(default)]
+    pub classifier_dropout: DropoutRecipe,
     /// When the validation split is judged; the last step always is followed by it.
     pub evaluate_every: EvaluateEvery,
     /// What makes one evaluation better than another.
@@ -133,9 +133,9 @@ pub struct RecipeOverrides {
     pub pos_weight_cap: Option<f64>,
     pub label_smoothing: Option<f64>,
     pub pooling: Option<Pooling>,
-    pub hidden_dropout: Option<f64>,
-    pub attention_dropout: Option<f64>,
-    pub classifier_dropout: Option<f64>,
+    pub hidden_dropout: Option<DropoutRecipe>,
+    pub attention_dropout: Option<DropoutRecipe>,
+    pub classifier_dropout: Option<DropoutRecipe>,
     pub evaluate_every: Option<EvaluateEvery>,
     pub metric: Option<Metric>,
     pub thresholds: Option<ThresholdRecipe>,
@@ -246,11 +246,6 @@ impl Recipe {
                 *field = value.clone();
             }
         }
-        fn set_optional<T: Clone>(field: &mut Option<T>, value: &Option<T>) {
-            if value.is_some() {
-                field.clone_from(value);
-            }
-        }
         let given = overrides;
         match (given.warmup_ratio, given.warmup_steps) {
             (Some(_), None) => self.warmup_steps = 0,
@@ -281,9 +276,9 @@ impl Recipe {
         set(&mut self.pos_weight_cap, &given.pos_weight_cap);
         set(&mut self.label_smoothing, &given.label_smoothing);
         set(&mut self.pooling, &given.pooling);
-        set_optional(&mut self.hidden_dropout, &given.hidden_dropout);
-        set_optional(&mut self.attention_dropout, &given.attention_dropout);
-        set_optional(&mut self.classifier_dropout, &given.classifier_dropout);
+        set(&mut self.hidden_dropout, &given.hidden_dropout);
+        set(&mut self.attention_dropout, &given.attention_dropout);
+        set(&mut self.classifier_dropout, &given.classifier_dropout);
         set(&mut self.evaluate_every, &given.evaluate_every);
         set(&mut self.metric, &given.metric);
         set(&mut self.thresholds, &given.thresholds);

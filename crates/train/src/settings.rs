@@ -140,13 +140,13 @@ impl TrainSettings {
     /// the engine is made.
     pub fn apply_to(&self, config: &mut ModelConfig) {
         config.pooling = self.recipe.pooling;
-        if let Some(probability) = self.recipe.hidden_dropout {
+        if let Some(probability) = self.recipe.hidden_dropout.probability() {
             config.hidden_dropout_prob = probability as f32;
         }
-        if let Some(probability) = self.recipe.attention_dropout {
+        if let Some(probability) = self.recipe.attention_dropout.probability() {
             config.attention_probs_dropout_prob = probability as f32;
         }
-        if let Some(probability) = self.recipe.classifier_dropout {
+        if let Some(probability) = self.recipe.classifier_dropout.probability() {
             config.classifier_dropout = Some(probability as f32);
         }
     }
@@ -206,7 +206,7 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
         ("attention_dropout", recipe.attention_dropout),
         ("classifier_dropout", recipe.classifier_dropout),
     ] {
-        value.map_or(Ok(()), |value| below_one(field, value))?;
+        value.probability().map_or(Ok(()), |value| below_one(field, value))?;
     }
     if let EvaluateEvery::Steps(steps) = recipe.evaluate_every {
         count("evaluate_every", steps, 1)?;

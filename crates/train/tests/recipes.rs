@@ -49,7 +49,8 @@ fn a_recipe_survives_its_own_toml() {
         evaluate_every: Some("200".parse().unwrap()),
         checkpoint_every: Some("50".parse().unwrap()),
         thresholds: Some("global".parse().unwrap()),
-        hidden_dropout: Some(0.2),
+        hidden_dropout: Some("0.3".parse().unwrap()),
+        attention_dropout: Some("model".parse().unwrap()),
         ..RecipeOverrides::default()
     };
     for name in ["default", "seed"] {
@@ -96,7 +97,11 @@ fn dropout_and_pooling_reach_the_model() {
     let mut config = ModelConfig::preset("4L-312D").unwrap();
     settings.apply_to(&mut config);
     assert_eq!(config.pooling, Pooling::Mean);
-    assert_eq!((config.attention_probs_dropout_prob, config.hidden_dropout_prob), (0.0, 0.1));
+    assert_eq!((config.attention_probs_dropout_prob, config.hidden_dropout_prob), (0.0, 0.2));
+    let settings = self::settings("hidden_dropout = \"model\"").unwrap();
+    let mut config = ModelConfig::preset("4L-312D").unwrap();
+    settings.apply_to(&mut config);
+    assert_eq!(config.hidden_dropout_prob, 0.1);
 }
 
 #[test]
@@ -114,6 +119,7 @@ fn refusals_name_setting_value_and_what_is_expected() {
         ("keep_checkpoints = 0", ["keep_checkpoints", "0", "from 1"]),
         ("pos_weight = [1.0, -2.0]", ["pos_weight", "-2", "from 0"]),
         ("hidden_dropout = 1.0", ["hidden_dropout", "1", "below 1"]),
+        ("hidden_dropout = \"none\"", ["mine.toml", "line 1", "\"model\""]),
         ("loss = \"focal\"\nlabel_smoothing = 1.1", ["label_smoothing", "1.1", "from 0 to 1"]),
         ("loss = { name = \"focal\", gamma = -1.0 }", ["loss.gamma", "-1", "from 0"]),
         // What the TOML reader refuses comes with file and line.
@@ -154,6 +160,7 @@ proptest! {
             "learning_rate", "schedule", "warmup_ratio", "warmup_steps", "beta1", "epsilon",
             "layer_decay", "ema_decay", "loss", "pos_weight", "pos_weight_cap", "pooling",
             "evaluate_every", "metric", "thresholds", "checkpoint_every", "checkpoint_minutes",
+            "hidden_dropout",
         ]),
         value in prop_oneof![
             any::<i64>().prop_map(|value| value.to_string()),
@@ -179,6 +186,7 @@ proptest! {
         let _ = text.parse::<PosWeightRecipe>();
         let _ = text.parse::<EvaluateEvery>();
         let _ = text.parse::<ThresholdRecipe>();
+        let _ = text.parse::<tinymood_train::DropoutRecipe>();
         let _ = text.parse::<tinymood_train::Metric>();
     }
 }
