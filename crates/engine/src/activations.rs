@@ -6,27 +6,27 @@
 
 use tinymood_core::{ModelConfig, PackedBatch};
 use tinymood_kernels::attention::Shape;
-use tinymood_kernels::{Buffer, Cpu};
+use tinymood_kernels::{Buffer, Cpu, Hidden, Operand};
 
 /// What one encoder layer computes, and keeps for backward.
 #[derive(Debug, Default)]
 pub(crate) struct LayerActivations {
     /// Queries, keys, values; (T, 3H).
-    pub(crate) qkv: Buffer<f32>,
+    pub(crate) qkv: Operand,
     /// Attention probabilities before dropout; (Σ A n²), empty when nothing is kept.
     pub(crate) probabilities: Buffer<f32>,
     /// (T, H).
-    pub(crate) context: Buffer<f32>,
+    pub(crate) context: Operand,
     pub(crate) attention_norm: NormActivations,
     /// After attention, residual and norm; (T, H).
-    pub(crate) attended: Buffer<f32>,
-    /// (T, I).
-    pub(crate) preactivation: Buffer<f32>,
+    pub(crate) attended: Hidden,
+    /// Of GELU; (T, I), empty when nothing is kept.
+    pub(crate) slope: Operand,
     /// After GELU; (T, I).
-    pub(crate) activation: Buffer<f32>,
+    pub(crate) activation: Operand,
     pub(crate) output_norm: NormActivations,
     /// The layer's hidden states; (T, H).
-    pub(crate) output: Buffer<f32>,
+    pub(crate) output: Hidden,
 }
 
 /// What a layer norm keeps for backward.
@@ -58,19 +58,21 @@ pub(crate) struct GradientBuffers {
     /// Of the states between attention and feed-forward; (T, H).
     pub(crate) d_attended: Buffer<f32>,
     /// Of a sublayer's output before dropout; (T, H).
-    pub(crate) d_sublayer: Buffer<f32>,
+    pub(crate) d_sublayer: Operand,
     /// (T, I).
-    pub(crate) d_preactivation: Buffer<f32>,
+    pub(crate) d_preactivation: Operand,
     /// (T, H).
-    pub(crate) d_context: Buffer<f32>,
+    pub(crate) d_context: Operand,
     /// (T, 3H).
-    pub(crate) d_qkv: Buffer<f32>,
+    pub(crate) d_qkv: Operand,
     /// (B, H).
     pub(crate) d_pooled: Buffer<f32>,
     /// (B, H).
     pub(crate) d_first: Buffer<f32>,
     /// (B, C).
     pub(crate) d_logits: Buffer<f32>,
+    /// One of the three above, as multiplications read it.
+    pub(crate) operand: Operand,
 }
 
 /// All buffers of a pass.
@@ -80,15 +82,17 @@ pub(crate) struct Activations {
     pub(crate) positions: Vec<u32>,
     pub(crate) embedding_norm: NormActivations,
     /// Embeddings after norm and dropout; (T, H).
-    pub(crate) embedded: Buffer<f32>,
+    pub(crate) embedded: Hidden,
     /// One per layer when kept for backward, else two that take turns.
     pub(crate) layers: Vec<LayerActivations>,
     /// Hidden states of the first token of each text; (B, H).
-    pub(crate) first: Buffer<f32>,
+    pub(crate) first: Operand,
     /// The text's vector before dropout; (B, H).
     pub(crate) pooled: Buffer<f32>,
     /// The text's vector after dropout; (B, H).
-    pub(crate) dropped: Buffer<f32>,
+    pub(crate) dropped: Operand,
+    /// What becomes one of the operands above; (B, H).
+    pub(crate) rows: Buffer<f32>,
     /// (B, C).
     pub(crate) logits: Buffer<f32>,
     pub(crate) gradients: GradientBuffers,
@@ -111,21 +115,21 @@ impl Activations {
         self.positions.clear();
         self.positions.extend(batch.ranges().flat_map(|range| 0..range.len() as u32));
         self.embedding_norm.resize(cpu, t, h);
-        cpu.resize(&mut self.embedded, t * h);
+        self.embedded.resize(cpu, t, h);
         let layers = if keep { config.num_hidden_layers } else { config.num_hidden_layers.min(2) };
         self.layers.resize_with(layers, LayerActivations::default);
         for layer in &mut self.layers {
-            cpu.resize(&mut layer.qkv, t * 3 * h);
+            layer.qkv.resize(cpu, t, 3 * h);
             cpu.resize(&mut layer.probabilities, probabilities);
-            cpu.resize(&mut layer.context, t * h);
+            layer.context.resize(cpu, t, h);
             layer.attention_norm.resize(cpu, t, h);
-            cpu.resize(&mut layer.attended, t * h);
-            cpu.resize(&mut layer.preactivation, t * i);
-            cpu.resize(&mut layer.activation, t * i);
+            layer.attended.resize(cpu, t, h);
+            layer.slope.resize(cpu, if keep { t } else { 0 }, i);
+            layer.activation.resize(cpu, t, i);
             layer.output_norm.resize(cpu, t, h);
-            cpu.resize(&mut layer.output, t * h);
+            layer.output.resize(cpu, t, h);
         }
-        for buffer in [&mut self.first, &mut self.pooled, &mut self.dropped] {
+        for buffer in [&mut self.pooled, &mut self.rows] {
             cpu.resize(buffer, b * h);
         }
         cpu.resize(&mut self.logits, b * c);
@@ -133,10 +137,10 @@ impl Activations {
             let gradients = &mut self.gradients;
             cpu.resize(&mut gradients.d_hidden, t * h);
             cpu.resize(&mut gradients.d_attended, t * h);
-            cpu.resize(&mut gradients.d_sublayer, t * h);
-            cpu.resize(&mut gradients.d_preactivation, t * i);
-            cpu.resize(&mut gradients.d_context, t * h);
-            cpu.resize(&mut gradients.d_qkv, t * 3 * h);
+            gradients.d_sublayer.resize(cpu, t, h);
+            gradients.d_preactivation.resize(cpu, t, i);
+            gradients.d_context.resize(cpu, t, h);
+            gradients.d_qkv.resize(cpu, t, 3 * h);
             cpu.resize(&mut gradients.d_pooled, b * h);
             cpu.resize(&mut gradients.d_first, b * h);
             cpu.resize(&mut gradients.d_logits, b * c);
@@ -146,8 +150,8 @@ impl Activations {
     /// The hidden states that the head reads; (T, H).
     pub(crate) fn last_hidden(&self, num_layers: usize) -> &[f32] {
         match num_layers {
-            0 => &self.embedded,
-            n => &self.layers[(n - 1) % self.layers.len()].output,
+            0 => self.embedded.values(),
+            n => self.layers[(n - 1) % self.layers.len()].output.values(),
         }
     }
 }

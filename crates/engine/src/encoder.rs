@@ -3,7 +3,7 @@
 
 use tinymood_core::{ModelConfig, PackedBatch, Randomness};
 use tinymood_kernels::norm::{NormSaved, NormWeights};
-use tinymood_kernels::{Cpu, Dropout, attention, embedding, linear, norm};
+use tinymood_kernels::{Cpu, Dropout, Hidden, attention, embedding, linear, norm};
 
 use crate::activations::{
     Activations, GradientBuffers, LayerActivations, NormActivations, attention_shape,
@@ -162,28 +162,29 @@ impl<'a> Model<'a> {
         batch: &PackedBatch,
         sites: DropoutSites<'_>,
         keep: bool,
-        input: &[f32],
+        input: &Hidden,
         a: &mut LayerActivations,
     ) {
         let (cpu, place, packed) = self.layer_parts(layer);
         let bias = |affine: &Affine| &self.weights[affine.bias.clone()];
         let shape = attention_shape(self.config, batch);
         self.profile.time(Part::LinearForward, || {
-            linear::forward(cpu, input, &packed.qkv.forward, bias(&place.qkv), &mut a.qkv);
+            let weight = &packed.qkv.forward;
+            linear::operand_forward(cpu, input.view(), weight, bias(&place.qkv), &mut a.qkv);
         });
         let probabilities = keep.then_some(&mut a.probabilities[..]);
         let dropout = sites.probabilities(layer);
         self.profile.time(Part::AttentionForward, || {
-            attention::forward(cpu, shape, &a.qkv, dropout, probabilities, &mut a.context);
+            attention::forward(cpu, shape, a.qkv.view(), dropout, probabilities, &mut a.context);
         });
         self.profile.time(Part::LinearForward, || {
             linear::residual_norm_forward(
                 cpu,
-                &a.context,
+                a.context.view(),
                 &packed.attention_output.forward,
                 bias(&place.attention_output),
                 sites.attention_output(layer),
-                input,
+                input.values(),
                 self.norm_weights(&place.attention_norm),
                 saved(&mut a.attention_norm),
                 &mut a.attended,
@@ -192,21 +193,21 @@ impl<'a> Model<'a> {
         self.profile.time(Part::LinearForward, || {
             linear::gelu_forward(
                 cpu,
-                &a.attended,
+                a.attended.view(),
                 &packed.intermediate.forward,
                 bias(&place.intermediate),
-                &mut a.preactivation,
+                keep.then_some(&mut a.slope),
                 &mut a.activation,
             );
         });
         self.profile.time(Part::LinearForward, || {
             linear::residual_norm_forward(
                 cpu,
-                &a.activation,
+                a.activation.view(),
                 &packed.output.forward,
                 bias(&place.output),
                 sites.output(layer),
-                &a.attended,
+                a.attended.values(),
                 self.norm_weights(&place.output_norm),
                 saved(&mut a.output_norm),
                 &mut a.output,
@@ -221,7 +222,7 @@ impl<'a> Model<'a> {
         layer: usize,
         batch: &PackedBatch,
         sites: DropoutSites<'_>,
-        input: &[f32],
+        input: &Hidden,
         a: &LayerActivations,
         g: &mut GradientBuffers,
         d_weights: &mut [f32],
@@ -246,8 +247,8 @@ impl<'a> Model<'a> {
         self.profile.time(Part::WeightGradients, || {
             linear::weight_backward(
                 cpu,
-                &g.d_sublayer,
-                &a.activation,
+                g.d_sublayer.view(),
+                a.activation.view(),
                 self.accumulate,
                 d_weight,
                 d_bias,
@@ -256,9 +257,9 @@ impl<'a> Model<'a> {
         self.profile.time(Part::InputGradients, || {
             linear::gelu_input_backward(
                 cpu,
-                &g.d_sublayer,
+                g.d_sublayer.view(),
                 &packed.output.backward,
-                &a.preactivation,
+                a.slope.view(),
                 &mut g.d_preactivation,
             );
         });
@@ -266,8 +267,8 @@ impl<'a> Model<'a> {
         self.profile.time(Part::WeightGradients, || {
             linear::weight_backward(
                 cpu,
-                &g.d_preactivation,
-                &a.attended,
+                g.d_preactivation.view(),
+                a.attended.view(),
                 self.accumulate,
                 d_weight,
                 d_bias,
@@ -275,7 +276,7 @@ impl<'a> Model<'a> {
         });
         let backward = &packed.intermediate.backward;
         self.profile.time(Part::InputGradients, || {
-            linear::input_backward(cpu, &g.d_preactivation, backward, true, &mut g.d_attended);
+            linear::input_backward(cpu, g.d_preactivation.view(), backward, &mut g.d_attended);
         });
 
         // Attention.
@@ -295,8 +296,8 @@ impl<'a> Model<'a> {
         self.profile.time(Part::WeightGradients, || {
             linear::weight_backward(
                 cpu,
-                &g.d_sublayer,
-                &a.context,
+                g.d_sublayer.view(),
+                a.context.view(),
                 self.accumulate,
                 d_weight,
                 d_bias,
@@ -304,26 +305,28 @@ impl<'a> Model<'a> {
         });
         let backward = &packed.attention_output.backward;
         self.profile.time(Part::InputGradients, || {
-            linear::input_backward(cpu, &g.d_sublayer, backward, false, &mut g.d_context);
+            let d_context = &mut g.d_context;
+            linear::operand_input_backward(cpu, g.d_sublayer.view(), backward, d_context);
         });
         self.profile.time(Part::AttentionBackward, || {
             attention::backward(
                 cpu,
                 attention_shape(self.config, batch),
-                &a.qkv,
+                a.qkv.view(),
                 sites.probabilities(layer),
                 &a.probabilities,
-                &a.context,
-                &g.d_context,
+                a.context.view(),
+                g.d_context.view(),
                 &mut g.d_qkv,
             );
         });
         let (d_weight, d_bias) = place.qkv.both_mut(d_weights);
         self.profile.time(Part::WeightGradients, || {
-            linear::weight_backward(cpu, &g.d_qkv, input, self.accumulate, d_weight, d_bias);
+            let (d_qkv, input) = (g.d_qkv.view(), input.view());
+            linear::weight_backward(cpu, d_qkv, input, self.accumulate, d_weight, d_bias);
         });
         self.profile.time(Part::InputGradients, || {
-            linear::input_backward(cpu, &g.d_qkv, &packed.qkv.backward, true, &mut g.d_hidden);
+            linear::input_backward(cpu, g.d_qkv.view(), &packed.qkv.backward, &mut g.d_hidden);
         });
     }
 

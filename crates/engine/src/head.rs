@@ -16,16 +16,18 @@ impl Model<'_> {
         activations: &mut Activations,
     ) {
         let (cpu, h) = (self.cpu, self.config.hidden_size);
-        let mut first = std::mem::take(&mut activations.first);
+        let mut rows = std::mem::take(&mut activations.rows);
         let mut pooled = std::mem::take(&mut activations.pooled);
         let hidden = activations.last_hidden(self.config.num_hidden_layers);
         match (&self.layout.pooler, &self.packed.pooler) {
             (Some(place), Some(packed)) => {
-                for (range, row) in batch.ranges().zip(first.chunks_exact_mut(h)) {
+                for (range, row) in batch.ranges().zip(rows.chunks_exact_mut(h)) {
                     row.copy_from_slice(&hidden[range.start * h..(range.start + 1) * h]);
                 }
+                activations.first.set(cpu, &rows, h);
                 let bias = &self.weights[place.bias.clone()];
-                linear::forward(cpu, &first, &packed.forward, bias, &mut pooled);
+                let first = activations.first.view();
+                linear::forward(cpu, first, &packed.forward, bias, &mut pooled);
                 pooled.iter_mut().for_each(|x| *x = x.tanh());
             }
             _ => {
@@ -34,16 +36,17 @@ impl Model<'_> {
                 }
             }
         }
-        activations.first = first;
-        activations.pooled = pooled;
-        let Activations { pooled, dropped, logits, .. } = activations;
-        dropped.copy_from_slice(pooled);
+        rows.copy_from_slice(&pooled);
         let dropout = sites.pooled();
-        for (text, row) in dropped.chunks_exact_mut(h).enumerate() {
+        for (text, row) in rows.chunks_exact_mut(h).enumerate() {
             dropout.apply(text, row);
         }
+        activations.dropped.set(cpu, &rows, h);
+        activations.rows = rows;
+        activations.pooled = pooled;
+        let Activations { dropped, logits, .. } = activations;
         let bias = &self.weights[self.layout.classifier.bias.clone()];
-        linear::forward(cpu, dropped, &self.packed.classifier.forward, bias, logits);
+        linear::forward(cpu, dropped.view(), &self.packed.classifier.forward, bias, logits);
     }
 
     /// From `d_logits` to `d_hidden` of all tokens, both in `activations.gradients`, adding to the
@@ -58,9 +61,11 @@ impl Model<'_> {
         let (cpu, h) = (self.cpu, self.config.hidden_size);
         let Activations { first, pooled, dropped, gradients: g, .. } = activations;
         let (d_weight, d_bias) = self.layout.classifier.both_mut(d_weights);
-        linear::weight_backward(cpu, &g.d_logits, dropped, self.accumulate, d_weight, d_bias);
-        let backward = &self.packed.classifier.backward;
-        linear::input_backward(cpu, &g.d_logits, backward, false, &mut g.d_pooled);
+        g.operand.set(cpu, &g.d_logits, d_bias.len());
+        let (d_logits, accumulate) = (g.operand.view(), self.accumulate);
+        linear::weight_backward(cpu, d_logits, dropped.view(), accumulate, d_weight, d_bias);
+        g.d_pooled.fill(0.0);
+        linear::input_backward(cpu, d_logits, &self.packed.classifier.backward, &mut g.d_pooled);
         let dropout = sites.pooled();
         for (text, row) in g.d_pooled.chunks_exact_mut(h).enumerate() {
             dropout.apply(text, row);
@@ -70,9 +75,11 @@ impl Model<'_> {
                 let tanh = g.d_pooled.iter_mut().zip(&**pooled);
                 tanh.for_each(|(d, &y)| *d *= 1.0 - y * y);
                 let (d_weight, d_bias) = place.both_mut(d_weights);
-                linear::weight_backward(cpu, &g.d_pooled, first, self.accumulate, d_weight, d_bias);
-                let d_first = &mut g.d_first;
-                linear::input_backward(cpu, &g.d_pooled, &packed.backward, false, d_first);
+                g.operand.set(cpu, &g.d_pooled, h);
+                let d_output = g.operand.view();
+                linear::weight_backward(cpu, d_output, first.view(), accumulate, d_weight, d_bias);
+                g.d_first.fill(0.0);
+                linear::input_backward(cpu, d_output, &packed.backward, &mut g.d_first);
                 g.d_hidden.fill(0.0);
                 for (range, row) in batch.ranges().zip(g.d_first.chunks_exact(h)) {
                     g.d_hidden[range.start * h..(range.start + 1) * h].copy_from_slice(row);

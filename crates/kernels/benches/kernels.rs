@@ -9,7 +9,7 @@ use std::time::Instant;
 use tinymood_kernels::adamw::{AdamW, Tensors};
 use tinymood_kernels::attention::{self, Shape};
 use tinymood_kernels::matmul::{limit, matmul, matmul_transposed, update_weight};
-use tinymood_kernels::{Buffer, Cpu, Dropout, Isa, PackedMatrix, Precision};
+use tinymood_kernels::{Buffer, Cpu, Dropout, Isa, Operand, PackedMatrix, Precision};
 
 const TEXTS: u32 = 16;
 const TOKENS: u32 = 19;
@@ -40,31 +40,40 @@ fn main() {
             let m = (TEXTS * TOKENS) as usize;
             for (k, n) in [(312, 936), (312, 312), (312, 1200), (1200, 312)] {
                 let operations = (2 * m * k * n) as f64;
-                let (a, mut c) = (waves(&cpu, m * k), cpu.buffer(m * n));
+                let (a, mut c) = (operand(&cpu, m, k), cpu.buffer(m * n));
                 let mut b = PackedMatrix::new(&cpu, k, n);
                 b.pack(&cpu, &waves(&cpu, k * n));
                 report(format!("matmul {m} x {k} x {n}"), operations, &mut || {
-                    matmul(&cpu, &a, &b, &mut c);
+                    matmul(&cpu, a.view(), &b, &mut c);
                 });
-                let d_y = waves(&cpu, m * n);
+                let d_y = operand(&cpu, m, n);
                 let (mut d_w, mut d_b) = (cpu.buffer(n * k), cpu.buffer(n));
                 report(format!("weight gradient {n} x {m} x {k}"), operations, &mut || {
-                    matmul_transposed(&cpu, &d_y, &a, false, &mut d_w, &mut d_b);
+                    let (d_y, a) = (d_y.view(), a.view());
+                    matmul_transposed(&cpu, d_y, a, false, &mut d_w, &mut d_b);
                 });
             }
             let lengths: Vec<u32> = (0..=TEXTS).map(|text| text * TOKENS).collect();
             let shape = Shape { cumulative_lengths: &lengths, heads: 12, head_size: 26 };
-            let (qkv, d_context) = (waves(&cpu, m * 936), waves(&cpu, m * 312));
+            let (qkv, d_context) = (operand(&cpu, m, 936), operand(&cpu, m, 312));
+            let (qkv, d_context) = (qkv.view(), d_context.view());
             let mut kept = cpu.buffer(shape.probabilities_len());
-            let (mut context, mut d_qkv) = (cpu.buffer(m * 312), cpu.buffer(m * 936));
+            let (mut context, mut d_qkv) = (operand(&cpu, m, 312), operand(&cpu, m, 936));
             let dropout = Dropout::new(0.1, 1, 2, 3, 4);
             let operations = f64::from(4 * TEXTS * TOKENS * TOKENS * 312);
             report("attention forward".to_owned(), operations, &mut || {
-                attention::forward(&cpu, shape, &qkv, dropout, Some(&mut kept), &mut context);
+                attention::forward(&cpu, shape, qkv, dropout, Some(&mut kept), &mut context);
             });
             report("attention backward".to_owned(), 2.0 * operations, &mut || {
                 attention::backward(
-                    &cpu, shape, &qkv, dropout, &kept, &context, &d_context, &mut d_qkv,
+                    &cpu,
+                    shape,
+                    qkv,
+                    dropout,
+                    &kept,
+                    context.view(),
+                    d_context,
+                    &mut d_qkv,
                 );
             });
             let (n, k) = (1200, 312);
@@ -95,6 +104,12 @@ fn waves(cpu: &Cpu, len: usize) -> Buffer<f32> {
     let mut values = cpu.buffer(len);
     values.iter_mut().enumerate().for_each(|(i, x): (usize, &mut f32)| *x = (i as f32).sin());
     values
+}
+
+fn operand(cpu: &Cpu, rows: usize, width: usize) -> Operand {
+    let mut operand = Operand::default();
+    operand.set(cpu, &waves(cpu, rows * width), width);
+    operand
 }
 
 /// Seconds of the fastest run in a fifth of a second.

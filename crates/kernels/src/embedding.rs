@@ -7,7 +7,8 @@ use crate::Cpu;
 use crate::dropout::Dropout;
 use crate::math::dot;
 use crate::norm::{NormSaved, NormWeights};
-use crate::rows::{ColumnsMut, RowsMut, for_column_blocks, for_row_blocks};
+use crate::operand::Hidden;
+use crate::rows::{RowsMut, for_column_blocks, for_row_blocks};
 
 /// The tables; all tokens are of type 0.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +32,10 @@ pub fn forward(
     norm: NormWeights<'_>,
     saved: NormSaved<'_>,
     dropout: Dropout,
-    output: &mut [f32],
+    output: &mut Hidden,
 ) {
     let width = norm.weight.len();
+    let (output, rounded) = output.parts_mut();
     assert_eq!(ids.len(), positions.len(), "(T) each");
     let outputs = [
         RowsMut::new(output, width),
@@ -53,6 +55,8 @@ pub fn forward(
                 }
                 *inverse_std = norm.forward_row(output, normalised);
                 dropout.apply(row, output);
+                // SAFETY: each row is of one task.
+                unsafe { rounded.store(row, output) };
             }
         });
     });
@@ -79,9 +83,9 @@ pub fn backward(
     };
     assert!(fits(ids, d_word) && fits(positions, d_position), "ids and positions in their tables");
     assert!(d_token_type.len() >= width, "a row for type 0");
-    let d_word = ColumnsMut::new(d_word, width);
-    let d_position = ColumnsMut::new(d_position, width);
-    let d_token_type = ColumnsMut::new(d_token_type, width);
+    let d_word = RowsMut::new(d_word, width);
+    let d_position = RowsMut::new(d_position, width);
+    let d_token_type = RowsMut::new(d_token_type, width);
     for_column_blocks(cpu, width, 64, |columns| {
         for (token, d_row) in d_sum.chunks_exact(width).enumerate() {
             let d_row = &d_row[columns.clone()];
@@ -92,7 +96,7 @@ pub fn backward(
             ];
             for (table, row) in targets {
                 // SAFETY: rows were checked above; each task has its own columns.
-                let d_table = unsafe { table.lend(row, columns.clone()) };
+                let d_table = unsafe { table.lend_part(row, columns.clone()) };
                 d_table.iter_mut().zip(d_row).for_each(|(sum, &d)| *sum += d);
             }
         }
@@ -144,7 +148,8 @@ mod tests {
             let (weight, bias) = (waves(width, 0.4), waves(width, 0.5));
             let norm = NormWeights { weight: &weight, bias: &bias, epsilon: 1e-3 };
             let dropout = Dropout::new(0.2, 1, 1, 0, 0);
-            let mut output = vec![f32::NAN; 4 * width];
+            let mut output = Hidden::default();
+            output.resize(&cpu, 4, width);
             let (mut normalised, mut inverse_std) = (vec![0.0; 4 * width], vec![0.0; 4]);
             let saved = NormSaved { normalised: &mut normalised, inverse_std: &mut inverse_std };
             let tables = Tables { word: &word, position: &position, token_type: &token_type };
@@ -159,7 +164,7 @@ mod tests {
                     .collect();
                 norm.forward_row(&mut row, &mut vec![0.0; width]);
                 dropout.apply(token, &mut row);
-                let found = &output[token * width..(token + 1) * width];
+                let found = &output.values()[token * width..(token + 1) * width];
                 assert!(found.iter().zip(&row).all(|(a, b)| (a - b).abs() < 1e-6));
             }
 

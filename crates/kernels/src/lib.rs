@@ -18,6 +18,7 @@ mod math;
 pub mod matmul;
 mod memory;
 pub mod norm;
+mod operand;
 mod pool;
 mod rows;
 
@@ -25,3 +26,4 @@ pub use cpu::{Cpu, Isa, IsaError, Precision};
 pub use dropout::Dropout;
 pub use matmul::PackedMatrix;
 pub use memory::{Buffer, Zeroed};
+pub use operand::{Hidden, Operand, View};

@@ -3,48 +3,70 @@
 //! Letters: `M` rows, `K` inputs, `N` outputs. Weights are packed: forward multiplies by the packed
 //! transpose (K, N) of `torch.nn.Linear`'s weight (N, K), backward by the packed weight itself.
 
+use std::ops::Range;
+
 use crate::Cpu;
 use crate::dropout::Dropout;
-use crate::math::{gelu, gelu_derivative};
-use crate::matmul::{PackedMatrix, matmul_rows, matmul_transposed};
+use crate::math::{gelu, gelu_and_slope};
+use crate::matmul::{
+    Finish, PackedMatrix, Word, by_precision, matmul_blocks, matmul_rows, matmul_transposed,
+};
 use crate::norm::{NormSaved, NormWeights};
+use crate::operand::{Hidden, Operand, Store, View};
 use crate::rows::RowsMut;
 
 /// `output = input Wᵀ + bias`; (M, K) to (M, N), overwritten.
 ///
 /// # Panics
 /// When sizes do not fit.
-pub fn forward(cpu: &Cpu, input: &[f32], weight: &PackedMatrix, bias: &[f32], output: &mut [f32]) {
+pub fn forward(
+    cpu: &Cpu,
+    input: View<'_>,
+    weight: &PackedMatrix,
+    bias: &[f32],
+    output: &mut [f32],
+) {
     let width = bias.len();
-    matmul_rows(cpu, input, weight, false, [RowsMut::new(output, width)], |_, [output]| {
+    matmul_rows(cpu, input, weight, [RowsMut::new(output, width)], |_, [output]| {
         cpu.isa().run(|| output.chunks_exact_mut(width).for_each(|row| add(row, bias)));
     });
 }
 
-/// `preactivation = input Wᵀ + bias`, `output = gelu(preactivation)`; both (M, N), overwritten.
+/// [`forward`] to an operand, which is rounded on the way.
+///
+/// # Panics
+/// When sizes do not fit.
+pub fn operand_forward(
+    cpu: &Cpu,
+    input: View<'_>,
+    weight: &PackedMatrix,
+    bias: &[f32],
+    output: &mut Operand,
+) {
+    by_precision!(cpu, W => {
+        let output = fitting::<W>(output, input.rows(), weight.columns());
+        matmul_blocks::<W>(cpu, input, weight, &Biased { bias, output });
+    });
+}
+
+/// `output = gelu(x)`, `slope = gelu'(x)` where wanted, with `x = input Wᵀ + bias`; (M, K) to
+/// (M, N), overwritten.
 ///
 /// # Panics
 /// When sizes do not fit.
 pub fn gelu_forward(
     cpu: &Cpu,
-    input: &[f32],
+    input: View<'_>,
     weight: &PackedMatrix,
     bias: &[f32],
-    preactivation: &mut [f32],
-    output: &mut [f32],
+    slope: Option<&mut Operand>,
+    output: &mut Operand,
 ) {
-    let width = bias.len();
-    let outputs = [RowsMut::new(preactivation, width), RowsMut::new(output, width)];
-    matmul_rows(cpu, input, weight, false, outputs, |_, [preactivation, output]| {
-        cpu.isa().run(|| {
-            let rows = preactivation.chunks_exact_mut(width).zip(output.chunks_exact_mut(width));
-            for (preactivation, output) in rows {
-                add(preactivation, bias);
-                for (y, &x) in output.iter_mut().zip(&*preactivation) {
-                    *y = gelu(x);
-                }
-            }
-        });
+    by_precision!(cpu, W => {
+        let (rows, columns) = (input.rows(), weight.columns());
+        let slope = slope.map(|slope| fitting::<W>(slope, rows, columns));
+        let output = fitting::<W>(output, rows, columns);
+        matmul_blocks::<W>(cpu, input, weight, &BiasedGelu { bias, slope, output });
     });
 }
 
@@ -55,23 +77,24 @@ pub fn gelu_forward(
 /// When sizes do not fit.
 pub fn residual_norm_forward(
     cpu: &Cpu,
-    input: &[f32],
+    input: View<'_>,
     weight: &PackedMatrix,
     bias: &[f32],
     dropout: Dropout,
     residual: &[f32],
     norm: NormWeights<'_>,
     saved: NormSaved<'_>,
-    output: &mut [f32],
+    output: &mut Hidden,
 ) {
     let width = bias.len();
+    let (output, rounded) = output.parts_mut();
     let outputs = [
         RowsMut::new(output, width),
         RowsMut::new(saved.normalised, width),
         RowsMut::new(saved.inverse_std, 1),
     ];
     assert_eq!(residual.len() % width, 0, "whole rows of {width}");
-    matmul_rows(cpu, input, weight, false, outputs, |rows, [output, normalised, inverse_std]| {
+    matmul_rows(cpu, input, weight, outputs, |rows, [output, normalised, inverse_std]| {
         cpu.isa().run(|| {
             let values = output.chunks_exact_mut(width).zip(normalised.chunks_exact_mut(width));
             for ((row, (output, normalised)), inverse_std) in rows.zip(values).zip(inverse_std) {
@@ -79,47 +102,57 @@ pub fn residual_norm_forward(
                 dropout.apply(row, output);
                 add(output, &residual[row * width..(row + 1) * width]);
                 *inverse_std = norm.forward_row(output, normalised);
+                // SAFETY: each row is of one task.
+                unsafe { rounded.store(row, output) };
             }
         });
     });
 }
 
-/// `d_input = d_output W`, or `d_input += d_output W`; (M, N) to (M, K).
+/// `d_input += d_output W`; (M, N) to (M, K).
 ///
 /// # Panics
 /// When sizes do not fit.
-pub fn input_backward(
-    cpu: &Cpu,
-    d_output: &[f32],
-    weight: &PackedMatrix,
-    accumulate: bool,
-    d_input: &mut [f32],
-) {
-    let outputs = [RowsMut::new(d_input, weight.columns())];
-    matmul_rows(cpu, d_output, weight, accumulate, outputs, |_, _| {});
+pub fn input_backward(cpu: &Cpu, d_output: View<'_>, weight: &PackedMatrix, d_input: &mut [f32]) {
+    let output = RowsMut::new(d_input, weight.columns());
+    assert_eq!(output.rows(), d_output.rows(), "as many rows");
+    by_precision!(cpu, W => matmul_blocks::<W>(cpu, d_output, weight, &Added { output }));
 }
 
-/// `d_preactivation = (d_output W) gelu'(preactivation)`; (M, N) to (M, K), overwritten.
+/// `d_input = d_output W`; (M, N) to (M, K), overwritten and rounded.
+///
+/// # Panics
+/// When sizes do not fit.
+pub fn operand_input_backward(
+    cpu: &Cpu,
+    d_output: View<'_>,
+    weight: &PackedMatrix,
+    d_input: &mut Operand,
+) {
+    by_precision!(cpu, W => {
+        let output = fitting::<W>(d_input, d_output.rows(), weight.columns());
+        matmul_blocks::<W>(cpu, d_output, weight, &Stored { output });
+    });
+}
+
+/// `d_preactivation = (d_output W) slope`; (M, N) to (M, K), overwritten and rounded; the slope is
+/// that of [`gelu_forward`].
 ///
 /// # Panics
 /// When sizes do not fit.
 pub fn gelu_input_backward(
     cpu: &Cpu,
-    d_output: &[f32],
+    d_output: View<'_>,
     weight: &PackedMatrix,
-    preactivation: &[f32],
-    d_preactivation: &mut [f32],
+    slope: View<'_>,
+    d_preactivation: &mut Operand,
 ) {
-    let width = weight.columns();
-    assert_eq!(preactivation.len(), d_preactivation.len(), "(M, K) each");
-    let outputs = [RowsMut::new(d_preactivation, width)];
-    matmul_rows(cpu, d_output, weight, false, outputs, |rows, [d_preactivation]| {
-        cpu.isa().run(|| {
-            let saved = &preactivation[rows.start * width..rows.end * width];
-            for (d_x, &x) in d_preactivation.iter_mut().zip(saved) {
-                *d_x *= gelu_derivative(x);
-            }
-        });
+    by_precision!(cpu, W => {
+        let (rows, columns) = (d_output.rows(), weight.columns());
+        assert!(slope.rows() == rows && slope.width() == columns, "(M, K) slopes");
+        let output = fitting::<W>(d_preactivation, rows, columns);
+        let slope = W::of(slope);
+        matmul_blocks::<W>(cpu, d_output, weight, &TimesSlope { slope, output });
     });
 }
 
@@ -130,13 +163,159 @@ pub fn gelu_input_backward(
 /// When sizes do not fit.
 pub fn weight_backward(
     cpu: &Cpu,
-    d_output: &[f32],
-    input: &[f32],
+    d_output: View<'_>,
+    input: View<'_>,
     accumulate: bool,
     d_weight: &mut [f32],
     d_bias: &mut [f32],
 ) {
     matmul_transposed(cpu, d_output, input, accumulate, d_weight, d_bias);
+}
+
+/// # Panics
+/// When the operand has another shape.
+fn fitting<W: Word>(operand: &mut Operand, rows: usize, columns: usize) -> Store<'_, W> {
+    let store = operand.store();
+    assert_eq!((store.rows(), store.width()), (rows, columns), "shape of the result");
+    store
+}
+
+/// `values + bias`, stored.
+struct Biased<'a, W> {
+    bias: &'a [f32],
+    output: Store<'a, W>,
+}
+
+impl<W: Word> Finish for Biased<'_, W> {
+    #[inline(always)]
+    fn finish<const NR: usize>(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: &mut [[f32; NR]],
+    ) {
+        let bias = padded::<NR>(&self.bias[columns.clone()]);
+        for (row, values) in rows.zip(block) {
+            values.iter_mut().zip(&bias).for_each(|(x, bias)| *x += bias);
+            // SAFETY: each block is of one task.
+            unsafe { self.output.store_block(row, &columns, values) };
+        }
+    }
+}
+
+/// `gelu(values + bias)` and its slope, stored.
+struct BiasedGelu<'a, W> {
+    bias: &'a [f32],
+    slope: Option<Store<'a, W>>,
+    output: Store<'a, W>,
+}
+
+impl<W: Word> Finish for BiasedGelu<'_, W> {
+    #[inline(always)]
+    fn finish<const NR: usize>(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: &mut [[f32; NR]],
+    ) {
+        let bias = padded::<NR>(&self.bias[columns.clone()]);
+        for (row, values) in rows.zip(block) {
+            match &self.slope {
+                Some(slope) => {
+                    let mut slopes = [0.0; NR];
+                    for ((x, slope), bias) in values.iter_mut().zip(&mut slopes).zip(&bias) {
+                        (*x, *slope) = gelu_and_slope(*x + bias);
+                    }
+                    // SAFETY: each block is of one task.
+                    unsafe { slope.store_block(row, &columns, &slopes) };
+                }
+                None => {
+                    values.iter_mut().zip(&bias).for_each(|(x, bias)| *x = gelu(*x + bias));
+                }
+            }
+            // SAFETY: each block is of one task.
+            unsafe { self.output.store_block(row, &columns, values) };
+        }
+    }
+}
+
+/// The values, stored.
+struct Stored<'a, W> {
+    output: Store<'a, W>,
+}
+
+impl<W: Word> Finish for Stored<'_, W> {
+    #[inline(always)]
+    fn finish<const NR: usize>(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: &mut [[f32; NR]],
+    ) {
+        for (row, values) in rows.zip(block) {
+            // SAFETY: each block is of one task.
+            unsafe { self.output.store_block(row, &columns, values) };
+        }
+    }
+}
+
+/// The values times the slope, stored.
+struct TimesSlope<'a, W> {
+    slope: &'a [W],
+    output: Store<'a, W>,
+}
+
+impl<W: Word> Finish for TimesSlope<'_, W> {
+    #[inline(always)]
+    fn finish<const NR: usize>(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: &mut [[f32; NR]],
+    ) {
+        let words = W::words(self.output.width());
+        for (row, values) in rows.zip(block) {
+            let mut slopes = [0.0; NR];
+            let saved = &self.slope[row * words..(row + 1) * words];
+            if columns.len() == NR {
+                W::widen(saved, columns.start, &mut slopes);
+            } else {
+                W::widen(saved, columns.start, &mut slopes[..columns.len()]);
+            }
+            values.iter_mut().zip(&slopes).for_each(|(x, slope)| *x *= slope);
+            // SAFETY: each block is of one task.
+            unsafe { self.output.store_block(row, &columns, values) };
+        }
+    }
+}
+
+/// The values, added to what is there.
+struct Added<'a> {
+    output: RowsMut<'a, f32>,
+}
+
+impl Finish for Added<'_> {
+    #[inline(always)]
+    fn finish<const NR: usize>(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: &mut [[f32; NR]],
+    ) {
+        for (row, values) in rows.zip(block) {
+            // SAFETY: each block is of one task.
+            let sums = unsafe { self.output.lend_part(row, columns.clone()) };
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
+        }
+    }
+}
+
+/// The values with zeros behind them.
+#[inline(always)]
+fn padded<const NR: usize>(values: &[f32]) -> [f32; NR] {
+    let mut padded = [0.0; NR];
+    padded[..values.len()].copy_from_slice(values);
+    padded
 }
 
 #[inline(always)]
@@ -151,6 +330,7 @@ mod tests {
     use super::*;
     use crate::Precision;
     use crate::cpu::test_cpus;
+    use crate::math::gelu_derivative;
     use crate::norm::tests::waves;
 
     fn close(cpu: &Cpu, found: &[f32], expected: &[f32]) {
@@ -173,6 +353,16 @@ mod tests {
         input.chunks(k).flat_map(row).collect()
     }
 
+    fn operand(cpu: &Cpu, values: &[f32], width: usize) -> Operand {
+        let mut operand = Operand::default();
+        operand.set(cpu, values, width);
+        operand
+    }
+
+    fn room(cpu: &Cpu, rows: usize, width: usize) -> Operand {
+        operand(cpu, &vec![f32::NAN; rows * width], width)
+    }
+
     #[test]
     fn forward_forms_agree_with_their_parts() {
         for cpu in test_cpus() {
@@ -181,14 +371,22 @@ mod tests {
                 let mut packed = PackedMatrix::new(&cpu, k, n);
                 packed.pack_transposed(&cpu, &w);
                 let plain = naive(&x, &w, &b, k);
+                let x = operand(&cpu, &x, k);
                 let mut y = vec![f32::NAN; m * n];
-                forward(&cpu, &x, &packed, &b, &mut y);
+                forward(&cpu, x.view(), &packed, &b, &mut y);
                 close(&cpu, &y, &plain);
+                let mut stored = room(&cpu, m, n);
+                operand_forward(&cpu, x.view(), &packed, &b, &mut stored);
+                close(&cpu, &stored.view().to_f32(), &plain);
 
-                let mut pre = vec![f32::NAN; m * n];
-                gelu_forward(&cpu, &x, &packed, &b, &mut pre, &mut y);
-                close(&cpu, &pre, &plain);
-                close(&cpu, &y, &plain.iter().map(|&x| gelu(x)).collect::<Vec<_>>());
+                let (mut slope, mut alone) = (room(&cpu, m, n), room(&cpu, m, n));
+                gelu_forward(&cpu, x.view(), &packed, &b, Some(&mut slope), &mut stored);
+                gelu_forward(&cpu, x.view(), &packed, &b, None, &mut alone);
+                let found = stored.view().to_f32();
+                close(&cpu, &found, &plain.iter().map(|&x| gelu(x)).collect::<Vec<_>>());
+                assert_eq!(alone.view().to_f32(), found);
+                let slopes: Vec<_> = plain.iter().map(|&x| gelu_derivative(x)).collect();
+                close(&cpu, &slope.view().to_f32(), &slopes);
 
                 let (weight, bias, residual) = (waves(n, 0.4), waves(n, 0.5), waves(m * n, 0.6));
                 let norm = NormWeights { weight: &weight, bias: &bias, epsilon: 1e-2 };
@@ -196,8 +394,18 @@ mod tests {
                 let (mut normalised, mut inverse_std) = (vec![0.0; m * n], vec![0.0; m]);
                 let saved =
                     NormSaved { normalised: &mut normalised, inverse_std: &mut inverse_std };
+                let mut hidden = Hidden::default();
+                hidden.resize(&cpu, m, n);
                 residual_norm_forward(
-                    &cpu, &x, &packed, &b, dropout, &residual, norm, saved, &mut y,
+                    &cpu,
+                    x.view(),
+                    &packed,
+                    &b,
+                    dropout,
+                    &residual,
+                    norm,
+                    saved,
+                    &mut hidden,
                 );
                 let mut expected = plain.clone();
                 for (row, values) in expected.chunks_mut(n).enumerate() {
@@ -205,7 +413,9 @@ mod tests {
                     add(values, &residual[row * n..(row + 1) * n]);
                     norm.forward_row(values, &mut vec![0.0; n]);
                 }
-                close(&cpu, &y, &expected);
+                close(&cpu, hidden.values(), &expected);
+                let rounded = operand(&cpu, hidden.values(), n);
+                assert_eq!(hidden.view().to_f32(), rounded.view().to_f32());
             }
         }
     }
@@ -225,19 +435,21 @@ mod tests {
                         }
                     }
                 }
+                let d = operand(&cpu, &d_y, n);
                 let mut d_x = vec![1.0; m * k];
-                input_backward(&cpu, &d_y, &packed, true, &mut d_x);
+                input_backward(&cpu, d.view(), &packed, &mut d_x);
                 close(&cpu, &d_x, &expected.iter().map(|x| x + 1.0).collect::<Vec<_>>());
-                gelu_input_backward(&cpu, &d_y, &packed, &x, &mut d_x);
-                let slopes = x.iter().map(|&x| gelu_derivative(x));
-                close(
-                    &cpu,
-                    &d_x,
-                    &expected.iter().zip(slopes).map(|(d, s)| d * s).collect::<Vec<_>>(),
-                );
+                let mut stored = room(&cpu, m, k);
+                operand_input_backward(&cpu, d.view(), &packed, &mut stored);
+                close(&cpu, &stored.view().to_f32(), &expected);
+                let slope = operand(&cpu, &x, k);
+                gelu_input_backward(&cpu, d.view(), &packed, slope.view(), &mut stored);
+                let times: Vec<_> = expected.iter().zip(&x).map(|(d, s)| d * s).collect();
+                close(&cpu, &stored.view().to_f32(), &times);
 
                 let (mut d_w, mut d_b) = (vec![0.5; n * k], vec![0.5; n]);
-                weight_backward(&cpu, &d_y, &x, true, &mut d_w, &mut d_b);
+                let input = operand(&cpu, &x, k);
+                weight_backward(&cpu, d.view(), input.view(), true, &mut d_w, &mut d_b);
                 let (mut w_expected, mut b_expected) = (vec![0.5; n * k], vec![0.5; n]);
                 for i in 0..m {
                     for j in 0..n {

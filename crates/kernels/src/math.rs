@@ -51,12 +51,19 @@ pub(crate) fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
-/// Derivative of [`gelu`]: `Φ(x) + x φ(x)`.
+/// [`gelu`] and its derivative, `Φ(x) + x φ(x)`.
 #[inline(always)]
-pub(crate) fn gelu_derivative(x: f32) -> f32 {
+pub(crate) fn gelu_and_slope(x: f32) -> (f32, f32) {
     const INVERSE_SQRT_2_PI: f32 = 0.398_942_3;
-    let distribution = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
-    distribution + x * INVERSE_SQRT_2_PI * exp(-0.5 * x * x)
+    let erf_plus_one = 1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2);
+    let slope = 0.5 * erf_plus_one + x * INVERSE_SQRT_2_PI * exp(-0.5 * x * x);
+    (0.5 * x * erf_plus_one, slope)
+}
+
+/// The derivative alone.
+#[cfg(test)]
+pub(crate) fn gelu_derivative(x: f32) -> f32 {
+    gelu_and_slope(x).1
 }
 
 const LANES: usize = 16;
@@ -169,6 +176,7 @@ mod tests {
             let slope = (exact(x + 1e-5) - exact(x - 1e-5)) / 2e-5;
             assert!((f64::from(gelu_derivative(x as f32)) - slope).abs() < 2e-6, "{x}");
             assert!((f64::from(gelu(x as f32)) - exact(x)).abs() < 2e-6, "{x}");
+            assert_eq!(gelu(x as f32), gelu_and_slope(x as f32).0);
         }
     }
 

@@ -6,7 +6,9 @@
 use crate::Cpu;
 use crate::dropout::Dropout;
 use crate::math::{dot, sum};
-use crate::rows::{ColumnsMut, RowsMut, for_column_blocks, for_row_blocks};
+use crate::matmul::{Word, by_precision, with_scratch};
+use crate::operand::{Operand, Store};
+use crate::rows::{RowsMut, for_column_blocks, for_row_blocks};
 
 /// Rows a task takes at a time.
 const BLOCK: usize = 32;
@@ -56,8 +58,8 @@ impl NormWeights<'_> {
 
 /// Backward through `y = norm(residual + dropout(x))`.
 ///
-/// From `d_output` (T, H) to `d_residual` (T, H) and `d_input` (T, H), both overwritten; `d_weight`
-/// and `d_bias` (H) are added to.
+/// From `d_output` (T, H) to `d_residual` (T, H) and `d_input` (T, H), both overwritten, the latter
+/// rounded; `d_weight` and `d_bias` (H) are added to.
 ///
 /// # Panics
 /// When sizes do not fit.
@@ -68,23 +70,43 @@ pub fn residual_backward(
     saved: (&[f32], &[f32]),
     dropout: Dropout,
     d_residual: &mut [f32],
-    d_input: &mut [f32],
+    d_input: &mut Operand,
+    d_weights: (&mut [f32], &mut [f32]),
+) {
+    by_precision!(cpu, W => residual_backward_in(
+        cpu, d_output, weight, saved, dropout, d_residual, d_input.store::<W>(), d_weights,
+    ));
+}
+
+fn residual_backward_in<W: Word>(
+    cpu: &Cpu,
+    d_output: &[f32],
+    weight: &[f32],
+    saved: (&[f32], &[f32]),
+    dropout: Dropout,
+    d_residual: &mut [f32],
+    d_input: Store<'_, W>,
     d_weights: (&mut [f32], &mut [f32]),
 ) {
     let width = weight.len();
     let (normalised, inverse_std) = saved;
     weights_backward(cpu, d_output, normalised, d_weights);
-    let outputs = [RowsMut::new(d_residual, width), RowsMut::new(d_input, width)];
-    for_row_blocks(cpu, inverse_std.len(), BLOCK, outputs, |rows, [d_residual, d_input]| {
-        cpu.isa().run(|| {
-            let pairs = d_residual.chunks_exact_mut(width).zip(d_input.chunks_exact_mut(width));
-            for (row, (d_residual, d_input)) in rows.zip(pairs) {
-                let at = row * width..(row + 1) * width;
-                let d_out = &d_output[at.clone()];
-                backward_row(d_out, &normalised[at], inverse_std[row], weight, d_residual);
-                d_input.copy_from_slice(d_residual);
-                dropout.apply(row, d_input);
-            }
+    let rows = inverse_std.len();
+    assert_eq!((d_input.rows(), d_input.width()), (rows, width), "(T, H) gradients");
+    let outputs = [RowsMut::new(d_residual, width)];
+    for_row_blocks(cpu, rows, BLOCK, outputs, |rows, [d_residual]| {
+        with_scratch(width, |dropped: &mut [f32]| {
+            cpu.isa().run(|| {
+                for (row, d_residual) in rows.zip(d_residual.chunks_exact_mut(width)) {
+                    let at = row * width..(row + 1) * width;
+                    let d_out = &d_output[at.clone()];
+                    backward_row(d_out, &normalised[at], inverse_std[row], weight, d_residual);
+                    dropped.copy_from_slice(d_residual);
+                    dropout.apply(row, dropped);
+                    // SAFETY: each row is of one task.
+                    unsafe { d_input.store_row(row, dropped) };
+                }
+            });
         });
     });
 }
@@ -147,11 +169,12 @@ fn weights_backward(
     let width = d_weight.len();
     assert_eq!(d_bias.len(), width, "(H) gradients");
     assert_eq!(d_output.len(), normalised.len(), "(T, H) each");
-    let (d_weight, d_bias) = (ColumnsMut::new(d_weight, width), ColumnsMut::new(d_bias, width));
+    let (d_weight, d_bias) = (RowsMut::new(d_weight, width), RowsMut::new(d_bias, width));
     for_column_blocks(cpu, width, COLUMNS, |columns| {
         // SAFETY: each task has its own columns.
-        let (d_weight, d_bias) =
-            unsafe { (d_weight.lend(0, columns.clone()), d_bias.lend(0, columns.clone())) };
+        let (d_weight, d_bias) = unsafe {
+            (d_weight.lend_part(0, columns.clone()), d_bias.lend_part(0, columns.clone()))
+        };
         cpu.isa().run(|| {
             let rows = d_output.chunks_exact(width).zip(normalised.chunks_exact(width));
             for (d_y, n) in rows {
@@ -249,8 +272,9 @@ pub(crate) mod tests {
             let (normalised, inverse_std) = (waves(rows * width, 0.5), vec![0.7; rows]);
             let saved = (&*normalised, &*inverse_std);
             let dropout = Dropout::new(0.3, 1, 2, 3, 4);
-            let (mut plain, mut residual, mut input) =
-                (vec![0.0; d_y.len()], vec![0.0; d_y.len()], vec![0.0; d_y.len()]);
+            let (mut plain, mut residual) = (vec![0.0; d_y.len()], vec![0.0; d_y.len()]);
+            let mut input = Operand::default();
+            input.resize(&cpu, rows, width);
             let (mut a, mut b) = (vec![0.0; width], vec![0.0; width]);
             backward(&cpu, &d_y, &weight, saved, &mut plain, (&mut a, &mut b));
             let (mut c, mut d) = (vec![0.0; width], vec![0.0; width]);
@@ -260,8 +284,10 @@ pub(crate) mod tests {
             for (row, values) in plain.chunks_mut(width).enumerate() {
                 dropout.apply(row, values);
             }
-            assert_eq!(plain, input);
-            assert_ne!(input, residual);
+            let mut expected = Operand::default();
+            expected.set(&cpu, &plain, width);
+            assert_eq!(input.view().to_f32(), expected.view().to_f32());
+            assert_ne!(plain, residual);
         }
     }
 }

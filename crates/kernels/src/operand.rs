@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use crate::matmul::{Pair, Word};
-use crate::memory::Zeroed;
 use crate::rows::RowsMut;
 use crate::{Buffer, Cpu, Precision};
 
@@ -211,7 +210,7 @@ pub(crate) struct Store<'a, W> {
     rows: RowsMut<'a, W>,
 }
 
-impl<W: Word + Zeroed> Store<'_, W> {
+impl<W: Word> Store<'_, W> {
     /// `K`.
     pub(crate) fn width(&self) -> usize {
         self.width
@@ -221,24 +220,50 @@ impl<W: Word + Zeroed> Store<'_, W> {
         self.rows.rows()
     }
 
-    /// Stores the first values of a row of a block as columns `columns`.
+    /// Stores the first values of a block's row as columns `columns` of row `row`.
     ///
     /// # Safety
     /// `row` and `columns` must be in range. No two live calls may store the same word: columns of
     /// a task must start at a whole word, and end at one or at the end of the row.
     #[inline(always)]
-    pub(crate) unsafe fn store(&self, row: usize, columns: Range<usize>, values: &[f32]) {
-        debug_assert!(row < self.rows.rows() && columns.end <= self.width);
-        debug_assert!(columns.start.is_multiple_of(W::DEPTH));
+    pub(crate) unsafe fn store_block<const NR: usize>(
+        &self,
+        row: usize,
+        columns: &Range<usize>,
+        values: &[f32; NR],
+    ) {
         let words = columns.start / W::DEPTH..W::words(columns.end);
+        debug_assert!(columns.end <= self.width && columns.start.is_multiple_of(W::DEPTH));
         // SAFETY: in range and not shared, as the caller promises.
         let words = unsafe { self.rows.lend_part(row, words) };
-        W::along(&values[..columns.len()], words);
+        if columns.len() == NR {
+            // The usual case, of a length that is known here.
+            W::along(values, &mut words[..NR / W::DEPTH]);
+        } else {
+            W::along(&values[..columns.len()], words);
+        }
     }
 
-    /// The words themselves, and how many make a row.
-    pub(crate) fn words_mut(&self) -> (*mut W, usize) {
-        (self.rows.as_mut_ptr(), self.rows.width())
+    /// Stores a whole row.
+    ///
+    /// # Safety
+    /// `row` must be in range, and no two live calls may store the same row.
+    #[inline(always)]
+    pub(crate) unsafe fn store_row(&self, row: usize, values: &[f32]) {
+        // SAFETY: handed on.
+        W::along(values, unsafe { self.rows.lend(row..row + 1) });
+    }
+
+    /// Stores columns `columns` of a row.
+    ///
+    /// # Safety
+    /// As for [`Store::store_block`].
+    #[inline(always)]
+    pub(crate) unsafe fn store(&self, row: usize, columns: Range<usize>, values: &[f32]) {
+        debug_assert!(columns.end <= self.width && columns.start.is_multiple_of(W::DEPTH));
+        let words = columns.start / W::DEPTH..W::words(columns.end);
+        // SAFETY: in range and not shared, as the caller promises.
+        W::along(values, unsafe { self.rows.lend_part(row, words) });
     }
 }
 

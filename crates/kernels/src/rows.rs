@@ -25,8 +25,30 @@ impl<'a, T> RowsMut<'a, T> {
         Self { start: values.as_mut_ptr(), rows, width, _owner: PhantomData }
     }
 
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     pub(crate) fn width(&self) -> usize {
         self.width
+    }
+
+    pub(crate) fn as_mut_ptr(&self) -> *mut T {
+        self.start
+    }
+
+    /// Some columns of one row.
+    ///
+    /// # Safety
+    /// `row` and `columns` must be in range, and no two live borrows may share an element.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn lend_part(&self, row: usize, columns: Range<usize>) -> &mut [T] {
+        debug_assert!(row < self.rows && columns.end <= self.width);
+        // SAFETY: in range and not shared, as the caller promises.
+        unsafe {
+            let start = self.start.add(row * self.width + columns.start);
+            std::slice::from_raw_parts_mut(start, columns.end - columns.start)
+        }
     }
 
     /// # Safety
@@ -81,32 +103,6 @@ pub(crate) fn for_aligned_row_blocks<T: Send, const N: usize>(
         let slices = std::array::from_fn(|n| unsafe { outputs[n].lend(range.clone()) });
         body(range, slices);
     });
-}
-
-/// A matrix of which each task is lent one block of columns, row by row.
-pub(crate) struct ColumnsMut<'a>(RowsMut<'a, f32>);
-
-impl<'a> ColumnsMut<'a> {
-    pub(crate) fn new(values: &'a mut [f32], width: usize) -> Self {
-        Self(RowsMut::new(values, width))
-    }
-
-    /// # Safety
-    /// `row` and `columns` must be in range, and no two live borrows may share an element.
-    #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn lend(&self, row: usize, columns: Range<usize>) -> &mut [f32] {
-        debug_assert!(row < self.0.rows && columns.end <= self.0.width);
-        let len = columns.end - columns.start;
-        // SAFETY: in range and not shared, as the caller promises.
-        unsafe {
-            let start = self.0.start.add(row * self.0.width + columns.start);
-            std::slice::from_raw_parts_mut(start, len)
-        }
-    }
-
-    pub(crate) fn as_mut_ptr(&self) -> *mut f32 {
-        self.0.start
-    }
 }
 
 /// Calls `body` with ranges of at most `block` columns.

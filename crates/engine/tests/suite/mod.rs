@@ -26,6 +26,15 @@ pub fn tiny_config() -> ModelConfig {
     }
 }
 
+/// Numbers between -1 and 1 without a pattern: waves would make weights of rank 2, in which gradients
+/// cancel and rounding does not.
+fn noise(tensor: usize, index: usize) -> f32 {
+    let mut bits = ((tensor as u64) << 32 | index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    bits ^= bits >> 31;
+    bits = bits.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    (bits >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
 pub fn initialise(engine: &mut dyn Engine) {
     let parameters = engine.config().parameters(engine.num_labels());
     let tensors: TensorMap = parameters
@@ -33,8 +42,7 @@ pub fn initialise(engine: &mut dyn Engine) {
         .enumerate()
         .map(|(t, spec)| {
             let center = if spec.name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
-            let wave = |i: usize| center + 0.2 * (i as f32 * 0.713 + t as f32).sin();
-            let values = (0..spec.len()).map(wave).collect();
+            let values = (0..spec.len()).map(|i| center + 0.2 * noise(t, i)).collect();
             (spec.name, Tensor { shape: spec.shape, values })
         })
         .collect();

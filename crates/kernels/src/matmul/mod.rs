@@ -34,57 +34,129 @@ use std::ops::Range;
 use std::time::Instant;
 
 pub use packed::{PackedMatrix, update_weight};
-pub(crate) use tile::{Strided, gemm, gemm_into, pack_small, pack_small_transposed, packed_len};
+pub(crate) use tile::{Strided, gemm, pack_small, pack_small_transposed, packed_len};
 pub use word::Pair;
-pub(crate) use word::with_scratch;
+pub(crate) use word::{Word, with_scratch};
 
-use packed::Panels;
 use tile::{block_shape, panel_times};
-use word::{Word, pack_rows};
+use word::pack_turned;
 
-use crate::rows::{ColumnsMut, RowsMut, for_column_blocks, for_row_blocks};
-use crate::{Cpu, Precision};
+use crate::operand::View;
+use crate::rows::{RowsMut, for_column_blocks, for_row_blocks};
+use crate::{Cpu, Isa, Precision};
 
 /// Rows a task takes at a time: a few register blocks, so that a panel is used more than once.
 const TASK_ROWS: usize = 96;
 /// Columns of a strip of a transposed A: whole register blocks, and whole cache lines.
 const STRIP: usize = 48;
 
-/// `C = A B` (or `C += A B`), (M, K) by (K, N), then `epilogue` over each finished block of rows
-/// while it is in cache: it is called with the block's row range and its slices of the outputs, the
-/// first of which is `C`.
+/// Calls `$body` with `$Word` standing for the words of the CPU's precision.
+macro_rules! by_precision {
+    ($cpu:expr, $Word:ident => $body:expr) => {
+        match $cpu.precision() {
+            $crate::Precision::F32 => {
+                type $Word = f32;
+                $body
+            }
+            $crate::Precision::Bf16 => {
+                type $Word = $crate::matmul::Pair;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use by_precision;
+
+/// What becomes of the blocks of a product.
+pub(crate) trait Finish: Sync {
+    /// Takes columns `columns` of rows `rows`, which are in the nearest cache. What is in `block`
+    /// beyond the columns is padding.
+    fn finish<const NR: usize>(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: &mut [[f32; NR]],
+    );
+}
+
+/// `A B`, (M, K) by (K, N), block by block handed to `finish`.
+///
+/// # Panics
+/// When sizes do not fit.
+pub(crate) fn matmul_blocks<W: Word>(
+    cpu: &Cpu,
+    a: View<'_>,
+    b: &PackedMatrix,
+    finish: &impl Finish,
+) {
+    /// One block of rows and one panel after the other.
+    fn all<W: Word, const NR: usize>(
+        isa: Isa,
+        rows: Range<usize>,
+        a: Strided<'_, W>,
+        (k, n): (usize, usize),
+        panels: &[W],
+        finish: &impl Finish,
+    ) {
+        let m = rows.len();
+        with_scratch(m * NR, |block: &mut [f32]| {
+            for (index, panel) in panels.chunks_exact(k * NR).enumerate() {
+                let columns = index * NR..((index + 1) * NR).min(n);
+                gemm(isa, (m, k, NR), a, panel, block, NR, false);
+                let (block, _) = block.as_chunks_mut::<NR>();
+                isa.run(|| finish.finish(rows.clone(), columns, block));
+            }
+        });
+    }
+    let (n, k, isa) = (b.columns(), b.rows(), cpu.isa());
+    assert!(k > 0 && a.width() == k, "rows of {k}");
+    let (words, k) = (W::of(a), W::words(k));
+    let panels = W::panels(b.panels(cpu));
+    let outputs: [RowsMut<'_, f32>; 0] = [];
+    for_row_blocks(cpu, a.rows(), TASK_ROWS, outputs, |rows, []| {
+        let values = &words[rows.start * k..rows.end * k];
+        let a = Strided { values, row: k, column: 1 };
+        match block_shape(isa).0 {
+            8 => all::<W, 8>(isa, rows, a, (k, n), panels, finish),
+            16 => all::<W, 16>(isa, rows, a, (k, n), panels, finish),
+            32 => all::<W, 32>(isa, rows, a, (k, n), panels, finish),
+            width => unreachable!("no panels are {width} wide"),
+        }
+    });
+}
+
+/// `C = A B`, (M, K) by (K, N), then `epilogue` over each finished block of rows while it is in
+/// cache: it is called with the block's row range and its slices of the outputs, the first of which
+/// is `C`.
 ///
 /// # Panics
 /// When sizes do not fit.
 pub(crate) fn matmul_rows<const O: usize>(
     cpu: &Cpu,
-    a: &[f32],
+    a: View<'_>,
     b: &PackedMatrix,
-    accumulate: bool,
     outputs: [RowsMut<'_, f32>; O],
     epilogue: impl Fn(Range<usize>, [&mut [f32]; O]) + Sync,
 ) {
-    let (n, k, isa) = (b.columns(), b.rows(), cpu.isa());
-    assert!(k > 0 && a.len().is_multiple_of(k), "whole rows of {k}");
+    by_precision!(cpu, W => matmul_rows_in::<W, O>(cpu, a, b, outputs, epilogue));
+}
+
+fn matmul_rows_in<W: Word, const O: usize>(
+    cpu: &Cpu,
+    a: View<'_>,
+    b: &PackedMatrix,
+    outputs: [RowsMut<'_, f32>; O],
+    epilogue: impl Fn(Range<usize>, [&mut [f32]; O]) + Sync,
+) {
+    let (n, k) = (b.columns(), b.rows());
+    assert!(k > 0 && a.width() == k, "rows of {k}");
     assert!(O > 0 && outputs[0].width() == n, "the result has rows of {n}");
-    let panels = b.panels(cpu);
-    for_row_blocks(cpu, a.len() / k, TASK_ROWS, outputs, |rows, slices| {
-        let values = &a[rows.start * k..rows.end * k];
-        let (m, words) = (rows.len(), Pair::words(k));
-        match panels {
-            Panels::F32(panels) => {
-                let a = Strided { values, row: k, column: 1 };
-                gemm(isa, (m, k, n), a, panels, slices[0], n, accumulate);
-            }
-            Panels::Bf16(panels) => with_scratch(m * words, |pairs| {
-                isa.run(|| {
-                    let rows = values.chunks_exact(k).zip(pairs.chunks_exact_mut(words));
-                    rows.for_each(|(row, pairs)| Pair::along(row, pairs));
-                });
-                let a = Strided { values: &*pairs, row: words, column: 1 };
-                gemm(isa, (m, words, n), a, panels, slices[0], n, accumulate);
-            }),
-        }
+    let (words, k) = (W::of(a), W::words(k));
+    let panels = W::panels(b.panels(cpu));
+    for_row_blocks(cpu, a.rows(), TASK_ROWS, outputs, |rows, slices| {
+        let values = &words[rows.start * k..rows.end * k];
+        let a = Strided { values, row: k, column: 1 };
+        gemm(cpu.isa(), (rows.len(), k, n), a, panels, slices[0], n, false);
         epilogue(rows, slices);
     });
 }
@@ -93,8 +165,8 @@ pub(crate) fn matmul_rows<const O: usize>(
 ///
 /// # Panics
 /// When sizes do not fit.
-pub fn matmul(cpu: &Cpu, a: &[f32], b: &PackedMatrix, c: &mut [f32]) {
-    matmul_rows(cpu, a, b, false, [RowsMut::new(c, b.columns())], |_, _| {});
+pub fn matmul(cpu: &Cpu, a: View<'_>, b: &PackedMatrix, c: &mut [f32]) {
+    matmul_rows(cpu, a, b, [RowsMut::new(c, b.columns())], |_, _| {});
 }
 
 /// What the register blocks reach with operands in the nearest cache, in floating-point operations
@@ -136,60 +208,53 @@ fn limit_of<W: Word>(cpu: &Cpu, seconds: f64) -> f64 {
 /// When sizes do not fit.
 pub fn matmul_transposed(
     cpu: &Cpu,
-    a: &[f32],
-    b: &[f32],
+    a: View<'_>,
+    b: View<'_>,
     accumulate: bool,
     c: &mut [f32],
     sums: &mut [f32],
 ) {
-    match cpu.precision() {
-        Precision::F32 => transposed::<f32>(cpu, a, b, accumulate, c, sums),
-        Precision::Bf16 => transposed::<Pair>(cpu, a, b, accumulate, c, sums),
-    }
+    by_precision!(cpu, W => transposed::<W>(cpu, a, b, accumulate, c, sums));
 }
 
 fn transposed<W: Word>(
     cpu: &Cpu,
-    a: &[f32],
-    b: &[f32],
+    a: View<'_>,
+    b: View<'_>,
     accumulate: bool,
     c: &mut [f32],
     sums: &mut [f32],
 ) {
-    let (m, isa) = (sums.len(), cpu.isa());
-    assert!(m > 0 && a.len().is_multiple_of(m), "whole rows of {m}");
-    let tokens = a.len() / m;
+    let (tokens, m, n, isa) = (a.rows(), a.width(), b.width(), cpu.isa());
+    assert!(b.rows() == tokens, "{tokens} rows each");
+    assert!(sums.len() == m && c.len() == m * n, "(M) sums and (M, N) results");
     if tokens == 0 {
         if !accumulate {
             c.fill(0.0);
         }
         return;
     }
-    assert!(b.len().is_multiple_of(tokens), "{tokens} whole rows");
-    let n = b.len() / tokens;
-    assert_eq!(c.len(), m * n, "(M, N) results");
+    let (a, b) = (W::of(a), W::of(b));
     let (nr, _) = block_shape(isa);
     let words = W::words(tokens);
     let strips = m.div_ceil(STRIP);
     with_scratch(strips * words * STRIP, |packed_a: &mut [W]| {
         // Strips of columns of A, each packed and summed by one task.
-        let sums = ColumnsMut::new(sums, m);
+        let sums = RowsMut::new(sums, m);
         let outputs = [RowsMut::new(packed_a, words * STRIP)];
         for_row_blocks(cpu, strips, 1, outputs, |strip, [packed]| {
             let columns = strip.start * STRIP..(strip.end * STRIP).min(m);
             // SAFETY: each strip has its own columns.
-            let sums = unsafe { sums.lend(0, columns.clone()) };
+            let sums = unsafe { sums.lend_part(0, columns.clone()) };
             isa.run(|| {
-                for row in a.chunks_exact(m) {
-                    sums.iter_mut().zip(&row[columns.clone()]).for_each(|(sum, &x)| *sum += x);
-                }
-                pack_rows(a, m, columns, STRIP, tokens, packed);
+                pack_turned(a, W::words(m), columns, STRIP, tokens, packed);
+                packed.chunks_exact(STRIP).for_each(|words| W::add_to(words, sums));
             });
         });
-        let c = ColumnsMut::new(c, n);
+        let c = RowsMut::new(c, n);
         for_column_blocks(cpu, n, nr, |columns| {
             with_scratch(words * nr, |panel: &mut [W]| {
-                isa.run(|| pack_rows(b, n, columns.clone(), nr, tokens, panel));
+                isa.run(|| pack_turned(b, W::words(n), columns.clone(), nr, tokens, panel));
                 for (strip, values) in packed_a.chunks_exact(words * STRIP).enumerate() {
                     let rows = strip * STRIP..((strip + 1) * STRIP).min(m);
                     let view = Strided { values, row: 1, column: STRIP };
@@ -212,6 +277,7 @@ mod tests {
     use crate::Isa;
     use crate::adamw::{AdamW, Tensors};
     use crate::cpu::test_cpus;
+    use crate::operand::Operand;
 
     /// Small whole numbers: sums are exact in any order.
     fn numbers(len: usize, seed: usize) -> Vec<f32> {
@@ -240,6 +306,12 @@ mod tests {
         out
     }
 
+    fn operand(cpu: &Cpu, values: &[f32], width: usize) -> Operand {
+        let mut operand = Operand::default();
+        operand.set(cpu, values, width);
+        operand
+    }
+
     const SIZES: [usize; 9] = [1, 2, 7, 12, 13, 26, 31, 33, 65];
 
     #[test]
@@ -251,14 +323,15 @@ mod tests {
                     let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
                     let view = Strided { values: &a, row: k, column: 1 };
                     let expected = naive(view, &b, (m, k, n));
+                    let a = operand(&cpu, &a, k);
                     let mut packed = PackedMatrix::new(&cpu, k, n);
                     let mut c = vec![f32::NAN; m * n];
                     packed.pack(&cpu, &b);
-                    matmul(&cpu, &a, &packed, &mut c);
+                    matmul(&cpu, a.view(), &packed, &mut c);
                     assert_eq!(c, expected, "{cpu:?} m {m} k {k} n {n}");
                     packed.pack_transposed(&cpu, &transpose(&b, k, n));
                     c.fill(f32::NAN);
-                    matmul(&cpu, &a, &packed, &mut c);
+                    matmul(&cpu, a.view(), &packed, &mut c);
                     assert_eq!(c, expected, "transposed, {cpu:?} m {m} k {k} n {n}");
                 }
             }
@@ -275,13 +348,15 @@ mod tests {
                     let view = Strided { values: &a, row: 1, column: m };
                     let product = naive(view, &b, (m, tokens, n));
                     let (mut c, mut sums) = (vec![1.0; m * n], vec![2.0; m]);
-                    matmul_transposed(&cpu, &a, &b, true, &mut c, &mut sums);
+                    let (left, right) = (operand(&cpu, &a, m), operand(&cpu, &b, n));
+                    let (left, right) = (left.view(), right.view());
+                    matmul_transposed(&cpu, left, right, true, &mut c, &mut sums);
                     let expected: Vec<f32> = product.iter().map(|x| x + 1.0).collect();
                     assert_eq!(c, expected, "{cpu:?} m {m} tokens {tokens} n {n}");
                     let column = |i: usize| a.iter().skip(i).step_by(m).sum::<f32>();
                     let expected: Vec<f32> = (0..m).map(|i| column(i) + 2.0).collect();
                     assert_eq!(sums, expected, "{cpu:?} m {m} tokens {tokens} n {n}");
-                    matmul_transposed(&cpu, &a, &b, false, &mut c, &mut sums);
+                    matmul_transposed(&cpu, left, right, false, &mut c, &mut sums);
                     assert_eq!(c, product, "overwritten, {cpu:?} m {m} tokens {tokens} n {n}");
                 }
             }
@@ -333,8 +408,10 @@ mod tests {
                 let mut packed = PackedMatrix::new(&cpu, k, n);
                 packed.pack(&cpu, &b);
                 let (mut c, mut d, mut sums) = (vec![0.0; m * n], vec![0.5; k * n], vec![0.0; k]);
-                matmul(&cpu, &a, &packed, &mut c);
-                matmul_transposed(&cpu, &a, &c, true, &mut d, &mut sums);
+                let a = operand(&cpu, &a, k);
+                matmul(&cpu, a.view(), &packed, &mut c);
+                let right = operand(&cpu, &c, n);
+                matmul_transposed(&cpu, a.view(), right.view(), true, &mut d, &mut sums);
                 (c, d, sums)
             });
             assert!(results.iter().all(|result| *result == results[0]), "{cpu:?}");

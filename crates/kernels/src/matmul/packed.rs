@@ -20,7 +20,7 @@ pub struct PackedMatrix {
 
 /// `ceil(N / NR)` panels of `words(K) * NR` words, the last padded with zeros.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Panels {
+pub(crate) enum Panels {
     F32(Buffer<f32>),
     Bf16(Buffer<Pair>),
 }

@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::thread::LocalKey;
 
+use super::packed::Panels;
 use super::tile::Tile;
 use crate::Isa;
 use crate::memory::{Buffer, Memory, Zeroed};
+use crate::operand::{Operand, View};
 
 /// Buffers of a thread that are not lent at the moment, and where they come from.
 type Scratch<W> = LocalKey<RefCell<(Memory, Vec<Buffer<W>>)>>;
@@ -28,6 +30,31 @@ pub(crate) trait Word: Zeroed + Default {
     /// Fills `words` (one per column) from up to `DEPTH` rows, neighbours along `K`. Missing rows
     /// count as zeros.
     fn across<'a>(rows: impl Iterator<Item = &'a [f32]>, words: &mut [Self]);
+
+    /// The values that `words` hold from the `first` on.
+    fn widen(words: &[Self], first: usize, values: &mut [f32]);
+
+    /// [`Word::across`] of rows that are words already, neighbours along their own columns: fills
+    /// `words`, one per column.
+    fn turn(first: &[Self], second: Option<&[Self]>, words: &mut [Self]);
+
+    /// Adds each word's values to one sum.
+    fn add_to(words: &[Self], sums: &mut [f32]);
+
+    /// The words as values, where they are.
+    fn plain(words: &[Self]) -> Option<&[f32]>;
+
+    /// The words of an operand.
+    ///
+    /// # Panics
+    /// When it is of another precision.
+    fn of(view: View<'_>) -> &[Self];
+
+    /// As [`Word::of`], to be written.
+    fn of_mut(operand: &mut Operand) -> &mut [Self];
+
+    /// As [`Word::of`], of a packed matrix.
+    fn panels(panels: &Panels) -> &[Self];
 
     /// Multiplies one block.
     ///
@@ -53,6 +80,41 @@ impl Word for f32 {
     }
 
     #[inline(always)]
+    fn widen(words: &[f32], first: usize, values: &mut [f32]) {
+        values.copy_from_slice(&words[first..first + values.len()]);
+    }
+
+    #[inline(always)]
+    fn turn(first: &[f32], _: Option<&[f32]>, words: &mut [f32]) {
+        words.copy_from_slice(first);
+    }
+
+    #[inline(always)]
+    fn add_to(words: &[f32], sums: &mut [f32]) {
+        sums.iter_mut().zip(words).for_each(|(sum, value)| *sum += value);
+    }
+
+    #[inline(always)]
+    fn plain(words: &[f32]) -> Option<&[f32]> {
+        Some(words)
+    }
+
+    fn of(view: View<'_>) -> &[f32] {
+        view.f32().expect(OF_THE_CPU)
+    }
+
+    fn of_mut(operand: &mut Operand) -> &mut [f32] {
+        operand.f32_mut().expect(OF_THE_CPU)
+    }
+
+    fn panels(panels: &Panels) -> &[f32] {
+        match panels {
+            Panels::F32(panels) => panels,
+            Panels::Bf16(_) => panic!("{OF_THE_CPU}"),
+        }
+    }
+
+    #[inline(always)]
     unsafe fn tile(isa: Isa, rows: usize, tile: &Tile<f32>) {
         // SAFETY: handed on.
         unsafe { super::f32_tiles::tile(isa, rows, tile) }
@@ -63,6 +125,8 @@ impl Word for f32 {
         &BUFFERS
     }
 }
+
+const OF_THE_CPU: &str = "operands are of the precision of their CPU";
 
 /// Two bf16, the first along `K` in the low half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,12 +148,11 @@ impl Word for Pair {
 
     #[inline(always)]
     fn along(values: &[f32], words: &mut [Pair]) {
-        let (pairs, rest) = values.as_chunks::<2>();
-        for (word, &[first, second]) in words.iter_mut().zip(pairs) {
-            *word = Pair(round_to_bf16(first) >> 16 | round_to_bf16(second));
+        if let Some(last) = words.last_mut() {
+            *last = Pair(0);
         }
-        if let (&[value], Some(word)) = (rest, words.last_mut()) {
-            *word = Pair(round_to_bf16(value) >> 16);
+        for (half, &value) in Pair::halves_mut(words).iter_mut().zip(values) {
+            *half = (round_to_bf16(value) >> 16) as u16;
         }
     }
 
@@ -111,6 +174,59 @@ impl Word for Pair {
     }
 
     #[inline(always)]
+    fn widen(words: &[Pair], first: usize, values: &mut [f32]) {
+        let halves = &Pair::halves(words)[first..first + values.len()];
+        for (value, &half) in values.iter_mut().zip(halves) {
+            *value = f32::from_bits(u32::from(half) << 16);
+        }
+    }
+
+    #[inline(always)]
+    fn turn(first: &[Pair], second: Option<&[Pair]>, words: &mut [Pair]) {
+        let first = Pair::halves(first);
+        match second {
+            Some(second) => {
+                let halves = first.iter().zip(Pair::halves(second));
+                for (word, (&first, &second)) in words.iter_mut().zip(halves) {
+                    *word = Pair(u32::from(first) | u32::from(second) << 16);
+                }
+            }
+            None => {
+                let pairs = words.iter_mut().zip(first);
+                pairs.for_each(|(word, &first)| *word = Pair(u32::from(first)));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_to(words: &[Pair], sums: &mut [f32]) {
+        for (sum, &Pair(word)) in sums.iter_mut().zip(words) {
+            *sum += f32::from_bits(word << 16);
+            *sum += f32::from_bits(word & 0xFFFF_0000);
+        }
+    }
+
+    #[inline(always)]
+    fn plain(_: &[Pair]) -> Option<&[f32]> {
+        None
+    }
+
+    fn of(view: View<'_>) -> &[Pair] {
+        view.bf16().expect(OF_THE_CPU)
+    }
+
+    fn of_mut(operand: &mut Operand) -> &mut [Pair] {
+        operand.bf16_mut().expect(OF_THE_CPU)
+    }
+
+    fn panels(panels: &Panels) -> &[Pair] {
+        match panels {
+            Panels::Bf16(panels) => panels,
+            Panels::F32(_) => panic!("{OF_THE_CPU}"),
+        }
+    }
+
+    #[inline(always)]
     unsafe fn tile(isa: Isa, rows: usize, tile: &Tile<Pair>) {
         // SAFETY: handed on.
         unsafe { super::bf16_tiles::tile(isa, rows, tile) }
@@ -119,6 +235,24 @@ impl Word for Pair {
     fn scratch() -> &'static Scratch<Pair> {
         thread_local!(static BUFFERS: RefCell<(Memory, Vec<Buffer<Pair>>)> = RefCell::default());
         &BUFFERS
+    }
+}
+
+impl Pair {
+    /// All halves, the first of each pair first.
+    #[inline(always)]
+    fn halves(words: &[Pair]) -> &[u16] {
+        const { assert!(cfg!(target_endian = "little"), "the low half comes first") };
+        // SAFETY: a pair is four bytes of any content, as are two halves.
+        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 2) }
+    }
+
+    /// As [`Pair::halves`], to be written.
+    #[inline(always)]
+    fn halves_mut(words: &mut [Pair]) -> &mut [u16] {
+        const { assert!(cfg!(target_endian = "little"), "the low half comes first") };
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 2) }
     }
 }
 
@@ -152,6 +286,29 @@ pub(crate) fn pack_rows<W: Word>(
         let start = columns.start;
         W::across(rows.map(|row| &matrix[row * stride + start..][..used]), &mut words[..used]);
         words[used..].fill(W::default());
+    }
+}
+
+/// Packs columns `columns` of a matrix of words, `stride` of them a row, whose rows run along `K`:
+/// `width` words for each of `words(k)` steps, missing columns zero. Columns start at a whole word.
+#[inline(always)]
+pub(crate) fn pack_turned<W: Word>(
+    matrix: &[W],
+    stride: usize,
+    columns: Range<usize>,
+    width: usize,
+    k: usize,
+    packed: &mut [W],
+) {
+    debug_assert!(columns.start.is_multiple_of(W::DEPTH), "whole words");
+    let used = columns.len();
+    let words = columns.start / W::DEPTH..W::words(columns.end);
+    for (step, packed) in packed.chunks_exact_mut(width).take(W::words(k)).enumerate() {
+        let row = |row: usize| &matrix[row * stride..][words.clone()];
+        let second = step * W::DEPTH + 1;
+        let second = (W::DEPTH > 1 && second < k).then(|| row(second));
+        W::turn(row(step * W::DEPTH), second, &mut packed[..used]);
+        packed[used..].fill(W::default());
     }
 }
 
@@ -225,6 +382,14 @@ mod tests {
                 pack_rows(&matrix, n, 0..n, 32, k, &mut across);
                 pack_columns(&turned, k, 0..n, 32, k, &mut along);
                 assert_eq!(across, along, "k {k} n {n}");
+                let stride = W::words(n);
+                let mut rounded = vec![W::default(); k * stride];
+                for (row, words) in matrix.chunks(n).zip(rounded.chunks_mut(stride)) {
+                    W::along(row, words);
+                }
+                let mut turned = vec![W::default(); 32 * W::words(k)];
+                pack_turned(&rounded, stride, 0..n, 32, k, &mut turned);
+                assert_eq!(turned, across, "k {k} n {n}");
             }
         }
         check::<f32>();
