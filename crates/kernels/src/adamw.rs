@@ -108,13 +108,16 @@ impl AdamW {
             RowsMut::new(tensors.second_moment, 1),
         ];
         for_aligned_row_blocks(cpu, len, block, outputs, |range, [w, gradient, m, v]| {
-            cpu.isa().run(|| {
-                let moments = m.iter_mut().zip(v.iter_mut());
-                let values = w.iter_mut().zip(moments).zip(&*gradient);
-                for ((w, (m, v)), &gradient) in values {
-                    coefficients.apply(gradient * scale, w, m, v);
-                }
-            });
+            cpu.isa().run(
+                #[inline(always)]
+                || {
+                    let moments = m.iter_mut().zip(v.iter_mut());
+                    let values = w.iter_mut().zip(moments).zip(&*gradient);
+                    for ((w, (m, v)), &gradient) in values {
+                        coefficients.apply(gradient * scale, w, m, v);
+                    }
+                },
+            );
             then(range, w, gradient);
         });
     }
@@ -127,11 +130,14 @@ impl AdamW {
 pub fn average(cpu: &Cpu, decay: f32, parameters: &[f32], average: &mut [f32]) {
     let outputs = [RowsMut::new(average, 1)];
     for_row_blocks(cpu, parameters.len(), CHUNK, outputs, |range, [average]| {
-        cpu.isa().run(|| {
-            for (average, &parameter) in average.iter_mut().zip(&parameters[range]) {
-                *average = decay * *average + (1.0 - decay) * parameter;
-            }
-        });
+        cpu.isa().run(
+            #[inline(always)]
+            || {
+                for (average, &parameter) in average.iter_mut().zip(&parameters[range]) {
+                    *average = decay * *average + (1.0 - decay) * parameter;
+                }
+            },
+        );
     });
 }
 
@@ -141,13 +147,16 @@ pub fn sum_of_squares(cpu: &Cpu, values: &[f32]) -> f64 {
     with_scratch(parts, |partials: &mut [f32]| {
         let outputs = [RowsMut::new(partials, 1)];
         for_row_blocks(cpu, parts, 8, outputs, |range, [partials]| {
-            cpu.isa().run(|| {
-                for (part, partial) in range.zip(partials) {
-                    let end = ((part + 1) * PARTIAL).min(values.len());
-                    let values = &values[part * PARTIAL..end];
-                    *partial = dot(values, values);
-                }
-            });
+            cpu.isa().run(
+                #[inline(always)]
+                || {
+                    for (part, partial) in range.zip(partials) {
+                        let end = ((part + 1) * PARTIAL).min(values.len());
+                        let values = &values[part * PARTIAL..end];
+                        *partial = dot(values, values);
+                    }
+                },
+            );
         });
         partials.iter().map(|&partial| f64::from(partial)).sum()
     })

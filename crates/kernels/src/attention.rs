@@ -153,7 +153,10 @@ fn forward_in<W: Word>(
                 };
                 pack_small_transposed(isa, keys.values, keys.row, (size, n), panels);
                 gemm(isa, (n, size, n), queries, panels, softmax, n, false);
-                isa.run(|| softmax.chunks_exact_mut(n).for_each(|row| softmax_row(row, scale)));
+                isa.run(
+                    #[inline(always)]
+                    || softmax.chunks_exact_mut(n).for_each(|row| softmax_row(row, scale)),
+                );
                 let weights = if dropout.is_none() {
                     &*softmax
                 } else {
@@ -165,12 +168,15 @@ fn forward_in<W: Word>(
                 gemm(isa, (n, n, size), rows_of(weights, n), panels, out, width, false);
             }
             let columns = heads.start * size..heads.end * size;
-            isa.run(|| {
-                for (token, row) in text.clone().zip(out.chunks_exact(width)) {
-                    // SAFETY: these heads' columns of this text's rows; whole words, or all.
-                    unsafe { context.store(token, columns.clone(), row) };
-                }
-            });
+            isa.run(
+                #[inline(always)]
+                || {
+                    for (token, row) in text.clone().zip(out.chunks_exact(width)) {
+                        // SAFETY: these heads' columns of this text's rows; whole words, or all.
+                        unsafe { context.store(token, columns.clone(), row) };
+                    }
+                },
+            );
         });
     });
 }
@@ -247,16 +253,19 @@ fn backward_in<W: Word>(
                 // d_scores = softmax (dropout(d_outputs values') - d_outputs · outputs) scale
                 pack_small_transposed(isa, values.values, values.row, (size, n), panels);
                 gemm(isa, (n, size, n), d_outputs, panels, d_scores, n, false);
-                isa.run(|| {
-                    for (i, d_row) in d_scores.chunks_exact_mut(n).enumerate() {
-                        dropout.apply((text.start + i) * shape.heads + head, d_row);
-                        let d_output = &d_outputs.values[i * d_outputs.row..][..size];
-                        let total = dot(d_output, &outputs.values[i * outputs.row..][..size]);
-                        for (d, &p) in d_row.iter_mut().zip(&softmax[i * n..(i + 1) * n]) {
-                            *d = p * (*d - total) * scale;
+                isa.run(
+                    #[inline(always)]
+                    || {
+                        for (i, d_row) in d_scores.chunks_exact_mut(n).enumerate() {
+                            dropout.apply((text.start + i) * shape.heads + head, d_row);
+                            let d_output = &d_outputs.values[i * d_outputs.row..][..size];
+                            let total = dot(d_output, &outputs.values[i * outputs.row..][..size]);
+                            for (d, &p) in d_row.iter_mut().zip(&softmax[i * n..(i + 1) * n]) {
+                                *d = p * (*d - total) * scale;
+                            }
                         }
-                    }
-                });
+                    },
+                );
 
                 // d_queries = d_scores keys, d_keys = d_scores' queries
                 pack_small(isa, keys.values, keys.row, (n, size), panels);
@@ -266,20 +275,23 @@ fn backward_in<W: Word>(
                 let target = &mut out_buffer[out(1)..];
                 gemm(isa, (n, n, size), columns_of(d_scores, n), panels, target, 3 * width, false);
             }
-            isa.run(|| {
-                for (token, row) in text.clone().zip(out_buffer.chunks_exact(3 * width)) {
-                    if width == hidden {
-                        // SAFETY: this text's rows are this task's own.
-                        unsafe { d_qkv.store_row(token, row) };
-                        continue;
+            isa.run(
+                #[inline(always)]
+                || {
+                    for (token, row) in text.clone().zip(out_buffer.chunks_exact(3 * width)) {
+                        if width == hidden {
+                            // SAFETY: this text's rows are this task's own.
+                            unsafe { d_qkv.store_row(token, row) };
+                            continue;
+                        }
+                        for (part, values) in row.chunks_exact(width).enumerate() {
+                            let start = part * hidden + heads.start * size;
+                            // SAFETY: these heads' columns of this text's rows; whole words.
+                            unsafe { d_qkv.store(token, start..start + width, values) };
+                        }
                     }
-                    for (part, values) in row.chunks_exact(width).enumerate() {
-                        let start = part * hidden + heads.start * size;
-                        // SAFETY: these heads' columns of this text's rows; whole words.
-                        unsafe { d_qkv.store(token, start..start + width, values) };
-                    }
-                }
-            });
+                },
+            );
         });
     });
 }
@@ -324,11 +336,14 @@ fn head_of<'a, W: Word>(
     if let Some(values) = W::plain(words) {
         return Strided { values: &values[column..], row: stride, column: 1 };
     }
-    isa.run(|| {
-        for (row, words) in room.chunks_exact_mut(size).zip(words.chunks_exact(stride)) {
-            W::widen(words, column, row);
-        }
-    });
+    isa.run(
+        #[inline(always)]
+        || {
+            for (row, words) in room.chunks_exact_mut(size).zip(words.chunks_exact(stride)) {
+                W::widen(words, column, row);
+            }
+        },
+    );
     rows_of(room, size)
 }
 
@@ -365,11 +380,14 @@ fn drop_rows(
 ) {
     let n = text.len();
     dropped.copy_from_slice(softmax);
-    isa.run(|| {
-        for (token, row) in text.clone().zip(dropped.chunks_exact_mut(n)) {
-            dropout.apply(token * heads + head, row);
-        }
-    });
+    isa.run(
+        #[inline(always)]
+        || {
+            for (token, row) in text.clone().zip(dropped.chunks_exact_mut(n)) {
+                dropout.apply(token * heads + head, row);
+            }
+        },
+    );
 }
 
 #[cfg(test)]

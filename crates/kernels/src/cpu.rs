@@ -127,7 +127,8 @@ impl Isa {
     }
 
     /// Runs `body` compiled for this level: what inlines into it is vectorised with the level's
-    /// registers.
+    /// registers. The closure itself must be `#[inline(always)]`, or it is compiled for the lowest
+    /// level; a test looks for those that are not.
     #[inline(always)]
     pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
         debug_assert!(self.is_available());
@@ -230,4 +231,26 @@ pub(crate) fn test_cpus() -> Vec<Cpu> {
         }
     }
     cpus
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_runs_at_a_level_is_inlined() {
+        let mut files = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+        let mut found = 0;
+        while let Some(path) = files.pop() {
+            if path.is_dir() {
+                files.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            let text: String = std::fs::read_to_string(&path).unwrap().split_whitespace().collect();
+            for call in ["isa.run(", "isa().run("].iter().flat_map(|call| text.split(call).skip(1))
+            {
+                found += 1;
+                assert!(call.starts_with("#[inline(always)]") || call.starts_with('"'), "{path:?}");
+            }
+        }
+        assert!(found > 20, "{found} calls");
+    }
 }

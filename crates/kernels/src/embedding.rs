@@ -44,21 +44,25 @@ pub fn forward(
     ];
     let token_type = &tables.token_type[..width];
     for_row_blocks(cpu, ids.len(), 16, outputs, |rows, [output, normalised, inverse_std]| {
-        cpu.isa().run(|| {
-            let values = output.chunks_exact_mut(width).zip(normalised.chunks_exact_mut(width));
-            for ((row, (output, normalised)), inverse_std) in rows.zip(values).zip(inverse_std) {
-                let word = &tables.word[ids[row] as usize * width..][..width];
-                let position = &tables.position[positions[row] as usize * width..][..width];
-                let parts = word.iter().zip(position).zip(token_type);
-                for (x, ((&word, &position), &token_type)) in output.iter_mut().zip(parts) {
-                    *x = word + token_type + position;
+        cpu.isa().run(
+            #[inline(always)]
+            || {
+                let values = output.chunks_exact_mut(width).zip(normalised.chunks_exact_mut(width));
+                for ((row, (output, normalised)), inverse_std) in rows.zip(values).zip(inverse_std)
+                {
+                    let word = &tables.word[ids[row] as usize * width..][..width];
+                    let position = &tables.position[positions[row] as usize * width..][..width];
+                    let parts = word.iter().zip(position).zip(token_type);
+                    for (x, ((&word, &position), &token_type)) in output.iter_mut().zip(parts) {
+                        *x = word + token_type + position;
+                    }
+                    *inverse_std = norm.forward_row(output, normalised);
+                    dropout.apply(row, output);
+                    // SAFETY: each row is of one task.
+                    unsafe { rounded.store(row, output) };
                 }
-                *inverse_std = norm.forward_row(output, normalised);
-                dropout.apply(row, output);
-                // SAFETY: each row is of one task.
-                unsafe { rounded.store(row, output) };
-            }
-        });
+            },
+        );
     });
 }
 
@@ -108,10 +112,13 @@ pub fn backward(
 /// # Panics
 /// When a row is outside the table.
 pub fn rows_sum_of_squares(cpu: &Cpu, table: &[f32], width: usize, rows: &[u32]) -> f64 {
-    cpu.isa().run(|| {
-        let row = |&row: &u32| &table[row as usize * width..][..width];
-        rows.iter().map(row).map(|row| f64::from(dot(row, row))).sum()
-    })
+    cpu.isa().run(
+        #[inline(always)]
+        || {
+            let row = |&row: &u32| &table[row as usize * width..][..width];
+            rows.iter().map(row).map(|row| f64::from(dot(row, row))).sum()
+        },
+    )
 }
 
 /// Applies dropout to each row of (T, H) values in place: the backward of dropout on an output.
@@ -124,11 +131,14 @@ pub fn dropout_backward(cpu: &Cpu, dropout: Dropout, values: &mut [f32], width: 
     }
     let rows = values.len() / width;
     for_row_blocks(cpu, rows, 32, [RowsMut::new(values, width)], |rows, [values]| {
-        cpu.isa().run(|| {
-            for (row, values) in rows.zip(values.chunks_exact_mut(width)) {
-                dropout.apply(row, values);
-            }
-        });
+        cpu.isa().run(
+            #[inline(always)]
+            || {
+                for (row, values) in rows.zip(values.chunks_exact_mut(width)) {
+                    dropout.apply(row, values);
+                }
+            },
+        );
     });
 }
 

@@ -199,9 +199,12 @@ impl LazyRows {
     /// each, which are changed to it, as is the copy of its average.
     pub fn replay_copy(&self, cpu: &Cpu, row: u32, copy: Tensors<'_>, average: Option<&mut [f32]>) {
         let Tensors { parameters, first_moment, second_moment } = copy;
-        cpu.isa().run(|| {
-            self.replay(row as usize, parameters, first_moment, second_moment, average);
-        });
+        cpu.isa().run(
+            #[inline(always)]
+            || {
+                self.replay(row as usize, parameters, first_moment, second_moment, average);
+            },
+        );
     }
 
     fn push(&mut self, step: MissedStep) {
@@ -250,7 +253,10 @@ impl LazyRows {
                 let [w, m, v] = [0, 1, 2].map(|part| lend(&tables[part]));
                 let gradient = gradients.as_ref().map(lend).unwrap_or_default();
                 let average = average.as_ref().map(lend);
-                cpu.isa().run(|| body(self, row, [w, m, v, gradient], average));
+                cpu.isa().run(
+                    #[inline(always)]
+                    || body(self, row, [w, m, v, gradient], average),
+                );
             }
         });
     }

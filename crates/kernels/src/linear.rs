@@ -28,7 +28,10 @@ pub fn forward(
 ) {
     let width = bias.len();
     matmul_rows(cpu, input, weight, [RowsMut::new(output, width)], |_, [output]| {
-        cpu.isa().run(|| output.chunks_exact_mut(width).for_each(|row| add(row, bias)));
+        cpu.isa().run(
+            #[inline(always)]
+            || output.chunks_exact_mut(width).for_each(|row| add(row, bias)),
+        );
     });
 }
 
@@ -95,17 +98,21 @@ pub fn residual_norm_forward(
     ];
     assert_eq!(residual.len() % width, 0, "whole rows of {width}");
     matmul_rows(cpu, input, weight, outputs, |rows, [output, normalised, inverse_std]| {
-        cpu.isa().run(|| {
-            let values = output.chunks_exact_mut(width).zip(normalised.chunks_exact_mut(width));
-            for ((row, (output, normalised)), inverse_std) in rows.zip(values).zip(inverse_std) {
-                add(output, bias);
-                dropout.apply(row, output);
-                add(output, &residual[row * width..(row + 1) * width]);
-                *inverse_std = norm.forward_row(output, normalised);
-                // SAFETY: each row is of one task.
-                unsafe { rounded.store(row, output) };
-            }
-        });
+        cpu.isa().run(
+            #[inline(always)]
+            || {
+                let values = output.chunks_exact_mut(width).zip(normalised.chunks_exact_mut(width));
+                for ((row, (output, normalised)), inverse_std) in rows.zip(values).zip(inverse_std)
+                {
+                    add(output, bias);
+                    dropout.apply(row, output);
+                    add(output, &residual[row * width..(row + 1) * width]);
+                    *inverse_std = norm.forward_row(output, normalised);
+                    // SAFETY: each row is of one task.
+                    unsafe { rounded.store(row, output) };
+                }
+            },
+        );
     });
 }
 

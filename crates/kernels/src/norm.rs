@@ -96,17 +96,20 @@ fn residual_backward_in<W: Word>(
     let outputs = [RowsMut::new(d_residual, width)];
     for_row_blocks(cpu, rows, BLOCK, outputs, |rows, [d_residual]| {
         with_scratch(width, |dropped: &mut [f32]| {
-            cpu.isa().run(|| {
-                for (row, d_residual) in rows.zip(d_residual.chunks_exact_mut(width)) {
-                    let at = row * width..(row + 1) * width;
-                    let d_out = &d_output[at.clone()];
-                    backward_row(d_out, &normalised[at], inverse_std[row], weight, d_residual);
-                    dropped.copy_from_slice(d_residual);
-                    dropout.apply(row, dropped);
-                    // SAFETY: each row is of one task.
-                    unsafe { d_input.store_row(row, dropped) };
-                }
-            });
+            cpu.isa().run(
+                #[inline(always)]
+                || {
+                    for (row, d_residual) in rows.zip(d_residual.chunks_exact_mut(width)) {
+                        let at = row * width..(row + 1) * width;
+                        let d_out = &d_output[at.clone()];
+                        backward_row(d_out, &normalised[at], inverse_std[row], weight, d_residual);
+                        dropped.copy_from_slice(d_residual);
+                        dropout.apply(row, dropped);
+                        // SAFETY: each row is of one task.
+                        unsafe { d_input.store_row(row, dropped) };
+                    }
+                },
+            );
         });
     });
 }
@@ -129,13 +132,16 @@ pub fn backward(
     weights_backward(cpu, d_output, normalised, d_weights);
     let outputs = [RowsMut::new(d_input, width)];
     for_row_blocks(cpu, inverse_std.len(), BLOCK, outputs, |rows, [d_input]| {
-        cpu.isa().run(|| {
-            for (row, d_input) in rows.zip(d_input.chunks_exact_mut(width)) {
-                let at = row * width..(row + 1) * width;
-                let d_out = &d_output[at.clone()];
-                backward_row(d_out, &normalised[at], inverse_std[row], weight, d_input);
-            }
-        });
+        cpu.isa().run(
+            #[inline(always)]
+            || {
+                for (row, d_input) in rows.zip(d_input.chunks_exact_mut(width)) {
+                    let at = row * width..(row + 1) * width;
+                    let d_out = &d_output[at.clone()];
+                    backward_row(d_out, &normalised[at], inverse_std[row], weight, d_input);
+                }
+            },
+        );
     });
 }
 
@@ -175,17 +181,20 @@ fn weights_backward(
         let (d_weight, d_bias) = unsafe {
             (d_weight.lend_part(0, columns.clone()), d_bias.lend_part(0, columns.clone()))
         };
-        cpu.isa().run(|| {
-            let rows = d_output.chunks_exact(width).zip(normalised.chunks_exact(width));
-            for (d_y, n) in rows {
-                let sums = d_weight.iter_mut().zip(d_bias.iter_mut());
-                let values = d_y[columns.clone()].iter().zip(&n[columns.clone()]);
-                for ((d_weight, d_bias), (&d_y, &n)) in sums.zip(values) {
-                    *d_weight += d_y * n;
-                    *d_bias += d_y;
+        cpu.isa().run(
+            #[inline(always)]
+            || {
+                let rows = d_output.chunks_exact(width).zip(normalised.chunks_exact(width));
+                for (d_y, n) in rows {
+                    let sums = d_weight.iter_mut().zip(d_bias.iter_mut());
+                    let values = d_y[columns.clone()].iter().zip(&n[columns.clone()]);
+                    for ((d_weight, d_bias), (&d_y, &n)) in sums.zip(values) {
+                        *d_weight += d_y * n;
+                        *d_bias += d_y;
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 

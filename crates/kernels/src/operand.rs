@@ -84,10 +84,13 @@ impl Operand {
             Words::F32(words) => words.copy_from_slice(values),
             Words::Bf16(words) => {
                 let rows = words.chunks_exact_mut(Pair::words(width));
-                cpu.isa().run(|| {
-                    rows.zip(values.chunks_exact(width))
-                        .for_each(|(words, row)| Pair::along(row, words));
-                });
+                cpu.isa().run(
+                    #[inline(always)]
+                    || {
+                        rows.zip(values.chunks_exact(width))
+                            .for_each(|(words, row)| Pair::along(row, words));
+                    },
+                );
             }
         }
     }

@@ -104,7 +104,10 @@ pub(crate) fn matmul_blocks<W: Word>(
                 let columns = index * NR..((index + 1) * NR).min(n);
                 gemm(isa, (m, k, NR), a, panel, block, NR, false);
                 let (block, _) = block.as_chunks_mut::<NR>();
-                isa.run(|| finish.finish(rows.clone(), columns, block));
+                isa.run(
+                    #[inline(always)]
+                    || finish.finish(rows.clone(), columns, block),
+                );
             }
         });
     }
@@ -246,15 +249,21 @@ fn transposed<W: Word>(
             let columns = strip.start * STRIP..(strip.end * STRIP).min(m);
             // SAFETY: each strip has its own columns.
             let sums = unsafe { sums.lend_part(0, columns.clone()) };
-            isa.run(|| {
-                pack_turned(a, W::words(m), columns, STRIP, tokens, packed);
-                packed.chunks_exact(STRIP).for_each(|words| W::add_to(words, sums));
-            });
+            isa.run(
+                #[inline(always)]
+                || {
+                    pack_turned(a, W::words(m), columns, STRIP, tokens, packed);
+                    packed.chunks_exact(STRIP).for_each(|words| W::add_to(words, sums));
+                },
+            );
         });
         let c = RowsMut::new(c, n);
         for_column_blocks(cpu, n, nr, |columns| {
             with_scratch(words * nr, |panel: &mut [W]| {
-                isa.run(|| pack_turned(b, W::words(n), columns.clone(), nr, tokens, panel));
+                isa.run(
+                    #[inline(always)]
+                    || pack_turned(b, W::words(n), columns.clone(), nr, tokens, panel),
+                );
                 for (strip, values) in packed_a.chunks_exact(words * STRIP).enumerate() {
                     let rows = strip * STRIP..((strip + 1) * STRIP).min(m);
                     let view = Strided { values, row: 1, column: STRIP };

@@ -130,13 +130,19 @@ fn update_and_pack<W: Word>(
         let rows = range.start / k..range.end / k;
         // SAFETY: blocks start at multiples of NR rows, so each has a panel of its own.
         let panel = unsafe { forward.lend(rows.start / nr..rows.start / nr + 1) };
-        cpu.isa().run(|| pack_columns(values, k, 0..rows.len(), nr, k, panel));
+        cpu.isa().run(
+            #[inline(always)]
+            || pack_columns(values, k, 0..rows.len(), nr, k, panel),
+        );
         for (index, first) in (0..k).step_by(nr).enumerate() {
             let start = index * (backward_len / nr) + rows.start / W::DEPTH;
             // SAFETY: NR is a multiple of a word's depth, so no word is of two blocks.
             let words = unsafe { backward.lend(start..start + W::words(rows.len())) };
             let columns = first..(first + nr).min(k);
-            cpu.isa().run(|| pack_rows(values, k, columns, nr, rows.len(), words));
+            cpu.isa().run(
+                #[inline(always)]
+                || pack_rows(values, k, columns, nr, rows.len(), words),
+            );
         }
     });
 }
@@ -155,15 +161,18 @@ fn pack<W: Word>(
     let panel_len = W::words(k) * nr;
     let outputs = [RowsMut::new(panels, panel_len)];
     for_row_blocks(cpu, n.div_ceil(nr), 4, outputs, |indices, [values]| {
-        cpu.isa().run(|| {
-            for (index, panel) in indices.zip(values.chunks_exact_mut(panel_len)) {
-                let columns = index * nr..((index + 1) * nr).min(n);
-                if transposed {
-                    pack_columns(matrix, k, columns, nr, k, panel);
-                } else {
-                    pack_rows(matrix, n, columns, nr, k, panel);
+        cpu.isa().run(
+            #[inline(always)]
+            || {
+                for (index, panel) in indices.zip(values.chunks_exact_mut(panel_len)) {
+                    let columns = index * nr..((index + 1) * nr).min(n);
+                    if transposed {
+                        pack_columns(matrix, k, columns, nr, k, panel);
+                    } else {
+                        pack_rows(matrix, n, columns, nr, k, panel);
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }

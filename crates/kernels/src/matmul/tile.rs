@@ -47,7 +47,11 @@ pub(crate) fn pack_small<W: Word>(
         if first >= n {
             break;
         }
-        pack_rows(matrix, stride, first..(first + nr).min(n), nr, k, panel);
+        let columns = first..(first + nr).min(n);
+        isa.run(
+            #[inline(always)]
+            || pack_rows(matrix, stride, columns, nr, k, panel),
+        );
     }
 }
 
@@ -65,7 +69,11 @@ pub(crate) fn pack_small_transposed<W: Word>(
         if first >= n {
             break;
         }
-        pack_columns(matrix, stride, first..(first + nr).min(n), nr, k, panel);
+        let columns = first..(first + nr).min(n);
+        isa.run(
+            #[inline(always)]
+            || pack_columns(matrix, stride, columns, nr, k, panel),
+        );
     }
 }
 
