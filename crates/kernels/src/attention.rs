@@ -12,8 +12,9 @@
 //! 1. Each product is the matrix kernel on one thread: K, V and their like are packed into the
 //!    thread's scratch, which zero-pads D = 26 to whole vectors. A (text, head) pair is one task;
 //!    bf16 queries, keys and values are widened first: the arithmetic is f32.
-//! 2. Dropout masks are drawn again in backward instead of being kept.
-//! 3. The softmax's backward needs `Σ_j P_ij dP_ij`, which is `dO_i · O_i` (FlashAttention, Dao et
+//! 2. Rows of S and P are padded to whole vectors: -inf before the softmax, 0 after it.
+//! 3. Dropout masks are drawn again in backward instead of being kept.
+//! 4. The softmax's backward needs `Σ_j P_ij dP_ij`, which is `dO_i · O_i` (FlashAttention, Dao et
 //!    al., 2022), so dP is never summed.
 
 use std::ops::Range;
@@ -25,6 +26,14 @@ use crate::matmul::{
 };
 use crate::operand::{Operand, View};
 use crate::{Cpu, Isa};
+
+/// Rows of scores are padded to a multiple of this, which whole panels are at every level.
+const LANES: usize = 16;
+
+/// Length of a row of `n` scores.
+fn padded(n: usize) -> usize {
+    n.next_multiple_of(LANES)
+}
 
 /// The texts of a batch and the heads of a layer.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +49,8 @@ pub struct Shape<'a> {
 impl Shape<'_> {
     /// Number of floats that the probabilities of all texts and heads take.
     pub fn probabilities_len(&self) -> usize {
-        let squares = self.cumulative_lengths.windows(2).map(|pair| (pair[1] - pair[0]) as usize);
-        squares.map(|n| n * n).sum::<usize>() * self.heads
+        let lengths = self.cumulative_lengths.windows(2).map(|pair| (pair[1] - pair[0]) as usize);
+        lengths.map(|n| n * padded(n)).sum::<usize>() * self.heads
     }
 
     fn hidden_size(&self) -> usize {
@@ -138,24 +147,29 @@ fn forward_in<W: Word>(
     let group = shape.group::<W>();
     shape.for_each(cpu, group, |text, heads, kept_at| {
         let (n, width) = (text.len(), heads.len() * size);
-        let panels_len = packed_len::<f32>(isa, size, n).max(packed_len::<f32>(isa, n, size));
-        let lens = [3 * n * size, panels_len, n * n, n * n, n * width];
+        let row = padded(n);
+        let panels_len = packed_len::<f32>(isa, size, row).max(packed_len::<f32>(isa, n, size));
+        let lens = [3 * n * size, panels_len, n * row, n * row, n * width];
         with_parts(lens, |[parts, panels, own, dropped, out]| {
             for head in heads.clone() {
                 let [queries, keys, values] =
                     heads_of::<W>(isa, qkv, &text, (hidden, head * size, size), parts);
                 let softmax: &mut [f32] = match &kept {
-                    // SAFETY: this head's own n * n floats, inside the buffer as checked.
+                    // SAFETY: this head's own rows, inside the buffer as checked.
                     Some(kept) => unsafe {
-                        std::slice::from_raw_parts_mut(kept.at(kept_at + head * n * n), n * n)
+                        std::slice::from_raw_parts_mut(kept.at(kept_at + head * n * row), n * row)
                     },
                     None => own,
                 };
                 pack_small_transposed(isa, keys.values, keys.row, (size, n), panels);
-                gemm(isa, (n, size, n), queries, panels, softmax, n, false);
+                gemm(isa, (n, size, row), queries, panels, softmax, row, false);
                 isa.run(
                     #[inline(always)]
-                    || softmax.chunks_exact_mut(n).for_each(|row| softmax_row(row, scale)),
+                    || {
+                        for row in softmax.chunks_exact_mut(row) {
+                            softmax_row(row, n, scale);
+                        }
+                    },
                 );
                 let weights = if dropout.is_none() {
                     &*softmax
@@ -165,7 +179,7 @@ fn forward_in<W: Word>(
                 };
                 pack_small(isa, values.values, values.row, (n, size), panels);
                 let out = &mut out[(head - heads.start) * size..];
-                gemm(isa, (n, n, size), rows_of(weights, n), panels, out, width, false);
+                gemm(isa, (n, n, size), rows_of(weights, row), panels, out, width, false);
             }
             let columns = heads.start * size..heads.end * size;
             isa.run(
@@ -223,8 +237,9 @@ fn backward_in<W: Word>(
     let group = shape.group::<W>();
     shape.for_each(cpu, group, |text, heads, kept_at| {
         let (n, width) = (text.len(), heads.len() * size);
-        let panels_len = packed_len::<f32>(isa, size, n).max(packed_len::<f32>(isa, n, size));
-        let lens = [5 * n * size, panels_len, n * n, n * n, 3 * n * width];
+        let row = padded(n);
+        let panels_len = packed_len::<f32>(isa, size, row).max(packed_len::<f32>(isa, n, size));
+        let lens = [5 * n * size, panels_len, n * row, n * row, 3 * n * width];
         with_parts(lens, |[parts, panels, dropped, d_scores, out_buffer]| {
             for head in heads.clone() {
                 let column = head * size;
@@ -234,8 +249,8 @@ fn backward_in<W: Word>(
                 let (output, d_output) = rest.split_at_mut(n * size);
                 let outputs = head_of::<W>(isa, context, &text, column, size, output);
                 let d_outputs = head_of::<W>(isa, d_context, &text, column, size, d_output);
-                let kept_at = kept_at + head * n * n;
-                let softmax = &probabilities[kept_at..kept_at + n * n];
+                let kept_at = kept_at + head * n * row;
+                let softmax = &probabilities[kept_at..kept_at + n * row];
                 let out = |part: usize| part * width + (head - heads.start) * size;
 
                 // d_values = dropped' d_outputs
@@ -246,21 +261,21 @@ fn backward_in<W: Word>(
                     &*dropped
                 };
                 pack_small(isa, d_outputs.values, d_outputs.row, (n, size), panels);
-                let weights = columns_of(weights, n);
+                let weights = columns_of(weights, row);
                 let target = &mut out_buffer[out(2)..];
                 gemm(isa, (n, n, size), weights, panels, target, 3 * width, false);
 
                 // d_scores = softmax (dropout(d_outputs values') - d_outputs · outputs) scale
                 pack_small_transposed(isa, values.values, values.row, (size, n), panels);
-                gemm(isa, (n, size, n), d_outputs, panels, d_scores, n, false);
+                gemm(isa, (n, size, row), d_outputs, panels, d_scores, row, false);
                 isa.run(
                     #[inline(always)]
                     || {
-                        for (i, d_row) in d_scores.chunks_exact_mut(n).enumerate() {
+                        for (i, d_row) in d_scores.chunks_exact_mut(row).enumerate() {
                             dropout.apply((text.start + i) * shape.heads + head, d_row);
                             let d_output = &d_outputs.values[i * d_outputs.row..][..size];
                             let total = dot(d_output, &outputs.values[i * outputs.row..][..size]);
-                            for (d, &p) in d_row.iter_mut().zip(&softmax[i * n..(i + 1) * n]) {
+                            for (d, &p) in d_row.iter_mut().zip(&softmax[i * row..(i + 1) * row]) {
                                 *d = p * (*d - total) * scale;
                             }
                         }
@@ -270,10 +285,18 @@ fn backward_in<W: Word>(
                 // d_queries = d_scores keys, d_keys = d_scores' queries
                 pack_small(isa, keys.values, keys.row, (n, size), panels);
                 let target = &mut out_buffer[out(0)..];
-                gemm(isa, (n, n, size), rows_of(d_scores, n), panels, target, 3 * width, false);
+                gemm(isa, (n, n, size), rows_of(d_scores, row), panels, target, 3 * width, false);
                 pack_small(isa, queries.values, queries.row, (n, size), panels);
                 let target = &mut out_buffer[out(1)..];
-                gemm(isa, (n, n, size), columns_of(d_scores, n), panels, target, 3 * width, false);
+                gemm(
+                    isa,
+                    (n, n, size),
+                    columns_of(d_scores, row),
+                    panels,
+                    target,
+                    3 * width,
+                    false,
+                );
             }
             isa.run(
                 #[inline(always)]
@@ -357,16 +380,22 @@ fn columns_of(values: &[f32], stride: usize) -> Strided<'_, f32> {
     Strided { values, row: 1, column: stride }
 }
 
-/// Softmax of `scale * row`, in place.
+/// Softmax of `scale * row[..n]`, in place; what is behind becomes 0.
 #[inline(always)]
-fn softmax_row(row: &mut [f32], scale: f32) {
+fn softmax_row(row: &mut [f32], n: usize, scale: f32) {
+    row[n..].fill(f32::NEG_INFINITY);
     let highest = max(row);
-    for value in row.iter_mut() {
-        *value = exp((*value - highest) * scale);
+    let (chunks, _) = row.as_chunks_mut::<LANES>();
+    for chunk in &mut *chunks {
+        for value in chunk {
+            *value = exp((*value - highest) * scale);
+        }
     }
-    let inverse = 1.0 / sum(row);
-    for value in row {
-        *value *= inverse;
+    let inverse = 1.0 / sum(chunks.as_flattened());
+    for chunk in chunks {
+        for value in chunk {
+            *value *= inverse;
+        }
     }
 }
 
@@ -378,12 +407,12 @@ fn drop_rows(
     (heads, head): (usize, usize),
     dropped: &mut [f32],
 ) {
-    let n = text.len();
+    let row = padded(text.len());
     dropped.copy_from_slice(softmax);
     isa.run(
         #[inline(always)]
         || {
-            for (token, row) in text.clone().zip(dropped.chunks_exact_mut(n)) {
+            for (token, row) in text.clone().zip(dropped.chunks_exact_mut(row)) {
                 dropout.apply(token * heads + head, row);
             }
         },

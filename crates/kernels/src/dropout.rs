@@ -6,6 +6,11 @@
 //! of 1/65536, and the scale is that of the probability actually used. Words come from the
 //! finaliser of SplitMix64 (Steele, Lea & Flood, 2014) over counters spaced by the golden ratio.
 
+/// Words that are drawn at a time: a vector of AVX-512.
+const WORDS: usize = 8;
+/// Elements that they decide about.
+const CHUNK: usize = 4 * WORDS;
+
 /// 2^64 over the golden ratio.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -59,25 +64,35 @@ impl Dropout {
             return;
         }
         let row_key = derive(self.key, self.first_row.wrapping_add(row as u64));
-        let mut quads = values.chunks_exact_mut(4);
-        let mut block = 0;
-        for quad in &mut quads {
-            let word = derive(row_key, block);
-            for (part, value) in quad.iter_mut().enumerate() {
-                *value *= self.factor(word, part);
-            }
-            block += 1;
+        let (chunks, rest) = values.as_chunks_mut::<CHUNK>();
+        let mut first = 0;
+        for chunk in chunks {
+            let factors = self.factors(row_key, first);
+            chunk.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
+            first += WORDS as u64;
         }
-        let word = derive(row_key, block);
-        for (part, value) in quads.into_remainder().iter_mut().enumerate() {
-            *value *= self.factor(word, part);
+        if !rest.is_empty() {
+            let factors = self.factors(row_key, first);
+            rest.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
         }
     }
 
+    /// The factors of a chunk whose first word is the `first`-th of its row.
     #[inline(always)]
-    fn factor(&self, word: u64, part: usize) -> f32 {
-        let bits = (word >> (16 * part)) as u32 & 0xFFFF;
-        if bits >= self.threshold { self.scale } else { 0.0 }
+    fn factors(&self, row_key: u64, first: u64) -> [f32; CHUNK] {
+        // Plain loops: unlike `from_fn` and `map` they become vectors.
+        let mut words = [0; WORDS];
+        for (word, index) in words.iter_mut().zip(first..) {
+            *word = derive(row_key, index);
+        }
+        const { assert!(cfg!(target_endian = "little"), "the low bits come first") };
+        // SAFETY: both are 64 bytes of any content.
+        let parts: [u16; CHUNK] = unsafe { std::mem::transmute(words) };
+        let mut factors = [0.0; CHUNK];
+        for (factor, bits) in factors.iter_mut().zip(parts) {
+            *factor = if u32::from(bits) >= self.threshold { self.scale } else { 0.0 };
+        }
+        factors
     }
 }
 
@@ -89,6 +104,20 @@ mod tests {
         let mut values = vec![1.0; len];
         dropout.apply(row, &mut values);
         values
+    }
+
+    /// The definition, element by element.
+    #[test]
+    fn four_elements_share_a_word() {
+        let dropout = Dropout::new(0.4, 1, 2, 3, 5);
+        let row_key = derive(dropout.key, 5 + 7);
+        for len in [1, 3, 4, 31, 32, 33, 100] {
+            for (i, factor) in mask(dropout, 7, len).into_iter().enumerate() {
+                let bits = derive(row_key, i as u64 / 4) >> (16 * (i % 4)) & 0xFFFF;
+                let kept = bits as f32 / 65536.0 >= 0.4;
+                assert_eq!(factor, if kept { dropout.scale } else { 0.0 }, "{i} of {len}");
+            }
+        }
     }
 
     #[test]

@@ -135,9 +135,14 @@ impl LazyRows {
     /// When rows are out of order or outside the table, or sizes differ.
     pub fn catch_up(&mut self, cpu: &Cpu, rows: &[u32], table: &mut LazyTable<'_>) {
         let behind = self.steps.len() as u32;
-        self.for_rows(cpu, rows, table, None, |this, row, [w, m, v, _], average| {
-            this.replay(row, w, m, v, average);
-        });
+        self.for_rows(
+            cpu,
+            rows,
+            table,
+            None,
+            #[inline(always)]
+            |this, row, [w, m, v, _], average| this.replay(row, w, m, v, average),
+        );
         for &row in rows {
             self.taken[row as usize] = behind;
         }
@@ -161,16 +166,23 @@ impl LazyRows {
         let caught_up = rows.iter().all(|&row| self.taken[row as usize] == behind);
         assert!(caught_up, "rows with a gradient have been caught up");
         let (coefficients, scale) = (settings.coefficients(), settings.gradient_scale);
-        self.for_rows(cpu, rows, table, Some(gradients), |_, _, [w, m, v, gradient], average| {
-            let moments = m.iter_mut().zip(v.iter_mut());
-            for ((w, (m, v)), gradient) in w.iter_mut().zip(moments).zip(gradient) {
-                coefficients.apply(*gradient * scale, w, m, v);
-                *gradient = 0.0;
-            }
-            if let (Some(decay), Some(average)) = (average_decay, average) {
-                follow(decay, w, average);
-            }
-        });
+        self.for_rows(
+            cpu,
+            rows,
+            table,
+            Some(gradients),
+            #[inline(always)]
+            |_, _, [w, m, v, gradient], average| {
+                let moments = m.iter_mut().zip(v.iter_mut());
+                for ((w, (m, v)), gradient) in w.iter_mut().zip(moments).zip(gradient) {
+                    coefficients.apply(*gradient * scale, w, m, v);
+                    *gradient = 0.0;
+                }
+                if let (Some(decay), Some(average)) = (average_decay, average) {
+                    follow(decay, w, average);
+                }
+            },
+        );
         self.push(MissedStep { coefficients, average_decay });
         for &row in rows {
             self.taken[row as usize] = behind + 1;
@@ -214,8 +226,8 @@ impl LazyRows {
         self.bounds.push(Bounds::new(&self.steps[first..]));
     }
 
-    /// Calls `body` with the weights, moments and gradient of each row, on all threads. Without
-    /// gradients that slice is empty.
+    /// Calls `body` (`#[inline(always)]`, as for [`crate::Isa::run`]) with the weights, moments and
+    /// gradient of each row, on all threads. Without gradients that slice is empty.
     fn for_rows(
         &self,
         cpu: &Cpu,

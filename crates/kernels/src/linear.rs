@@ -30,7 +30,11 @@ pub fn forward(
     matmul_rows(cpu, input, weight, [RowsMut::new(output, width)], |_, [output]| {
         cpu.isa().run(
             #[inline(always)]
-            || output.chunks_exact_mut(width).for_each(|row| add(row, bias)),
+            || {
+                for row in output.chunks_exact_mut(width) {
+                    add(row, bias);
+                }
+            },
         );
     });
 }
@@ -237,7 +241,9 @@ impl<W: Word> Finish for BiasedGelu<'_, W> {
                     unsafe { slope.store_block(row, &columns, &slopes) };
                 }
                 None => {
-                    values.iter_mut().zip(&bias).for_each(|(x, bias)| *x = gelu(*x + bias));
+                    for (x, bias) in values.iter_mut().zip(&bias) {
+                        *x = gelu(*x + bias);
+                    }
                 }
             }
             // SAFETY: each block is of one task.

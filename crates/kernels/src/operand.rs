@@ -87,8 +87,9 @@ impl Operand {
                 cpu.isa().run(
                     #[inline(always)]
                     || {
-                        rows.zip(values.chunks_exact(width))
-                            .for_each(|(words, row)| Pair::along(row, words));
+                        for (words, row) in rows.zip(values.chunks_exact(width)) {
+                            Pair::along(row, words);
+                        }
                     },
                 );
             }

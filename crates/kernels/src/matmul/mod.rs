@@ -253,7 +253,9 @@ fn transposed<W: Word>(
                 #[inline(always)]
                 || {
                     pack_turned(a, W::words(m), columns, STRIP, tokens, packed);
-                    packed.chunks_exact(STRIP).for_each(|words| W::add_to(words, sums));
+                    for words in packed.chunks_exact(STRIP) {
+                        W::add_to(words, sums);
+                    }
                 },
             );
         });
