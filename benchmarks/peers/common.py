@@ -1,0 +1,45 @@
+"""What both peer benchmarks share: GoEmotions' texts as token ids, and TinyBERT's shape."""
+
+import csv
+from pathlib import Path
+
+import torch
+from tokenizers import BertWordPieceTokenizer
+from transformers import BertConfig, BertForSequenceClassification
+
+NUM_LABELS = 28
+MAX_LENGTH = 128
+VOCABULARY = Path(__file__).parents[2] / "assets" / "vocab" / "vocab.txt"
+
+
+def read(path):
+    """Texts and label ids of a file in GoEmotions' format."""
+    with open(path, encoding="utf8", newline="") as file:
+        rows = list(csv.reader(file, delimiter="\t"))
+    return [row[0] for row in rows], [[int(x) for x in row[1].split(",")] for row in rows]
+
+
+def tokenizer():
+    wordpiece = BertWordPieceTokenizer(str(VOCABULARY), lowercase=True)
+    wordpiece.enable_truncation(MAX_LENGTH)
+    return wordpiece
+
+
+def encode(wordpiece, texts):
+    return [encoding.ids for encoding in wordpiece.encode_batch(texts)]
+
+
+def tinybert():
+    """TinyBERT 4L-312D with random weights: speed does not depend on them."""
+    torch.manual_seed(0)
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=30522,
+            hidden_size=312,
+            num_hidden_layers=4,
+            num_attention_heads=12,
+            intermediate_size=1200,
+            num_labels=NUM_LABELS,
+            problem_type="multi_label_classification",
+        )
+    )
