@@ -17,6 +17,8 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
+    /// AVX-512, and tiles (AMX) for bf16.
+    Amx,
 }
 
 /// What matrix multiplications multiply; they sum in f32.
@@ -41,7 +43,7 @@ impl fmt::Display for Precision {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IsaError {
     /// `TINYMOOD_ISA` holds something else than a level's name.
-    #[error("TINYMOOD_ISA is {found:?}, expected one of: portable, avx2, avx512")]
+    #[error("TINYMOOD_ISA is {found:?}, expected one of: portable, avx2, avx512, amx")]
     Unknown {
         /// What it holds.
         found: String,
@@ -62,13 +64,14 @@ impl fmt::Display for Isa {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Amx => "amx",
         })
     }
 }
 
 impl Isa {
     /// All levels, lowest first.
-    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Amx];
 
     /// Whether this CPU has the level.
     pub fn is_available(self) -> bool {
@@ -83,6 +86,7 @@ impl Isa {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
             }
+            Isa::Amx => Isa::Avx512.supports(Precision::Bf16) && crate::matmul::amx_is_available(),
         }
         #[cfg(not(target_arch = "x86_64"))]
         {
@@ -95,7 +99,7 @@ impl Isa {
         match precision {
             Precision::F32 => true,
             #[cfg(target_arch = "x86_64")]
-            Precision::Bf16 => self == Isa::Avx512 && is_x86_feature_detected!("avx512bf16"),
+            Precision::Bf16 => self >= Isa::Avx512 && is_x86_feature_detected!("avx512bf16"),
             #[cfg(not(target_arch = "x86_64"))]
             Precision::Bf16 => false,
         }
@@ -140,7 +144,7 @@ impl Isa {
             Isa::Avx2 => unsafe { run_avx2(body) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { run_avx512(body) },
+            Isa::Avx512 | Isa::Amx => unsafe { run_avx512(body) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => body(),
         }

@@ -11,7 +11,7 @@ pub(super) unsafe fn tile(isa: Isa, rows: usize, tile: &Tile<Pair>) {
     match isa {
         // SAFETY: handed on.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512::tile(rows, tile) },
+        Isa::Avx512 | Isa::Amx => unsafe { avx512::tile(rows, tile) },
         // `Cpu::new` refuses bf16 on other levels.
         _ => unreachable!("no bf16 arithmetic on {isa}, for {rows} rows of {} words", tile.k),
     }

@@ -14,7 +14,7 @@ pub(super) unsafe fn tile(isa: Isa, rows: usize, tile: &Tile<f32>) {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::tile(rows, tile),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => avx512::tile(rows, tile),
+            Isa::Avx512 | Isa::Amx => avx512::tile(rows, tile),
             #[cfg(not(target_arch = "x86_64"))]
             _ => portable::tile(rows, tile),
         }

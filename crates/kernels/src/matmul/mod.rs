@@ -24,6 +24,8 @@
 //! A bf16 word is two values that are neighbours along `K`, multiplied and summed by one
 //! instruction; all else is the same for both precisions.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod bf16_tiles;
 mod f32_tiles;
 mod packed;
@@ -33,12 +35,14 @@ mod word;
 use std::ops::Range;
 use std::time::Instant;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::is_available as amx_is_available;
 pub use packed::{PackedMatrix, update_weight};
 pub(crate) use tile::{Strided, gemm, pack_small, pack_small_transposed, packed_len};
 pub use word::Pair;
 pub(crate) use word::{Word, with_scratch};
 
-use tile::{block_shape, panel_times};
+use tile::{PanelShape, Rows, block_shape, panel_depth, panel_times};
 use word::pack_turned;
 
 use crate::operand::View;
@@ -47,8 +51,9 @@ use crate::{Cpu, Isa, Precision};
 
 /// Rows a task takes at a time: a few register blocks, so that a panel is used more than once.
 const TASK_ROWS: usize = 96;
-/// Columns of a strip of a transposed A: whole register blocks, and whole cache lines.
-const STRIP: usize = 48;
+/// Columns of a strip of a transposed A: whole register blocks at every level, and whole cache
+/// lines.
+const STRIP: usize = 96;
 
 /// Calls `$body` with `$Word` standing for the words of the CPU's precision.
 macro_rules! by_precision {
@@ -100,7 +105,7 @@ pub(crate) fn matmul_blocks<W: Word>(
     ) {
         let m = rows.len();
         with_scratch(m * NR, |block: &mut [f32]| {
-            for (index, panel) in panels.chunks_exact(k * NR).enumerate() {
+            for (index, panel) in panels.chunks_exact(panel_depth::<W>(isa, k) * NR).enumerate() {
                 let columns = index * NR..((index + 1) * NR).min(n);
                 gemm(isa, (m, k, NR), a, panel, block, NR, false);
                 let (block, _) = block.as_chunks_mut::<NR>();
@@ -185,6 +190,7 @@ fn limit_of<W: Word>(cpu: &Cpu, seconds: f64) -> f64 {
     const WORDS: usize = 96; // a panel and a block of A take half of a small first-level cache
     const REPEATS: usize = 2_000;
     let (nr, mr) = block_shape(cpu.isa());
+    let mr = if W::tile_depth(cpu.isa()) > 1 { 32 } else { mr };
     let (a, panel) = (vec![W::default(); mr * WORDS], vec![W::default(); nr * WORDS]);
     let start = Instant::now();
     let mut best = 0.0_f64;
@@ -240,6 +246,7 @@ fn transposed<W: Word>(
     let (a, b) = (W::of(a), W::of(b));
     let (nr, _) = block_shape(isa);
     let words = W::words(tokens);
+    let in_tiles = W::tile_depth(isa) > 1;
     let strips = m.div_ceil(STRIP);
     with_scratch(strips * words * STRIP, |packed_a: &mut [W]| {
         // Strips of columns of A, each packed and summed by one task.
@@ -256,30 +263,56 @@ fn transposed<W: Word>(
                     for words in packed.chunks_exact(STRIP) {
                         W::add_to(words, sums);
                     }
+                    if in_tiles {
+                        with_scratch(packed.len(), |copy: &mut [W]| {
+                            copy.copy_from_slice(packed);
+                            transpose(copy, STRIP, packed);
+                        });
+                    }
                 },
             );
         });
         let c = RowsMut::new(c, n);
         for_column_blocks(cpu, n, nr, |columns| {
-            with_scratch(words * nr, |panel: &mut [W]| {
+            with_scratch(panel_depth::<W>(isa, words) * nr, |panel: &mut [W]| {
                 isa.run(
                     #[inline(always)]
                     || pack_turned(b, W::words(n), columns.clone(), nr, tokens, panel),
                 );
+                W::seal(isa, words, panel);
                 for (strip, values) in packed_a.chunks_exact(words * STRIP).enumerate() {
                     let rows = strip * STRIP..((strip + 1) * STRIP).min(m);
-                    let view = Strided { values, row: 1, column: STRIP };
-                    let shape = (rows.len(), words, columns.len());
+                    let (row, column) = if in_tiles { (words, 1) } else { (1, STRIP) };
+                    let view = Strided { values, row, column };
+                    let shape = PanelShape { m: rows.len(), k: words, width: columns.len() };
                     // SAFETY: columns `columns` of all M rows of C are this task's own; the strip
-                    // and the panel are `words` rows of STRIP and NR words.
+                    // and the panel are packed of `words` rows of STRIP and NR words.
                     unsafe {
                         let start = c.as_mut_ptr().add(rows.start * n + columns.start);
-                        panel_times(isa, shape, &view, panel, start, n, accumulate);
+                        let c = Rows { start, stride: n, accumulate };
+                        panel_times(isa, shape, &view, panel, c);
                     }
                 }
             });
         });
     });
+}
+
+/// The transpose of rows of `width` words.
+#[inline(always)]
+fn transpose<W: Word>(rows: &[W], width: usize, columns: &mut [W]) {
+    /// Rows and columns that are turned together, so that whole cache lines are read and written.
+    const BLOCK: usize = 16;
+    let height = rows.len() / width;
+    for first in (0..height).step_by(BLOCK) {
+        for left in (0..width).step_by(BLOCK) {
+            for column in left..(left + BLOCK).min(width) {
+                for row in first..(first + BLOCK).min(height) {
+                    columns[column * height + row] = rows[row * width + column];
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -330,7 +363,7 @@ mod tests {
         for cpu in test_cpus() {
             for m in SIZES {
                 for n in SIZES {
-                    let k = (m * 3 + n) % 40 + 1;
+                    let k = (m * 3 + n) % 90 + 1;
                     let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
                     let view = Strided { values: &a, row: k, column: 1 };
                     let expected = naive(view, &b, (m, k, n));
@@ -354,7 +387,7 @@ mod tests {
         for cpu in test_cpus() {
             for m in SIZES {
                 for n in SIZES {
-                    let tokens = (m + 5 * n) % 37 + 1;
+                    let tokens = (m + 5 * n) % 90 + 1;
                     let (a, b) = (numbers(tokens * m, 3), numbers(tokens * n, 4));
                     let view = Strided { values: &a, row: 1, column: m };
                     let product = naive(view, &b, (m, tokens, n));

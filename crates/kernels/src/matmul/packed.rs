@@ -1,6 +1,6 @@
 //! The right-hand side of a multiplication, packed once and used many times.
 
-use super::tile::block_shape;
+use super::tile::{block_shape, packed_len, panel_depth};
 use super::word::{Pair, Word, pack_columns, pack_rows};
 use crate::adamw::{AdamW, Tensors};
 use crate::rows::{RowsMut, for_row_blocks};
@@ -18,7 +18,7 @@ pub struct PackedMatrix {
     panels: Panels,
 }
 
-/// `ceil(N / NR)` panels of `words(K) * NR` words, the last padded with zeros.
+/// `ceil(N / NR)` panels of NR columns, the last padded with zeros.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Panels {
     F32(Buffer<f32>),
@@ -29,8 +29,7 @@ impl PackedMatrix {
     /// Room for a (`rows`, `columns`) matrix, all zeros.
     pub fn new(cpu: &Cpu, rows: usize, columns: usize) -> Self {
         fn zeros<W: Word>(cpu: &Cpu, rows: usize, columns: usize) -> Buffer<W> {
-            let (nr, _) = block_shape(cpu.isa());
-            cpu.buffer(columns.div_ceil(nr) * nr * W::words(rows))
+            cpu.buffer(packed_len::<W>(cpu.isa(), rows, columns))
         }
         let isa = cpu.isa();
         let panels = match cpu.precision() {
@@ -120,8 +119,10 @@ fn update_and_pack<W: Word>(
     forward: &mut [W],
     backward: &mut [W],
 ) {
-    let (nr, _) = block_shape(cpu.isa());
-    let (forward_len, backward_len) = (W::words(k) * nr, W::words(n) * nr);
+    let isa = cpu.isa();
+    let (nr, _) = block_shape(isa);
+    let forward_len = panel_depth::<W>(isa, W::words(k)) * nr;
+    let backward_depth = panel_depth::<W>(isa, W::words(n));
     // Rows of words: a task of NR rows of the weight owns one panel of `forward`, and
     // `words(NR)` of the rows of each panel of `backward`.
     let forward = RowsMut::new(forward, forward_len);
@@ -130,16 +131,19 @@ fn update_and_pack<W: Word>(
         let rows = range.start / k..range.end / k;
         // SAFETY: blocks start at multiples of NR rows, so each has a panel of its own.
         let panel = unsafe { forward.lend(rows.start / nr..rows.start / nr + 1) };
-        cpu.isa().run(
+        isa.run(
             #[inline(always)]
             || pack_columns(values, k, 0..rows.len(), nr, k, panel),
         );
+        W::seal(isa, W::words(k), panel);
+        // As if sealed: tiles are as deep as a block, so only the last block is not whole.
+        let gap = if rows.end == n { backward_depth - W::words(n) } else { 0 };
         for (index, first) in (0..k).step_by(nr).enumerate() {
-            let start = index * (backward_len / nr) + rows.start / W::DEPTH;
+            let start = index * backward_depth + rows.start / W::DEPTH + gap;
             // SAFETY: NR is a multiple of a word's depth, so no word is of two blocks.
             let words = unsafe { backward.lend(start..start + W::words(rows.len())) };
             let columns = first..(first + nr).min(k);
-            cpu.isa().run(
+            isa.run(
                 #[inline(always)]
                 || pack_rows(values, k, columns, nr, rows.len(), words),
             );
@@ -157,11 +161,12 @@ fn pack<W: Word>(
     if panels.is_empty() {
         return;
     }
-    let (nr, _) = block_shape(cpu.isa());
-    let panel_len = W::words(k) * nr;
+    let isa = cpu.isa();
+    let (nr, _) = block_shape(isa);
+    let panel_len = panel_depth::<W>(isa, W::words(k)) * nr;
     let outputs = [RowsMut::new(panels, panel_len)];
     for_row_blocks(cpu, n.div_ceil(nr), 4, outputs, |indices, [values]| {
-        cpu.isa().run(
+        isa.run(
             #[inline(always)]
             || {
                 for (index, panel) in indices.zip(values.chunks_exact_mut(panel_len)) {
@@ -171,6 +176,7 @@ fn pack<W: Word>(
                     } else {
                         pack_rows(matrix, n, columns, nr, k, panel);
                     }
+                    W::seal(isa, W::words(k), panel);
                 }
             },
         );

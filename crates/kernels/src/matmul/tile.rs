@@ -8,7 +8,7 @@ pub(crate) const fn block_shape(isa: Isa) -> (usize, usize) {
     match isa {
         Isa::Portable => (8, 4),
         Isa::Avx2 => (16, 6),
-        Isa::Avx512 => (32, 12),
+        Isa::Avx512 | Isa::Amx => (32, 12),
     }
 }
 
@@ -27,10 +27,15 @@ impl<W> Strided<'_, W> {
     }
 }
 
+/// Words along `K` that a panel has room for, of which it uses `k`.
+pub(crate) fn panel_depth<W: Word>(isa: Isa, k: usize) -> usize {
+    k.next_multiple_of(W::tile_depth(isa))
+}
+
 /// Number of words of a packed (K, N) matrix.
 pub(crate) fn packed_len<W: Word>(isa: Isa, k: usize, n: usize) -> usize {
     let (nr, _) = block_shape(isa);
-    n.div_ceil(nr) * nr * W::words(k)
+    n.div_ceil(nr) * nr * panel_depth::<W>(isa, W::words(k))
 }
 
 /// Packs a (K, N) matrix of row stride `stride` into `panels`, on this thread.
@@ -42,7 +47,9 @@ pub(crate) fn pack_small<W: Word>(
     panels: &mut [W],
 ) {
     let (nr, _) = block_shape(isa);
-    for (index, panel) in panels.chunks_exact_mut(nr * W::words(k)).enumerate() {
+    for (index, panel) in
+        panels.chunks_exact_mut(nr * panel_depth::<W>(isa, W::words(k))).enumerate()
+    {
         let first = index * nr;
         if first >= n {
             break;
@@ -52,6 +59,7 @@ pub(crate) fn pack_small<W: Word>(
             #[inline(always)]
             || pack_rows(matrix, stride, columns, nr, k, panel),
         );
+        W::seal(isa, W::words(k), panel);
     }
 }
 
@@ -64,7 +72,9 @@ pub(crate) fn pack_small_transposed<W: Word>(
     panels: &mut [W],
 ) {
     let (nr, _) = block_shape(isa);
-    for (index, panel) in panels.chunks_exact_mut(nr * W::words(k)).enumerate() {
+    for (index, panel) in
+        panels.chunks_exact_mut(nr * panel_depth::<W>(isa, W::words(k))).enumerate()
+    {
         let first = index * nr;
         if first >= n {
             break;
@@ -74,6 +84,7 @@ pub(crate) fn pack_small_transposed<W: Word>(
             #[inline(always)]
             || pack_columns(matrix, stride, columns, nr, k, panel),
         );
+        W::seal(isa, W::words(k), panel);
     }
 }
 
@@ -116,35 +127,59 @@ pub(crate) unsafe fn gemm_into<W: Word>(
     accumulate: bool,
 ) {
     let (nr, _) = block_shape(isa);
-    let panel_len = nr * k;
+    let panel_len = nr * panel_depth::<W>(isa, k);
     assert!(a.holds(m, k) && panels.len() >= n.div_ceil(nr) * panel_len, "large enough operands");
     for (index, first) in (0..n).step_by(nr).enumerate() {
         let panel = &panels[index * panel_len..(index + 1) * panel_len];
         // SAFETY: A holds what is read, as just checked; C as the caller promises.
         unsafe {
-            let c = c.add(first);
-            panel_times(isa, (m, k, nr.min(n - first)), &a, panel, c, stride, accumulate);
+            let c = Rows { start: c.add(first), stride, accumulate };
+            panel_times(isa, PanelShape { m, k, width: nr.min(n - first) }, &a, panel, c);
         }
     }
+}
+
+/// How much is multiplied by a panel.
+#[derive(Clone, Copy)]
+pub(crate) struct PanelShape {
+    /// Rows of A.
+    pub(super) m: usize,
+    /// Words along `K`.
+    pub(super) k: usize,
+    /// Columns of the panel that count, at most NR.
+    pub(super) width: usize,
+}
+
+/// Where the rows of a result begin, how far apart they are, and whether they are added to.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows {
+    pub(super) start: *mut f32,
+    pub(super) stride: usize,
+    pub(super) accumulate: bool,
 }
 
 /// One panel against all rows of A.
 ///
 /// # Safety
-/// `a` must hold an (m, k) matrix of words, `panel` k rows of NR words, and `c` must be valid for
-/// writing `width <= NR` values in each of `m` rows `stride` apart. The CPU must have `isa`, and
-/// what the words need.
+/// `a` must hold an (m, k) matrix of words, `panel` be packed of k words along `K`, and `c` be valid
+/// for writing `width` values in each of `m` rows. The CPU must have `isa`, and what the words need.
 pub(crate) unsafe fn panel_times<W: Word>(
     isa: Isa,
-    (m, k, width): (usize, usize, usize),
+    shape: PanelShape,
     a: &Strided<'_, W>,
     panel: &[W],
-    c: *mut f32,
-    stride: usize,
-    accumulate: bool,
+    c: Rows,
 ) {
     let (nr, mr) = block_shape(isa);
-    debug_assert!(a.holds(m, k) && panel.len() >= k * nr && (1..=nr).contains(&width));
+    let PanelShape { m, k, width } = shape;
+    let depth = panel_depth::<W>(isa, k);
+    debug_assert!(a.holds(m, k) && panel.len() >= depth * nr && (1..=nr).contains(&width));
+    // SAFETY: handed on.
+    if unsafe { W::in_tiles(isa, shape, a, panel, c) } {
+        return;
+    }
+    // A panel for tiles that is shorter than one ends with its words.
+    let panel = &panel[(depth - k) * nr..];
     let blocks = m.div_ceil(mr);
     for block in 0..blocks {
         let rows = block * m / blocks..(block + 1) * m / blocks;
@@ -154,10 +189,10 @@ pub(crate) unsafe fn panel_times<W: Word>(
             a_row: a.row,
             a_column: a.column,
             panel: panel.as_ptr(),
-            c: c.wrapping_add(rows.start * stride),
-            c_row: stride,
+            c: c.start.wrapping_add(rows.start * c.stride),
+            c_row: c.stride,
             width,
-            accumulate,
+            accumulate: c.accumulate,
         };
         // SAFETY: the tile is part of what the caller vouches for.
         unsafe { W::tile(isa, rows.len(), &tile) }

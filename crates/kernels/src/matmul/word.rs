@@ -5,8 +5,10 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::thread::LocalKey;
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::packed::Panels;
-use super::tile::Tile;
+use super::tile::{PanelShape, Rows, Strided, Tile};
 use crate::Isa;
 use crate::memory::{Buffer, Memory, Zeroed};
 use crate::operand::{Operand, View};
@@ -55,6 +57,29 @@ pub(crate) trait Word: Zeroed + Default {
 
     /// As [`Word::of`], of a packed matrix.
     fn panels(panels: &Panels) -> &[Self];
+
+    /// Panels' words along `K` come in multiples of this.
+    fn tile_depth(_: Isa) -> usize {
+        1
+    }
+
+    /// Makes of `k` words along `K`, packed from the start of a panel, what multiplications read.
+    fn seal(_: Isa, _k: usize, _panel: &mut [Self]) {}
+
+    /// Multiplies by a panel in tiles, where the CPU has them and the operands fit them; says
+    /// whether it did.
+    ///
+    /// # Safety
+    /// As [`super::tile::panel_times`] asks.
+    unsafe fn in_tiles(
+        _: Isa,
+        _: PanelShape,
+        _a: &Strided<'_, Self>,
+        _panel: &[Self],
+        _c: Rows,
+    ) -> bool {
+        false
+    }
 
     /// Multiplies one block.
     ///
@@ -224,6 +249,35 @@ impl Word for Pair {
             Panels::Bf16(panels) => panels,
             Panels::F32(_) => panic!("{OF_THE_CPU}"),
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn tile_depth(isa: Isa) -> usize {
+        if isa == Isa::Amx { amx::DEPTH } else { 1 }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn seal(isa: Isa, k: usize, panel: &mut [Pair]) {
+        if isa == Isa::Amx {
+            amx::seal(k, panel);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn in_tiles(
+        isa: Isa,
+        shape: PanelShape,
+        a: &Strided<'_, Pair>,
+        panel: &[Pair],
+        c: Rows,
+    ) -> bool {
+        let fits = isa == Isa::Amx && shape.k >= amx::DEPTH;
+        if fits {
+            assert_eq!(a.column, 1, "tiles read words along K end to end");
+            // SAFETY: handed on; the CPU has tiles.
+            unsafe { amx::panel_times(shape, a, panel, c) };
+        }
+        fits
     }
 
     #[inline(always)]
