@@ -30,6 +30,8 @@ mod bf16_tiles;
 mod f32_tiles;
 mod packed;
 mod tile;
+mod transpose;
+mod transposed;
 mod word;
 
 use std::ops::Range;
@@ -39,22 +41,18 @@ use std::time::Instant;
 pub(crate) use amx::is_available as amx_is_available;
 pub use packed::{PackedMatrix, update_weight};
 pub(crate) use tile::{Strided, gemm, pack_small, pack_small_transposed, packed_len};
+pub use transposed::matmul_transposed;
 pub use word::Pair;
 pub(crate) use word::{Word, with_scratch};
 
-use tile::{PanelShape, Rows, block_shape, panel_depth, panel_times};
-use word::pack_turned;
+use tile::{block_shape, panel_depth};
 
 use crate::operand::View;
-use crate::rows::{RowsMut, for_column_blocks, for_row_blocks};
+use crate::rows::{RowsMut, for_row_blocks};
 use crate::{Cpu, Isa, Precision};
 
 /// Rows a task takes at a time: a few register blocks, so that a panel is used more than once.
 const TASK_ROWS: usize = 96;
-/// Columns of a strip of a transposed A: whole register blocks at every level, and whole cache
-/// lines.
-const STRIP: usize = 96;
-
 /// Calls `$body` with `$Word` standing for the words of the CPU's precision.
 macro_rules! by_precision {
     ($cpu:expr, $Word:ident => $body:expr) => {
@@ -187,7 +185,7 @@ pub fn limit(cpu: &Cpu, seconds: f64) -> f64 {
 }
 
 fn limit_of<W: Word>(cpu: &Cpu, seconds: f64) -> f64 {
-    const WORDS: usize = 96; // a panel and a block of A take half of a small first-level cache
+    const WORDS: usize = 160; // a panel and a block of A fit the first-level cache
     const REPEATS: usize = 2_000;
     let (nr, mr) = block_shape(cpu.isa());
     let mr = if W::tile_depth(cpu.isa()) > 1 { 32 } else { mr };
@@ -200,7 +198,7 @@ fn limit_of<W: Word>(cpu: &Cpu, seconds: f64) -> f64 {
             let mut c = vec![0.0; mr * nr];
             for _ in 0..REPEATS {
                 let a = Strided { values: &a, row: WORDS, column: 1 };
-                gemm(cpu.isa(), (mr, WORDS, nr), a, &panel, &mut c, nr, true);
+                gemm(cpu.isa(), (mr, WORDS, nr), a, &panel, &mut c, nr, false);
             }
             std::hint::black_box(c);
         });
@@ -208,111 +206,6 @@ fn limit_of<W: Word>(cpu: &Cpu, seconds: f64) -> f64 {
         best = best.max(operations as f64 / round.elapsed().as_secs_f64());
     }
     best
-}
-
-/// `C = Aᵀ B` (or `C += Aᵀ B`), (T, M) and (T, N) to (M, N), and `sums += Σ A` over rows, (M): the
-/// gradients of a weight and its bias, summed over tokens in order.
-///
-/// # Panics
-/// When sizes do not fit.
-pub fn matmul_transposed(
-    cpu: &Cpu,
-    a: View<'_>,
-    b: View<'_>,
-    accumulate: bool,
-    c: &mut [f32],
-    sums: &mut [f32],
-) {
-    by_precision!(cpu, W => transposed::<W>(cpu, a, b, accumulate, c, sums));
-}
-
-fn transposed<W: Word>(
-    cpu: &Cpu,
-    a: View<'_>,
-    b: View<'_>,
-    accumulate: bool,
-    c: &mut [f32],
-    sums: &mut [f32],
-) {
-    let (tokens, m, n, isa) = (a.rows(), a.width(), b.width(), cpu.isa());
-    assert!(b.rows() == tokens, "{tokens} rows each");
-    assert!(sums.len() == m && c.len() == m * n, "(M) sums and (M, N) results");
-    if tokens == 0 {
-        if !accumulate {
-            c.fill(0.0);
-        }
-        return;
-    }
-    let (a, b) = (W::of(a), W::of(b));
-    let (nr, _) = block_shape(isa);
-    let words = W::words(tokens);
-    let in_tiles = W::tile_depth(isa) > 1;
-    let strips = m.div_ceil(STRIP);
-    with_scratch(strips * words * STRIP, |packed_a: &mut [W]| {
-        // Strips of columns of A, each packed and summed by one task.
-        let sums = RowsMut::new(sums, m);
-        let outputs = [RowsMut::new(packed_a, words * STRIP)];
-        for_row_blocks(cpu, strips, 1, outputs, |strip, [packed]| {
-            let columns = strip.start * STRIP..(strip.end * STRIP).min(m);
-            // SAFETY: each strip has its own columns.
-            let sums = unsafe { sums.lend_part(0, columns.clone()) };
-            isa.run(
-                #[inline(always)]
-                || {
-                    pack_turned(a, W::words(m), columns, STRIP, tokens, packed);
-                    for words in packed.chunks_exact(STRIP) {
-                        W::add_to(words, sums);
-                    }
-                    if in_tiles {
-                        with_scratch(packed.len(), |copy: &mut [W]| {
-                            copy.copy_from_slice(packed);
-                            transpose(copy, STRIP, packed);
-                        });
-                    }
-                },
-            );
-        });
-        let c = RowsMut::new(c, n);
-        for_column_blocks(cpu, n, nr, |columns| {
-            with_scratch(panel_depth::<W>(isa, words) * nr, |panel: &mut [W]| {
-                isa.run(
-                    #[inline(always)]
-                    || pack_turned(b, W::words(n), columns.clone(), nr, tokens, panel),
-                );
-                W::seal(isa, words, panel);
-                for (strip, values) in packed_a.chunks_exact(words * STRIP).enumerate() {
-                    let rows = strip * STRIP..((strip + 1) * STRIP).min(m);
-                    let (row, column) = if in_tiles { (words, 1) } else { (1, STRIP) };
-                    let view = Strided { values, row, column };
-                    let shape = PanelShape { m: rows.len(), k: words, width: columns.len() };
-                    // SAFETY: columns `columns` of all M rows of C are this task's own; the strip
-                    // and the panel are packed of `words` rows of STRIP and NR words.
-                    unsafe {
-                        let start = c.as_mut_ptr().add(rows.start * n + columns.start);
-                        let c = Rows { start, stride: n, accumulate };
-                        panel_times(isa, shape, &view, panel, c);
-                    }
-                }
-            });
-        });
-    });
-}
-
-/// The transpose of rows of `width` words.
-#[inline(always)]
-fn transpose<W: Word>(rows: &[W], width: usize, columns: &mut [W]) {
-    /// Rows and columns that are turned together, so that whole cache lines are read and written.
-    const BLOCK: usize = 16;
-    let height = rows.len() / width;
-    for first in (0..height).step_by(BLOCK) {
-        for left in (0..width).step_by(BLOCK) {
-            for column in left..(left + BLOCK).min(width) {
-                for row in first..(first + BLOCK).min(height) {
-                    columns[column * height + row] = rows[row * width + column];
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
