@@ -9,21 +9,22 @@
 //!     O = dropout(P) V          (n, D)
 //! ```
 //!
-//! 1. Each product is the matrix kernel on one thread: K, V and their like are packed into the
-//!    thread's scratch, which zero-pads D = 26 to whole vectors. A (text, head) pair is one task;
-//!    bf16 queries, keys and values are widened first: the arithmetic is f32.
-//! 2. Rows of S and P are padded to whole vectors: -inf before the softmax, 0 after it.
-//! 3. Dropout masks are drawn again in backward instead of being kept.
-//! 4. The softmax's backward needs `Σ_j P_ij dP_ij`, which is `dO_i · O_i` (FlashAttention, Dao et
+//! 1. A task is a text, or some heads of it where there are few texts. It widens its rows into the
+//!    thread's scratch, all heads at once: the arithmetic is f32, and a head of 26 is no whole
+//!    number of vectors, but twelve of them nearly are.
+//! 2. Each product is the matrix kernel on one thread, which reads the right-hand side where it is:
+//!    what its whole vectors read beyond a head is the next one, and the results are not stored.
+//!    Only K and, backward, V are transposed, in whole blocks of 16.
+//! 3. Rows of S and P are padded to whole vectors: -inf before the softmax, 0 after it.
+//! 4. Dropout masks are drawn again in backward instead of being kept.
+//! 5. The softmax's backward needs `Σ_j P_ij dP_ij`, which is `dO_i · O_i` (FlashAttention, Dao et
 //!    al., 2022), so dP is never summed.
 
 use std::ops::Range;
 
 use crate::dropout::Dropout;
 use crate::math::{dot, exp, max, sum};
-use crate::matmul::{
-    Strided, Word, by_precision, gemm, pack_small, pack_small_transposed, packed_len, with_scratch,
-};
+use crate::matmul::{Strided, Word, by_precision, gemm_unpacked, transpose, with_scratch};
 use crate::operand::{Operand, View};
 use crate::{Cpu, Isa};
 
@@ -63,15 +64,19 @@ impl Shape<'_> {
         lengths[lengths.len() - 1] as usize
     }
 
-    /// Runs `task` for each text and each group of `group` heads with the text's tokens, the heads,
-    /// and the start of the text's probabilities.
+    /// Runs `task` for each text and each group of heads with the text's tokens, the heads, and the
+    /// start of the text's probabilities. `depth` heads or a multiple begin and end at whole words.
     fn for_each(
         &self,
         cpu: &Cpu,
-        group: usize,
+        depth: usize,
         task: impl Fn(Range<usize>, Range<usize>, usize) + Sync,
     ) {
         let texts = self.cumulative_lengths.len() - 1;
+        // Heads are shared out where there are not texts enough for all threads.
+        let wanted =
+            if cpu.threads() == 1 { 1 } else { (4 * cpu.threads()).div_ceil(texts.max(1)) };
+        let group = self.heads.div_ceil(wanted).next_multiple_of(depth).min(self.heads);
         let groups = self.heads.div_ceil(group);
         cpu.pool().run(texts * groups, &|index| {
             let (text, first) = (index / groups, index % groups * group);
@@ -85,8 +90,8 @@ impl Shape<'_> {
         });
     }
 
-    /// Heads of a task: so many that it begins and ends at whole words.
-    fn group<W: Word>(&self) -> usize {
+    /// How many heads are whole words: all where a head is not.
+    fn depth<W: Word>(&self) -> usize {
         if self.head_size.is_multiple_of(W::DEPTH) { 1 } else { self.heads }
     }
 }
@@ -144,16 +149,16 @@ fn forward_in<W: Word>(
         Target(kept.as_mut_ptr())
     });
     let scale = 1.0 / (size as f32).sqrt();
-    let group = shape.group::<W>();
-    shape.for_each(cpu, group, |text, heads, kept_at| {
+    shape.for_each(cpu, shape.depth::<W>(), |text, heads, kept_at| {
         let (n, width) = (text.len(), heads.len() * size);
         let row = padded(n);
-        let panels_len = packed_len::<f32>(isa, size, row).max(packed_len::<f32>(isa, n, size));
-        let lens = [3 * n * size, panels_len, n * row, n * row, n * width];
-        with_parts(lens, |[parts, panels, own, dropped, out]| {
+        let lens = [wide_len(n, 3 * width), turned_len(n, size), n * row, n * row, n * width];
+        with_parts(lens, |[wide, turned, own, dropped, out]| {
+            let places = [0, 1, 2].map(|part| part * hidden + heads.start * size);
+            widen_rows::<W>(isa, &text, &places.map(|place| (qkv, place)), width, wide);
             for head in heads.clone() {
-                let [queries, keys, values] =
-                    heads_of::<W>(isa, qkv, &text, (hidden, head * size, size), parts);
+                let column = (head - heads.start) * size;
+                let [queries, keys, values] = [0, 1, 2].map(|part| &wide[part * width + column..]);
                 let softmax: &mut [f32] = match &kept {
                     // SAFETY: this head's own rows, inside the buffer as checked.
                     Some(kept) => unsafe {
@@ -161,8 +166,9 @@ fn forward_in<W: Word>(
                     },
                     None => own,
                 };
-                pack_small_transposed(isa, keys.values, keys.row, (size, n), panels);
-                gemm(isa, (n, size, row), queries, panels, softmax, row, false);
+                let stride = 3 * width;
+                let keys = turn(isa, (n, size), (keys, stride), turned);
+                gemm_unpacked(isa, (n, size, row), rows_of(queries, stride), keys, softmax, row);
                 isa.run(
                     #[inline(always)]
                     || {
@@ -177,9 +183,8 @@ fn forward_in<W: Word>(
                     drop_rows(isa, dropout, softmax, &text, (shape.heads, head), dropped);
                     &*dropped
                 };
-                pack_small(isa, values.values, values.row, (n, size), panels);
-                let out = &mut out[(head - heads.start) * size..];
-                gemm(isa, (n, n, size), rows_of(weights, row), panels, out, width, false);
+                let (weights, out) = (rows_of(weights, row), &mut out[column..]);
+                gemm_unpacked(isa, (n, n, size), weights, (values, stride), out, width);
             }
             let columns = heads.start * size..heads.end * size;
             isa.run(
@@ -234,24 +239,31 @@ fn backward_in<W: Word>(
     assert_eq!((d_qkv.rows(), d_qkv.width()), (tokens, 3 * hidden), "(T, 3H) gradients");
     assert!(probabilities.len() >= shape.probabilities_len(), "all probabilities");
     let scale = 1.0 / (size as f32).sqrt();
-    let group = shape.group::<W>();
-    shape.for_each(cpu, group, |text, heads, kept_at| {
+    shape.for_each(cpu, shape.depth::<W>(), |text, heads, kept_at| {
         let (n, width) = (text.len(), heads.len() * size);
         let row = padded(n);
-        let panels_len = packed_len::<f32>(isa, size, row).max(packed_len::<f32>(isa, n, size));
-        let lens = [5 * n * size, panels_len, n * row, n * row, 3 * n * width];
-        with_parts(lens, |[parts, panels, dropped, d_scores, out_buffer]| {
+        let lens = [wide_len(n, 5 * width), turned_len(n, size), n * row, n * row, 3 * n * width];
+        with_parts(lens, |[wide, turned, dropped, d_scores, out_buffer]| {
+            let first = heads.start * size;
+            let parts = [
+                (qkv, first),
+                (qkv, hidden + first),
+                (qkv, 2 * hidden + first),
+                (context, first),
+                (d_context, first),
+            ];
+            widen_rows::<W>(isa, &text, &parts, width, wide);
+            let stride = 5 * width;
             for head in heads.clone() {
-                let column = head * size;
-                let (parts, rest) = parts.split_at_mut(3 * n * size);
-                let [queries, keys, values] =
-                    heads_of::<W>(isa, qkv, &text, (hidden, column, size), parts);
-                let (output, d_output) = rest.split_at_mut(n * size);
-                let outputs = head_of::<W>(isa, context, &text, column, size, output);
-                let d_outputs = head_of::<W>(isa, d_context, &text, column, size, d_output);
+                let column = (head - heads.start) * size;
+                let [queries, keys, values, outputs, d_outputs] =
+                    [0, 1, 2, 3, 4].map(|part| &wide[part * width + column..]);
                 let kept_at = kept_at + head * n * row;
                 let softmax = &probabilities[kept_at..kept_at + n * row];
-                let out = |part: usize| part * width + (head - heads.start) * size;
+                let mut product = |part: usize, a: Strided<'_, f32>, b: &[f32]| {
+                    let out = &mut out_buffer[part * width + column..];
+                    gemm_unpacked(isa, (n, n, size), a, (b, stride), out, 3 * width);
+                };
 
                 // d_values = dropped' d_outputs
                 let weights = if dropout.is_none() {
@@ -260,21 +272,19 @@ fn backward_in<W: Word>(
                     drop_rows(isa, dropout, softmax, &text, (shape.heads, head), dropped);
                     &*dropped
                 };
-                pack_small(isa, d_outputs.values, d_outputs.row, (n, size), panels);
-                let weights = columns_of(weights, row);
-                let target = &mut out_buffer[out(2)..];
-                gemm(isa, (n, n, size), weights, panels, target, 3 * width, false);
+                product(2, columns_of(weights, row), d_outputs);
 
                 // d_scores = softmax (dropout(d_outputs values') - d_outputs · outputs) scale
-                pack_small_transposed(isa, values.values, values.row, (size, n), panels);
-                gemm(isa, (n, size, row), d_outputs, panels, d_scores, row, false);
+                let values = turn(isa, (n, size), (values, stride), turned);
+                let a = rows_of(d_outputs, stride);
+                gemm_unpacked(isa, (n, size, row), a, values, d_scores, row);
                 isa.run(
                     #[inline(always)]
                     || {
                         for (i, d_row) in d_scores.chunks_exact_mut(row).enumerate() {
                             dropout.apply((text.start + i) * shape.heads + head, d_row);
-                            let d_output = &d_outputs.values[i * d_outputs.row..][..size];
-                            let total = dot(d_output, &outputs.values[i * outputs.row..][..size]);
+                            let at = i * stride..i * stride + size;
+                            let total = dot(&d_outputs[at.clone()], &outputs[at]);
                             for (d, &p) in d_row.iter_mut().zip(&softmax[i * row..(i + 1) * row]) {
                                 *d = p * (*d - total) * scale;
                             }
@@ -283,20 +293,8 @@ fn backward_in<W: Word>(
                 );
 
                 // d_queries = d_scores keys, d_keys = d_scores' queries
-                pack_small(isa, keys.values, keys.row, (n, size), panels);
-                let target = &mut out_buffer[out(0)..];
-                gemm(isa, (n, n, size), rows_of(d_scores, row), panels, target, 3 * width, false);
-                pack_small(isa, queries.values, queries.row, (n, size), panels);
-                let target = &mut out_buffer[out(1)..];
-                gemm(
-                    isa,
-                    (n, n, size),
-                    columns_of(d_scores, row),
-                    panels,
-                    target,
-                    3 * width,
-                    false,
-                );
+                product(0, rows_of(d_scores, row), keys);
+                product(1, columns_of(d_scores, row), queries);
             }
             isa.run(
                 #[inline(always)]
@@ -330,44 +328,57 @@ fn with_parts<const N: usize, R>(lens: [usize; N], body: impl FnOnce([&mut [f32]
     })
 }
 
-/// The queries, keys and values of a head in the rows of a text.
-fn heads_of<'a, W: Word>(
-    isa: Isa,
-    qkv: View<'a>,
-    text: &Range<usize>,
-    (hidden, column, size): (usize, usize, usize),
-    room: &'a mut [f32],
-) -> [Strided<'a, f32>; 3] {
-    let mut room = room.chunks_exact_mut(text.len() * size);
-    [0, 1, 2].map(|part| {
-        let room = room.next().expect("room for three");
-        head_of::<W>(isa, qkv, text, part * hidden + column, size, room)
-    })
+/// Floats that `n` rows of `width` values take: whole blocks of rows, and a vector's overhang.
+fn wide_len(n: usize, width: usize) -> usize {
+    padded(n) * width + 2 * LANES
 }
 
-/// Columns `column..column + size` in the rows of a text, in place or widened into `room`.
-fn head_of<'a, W: Word>(
+/// Length of a row of transposed keys: whole panels at every level.
+fn turned_row(n: usize) -> usize {
+    n.next_multiple_of(2 * LANES)
+}
+
+/// Floats that `n` transposed keys take.
+fn turned_len(n: usize, size: usize) -> usize {
+    padded(size) * turned_row(n)
+}
+
+/// Some columns of a text's rows from each of `parts` (a matrix and the first column), `width` of
+/// them, side by side.
+fn widen_rows<W: Word>(
     isa: Isa,
-    matrix: View<'a>,
     text: &Range<usize>,
-    column: usize,
-    size: usize,
-    room: &'a mut [f32],
-) -> Strided<'a, f32> {
-    let stride = W::words(matrix.width());
-    let words = &W::of(matrix)[text.start * stride..text.end * stride];
-    if let Some(values) = W::plain(words) {
-        return Strided { values: &values[column..], row: stride, column: 1 };
+    parts: &[(View<'_>, usize)],
+    width: usize,
+    wide: &mut [f32],
+) {
+    for (part, (matrix, column)) in parts.iter().enumerate() {
+        let stride = W::words(matrix.width());
+        let words = &W::of(*matrix)[text.start * stride..text.end * stride];
+        isa.run(
+            #[inline(always)]
+            || {
+                let rows = wide.chunks_exact_mut(parts.len() * width);
+                for (row, words) in rows.zip(words.chunks_exact(stride)) {
+                    W::widen(words, *column, &mut row[part * width..(part + 1) * width]);
+                }
+            },
+        );
     }
-    isa.run(
-        #[inline(always)]
-        || {
-            for (row, words) in room.chunks_exact_mut(size).zip(words.chunks_exact(stride)) {
-                W::widen(words, column, row);
-            }
-        },
-    );
-    rows_of(room, size)
+}
+
+/// The transpose of `n` rows of `size` values, and its row stride. What is beside them is turned
+/// with them: whole blocks take less time than exact ones.
+fn turn<'a>(
+    isa: Isa,
+    (n, size): (usize, usize),
+    (rows, stride): (&[f32], usize),
+    turned: &'a mut [f32],
+) -> (&'a [f32], usize) {
+    let row = turned_row(n);
+    let whole = padded(size).min(stride);
+    transpose(isa, (padded(n), whole), (rows, stride), (turned, row));
+    (turned, row)
 }
 
 /// A row-major matrix as it is.

@@ -53,7 +53,7 @@ mod avx512 {
                 _mm_prefetch::<_MM_HINT_ET0>(row.wrapping_add(64));
             }
             for k in 0..t.k {
-                let panel = t.panel.add(k * 32);
+                let panel = t.panel.add(k * t.panel_row);
                 let b0: __m512bh = transmute(_mm512_loadu_si512(panel.cast()));
                 let b1: __m512bh = transmute(_mm512_loadu_si512(panel.add(16).cast()));
                 for i in 0..MR {

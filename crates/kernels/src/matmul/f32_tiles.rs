@@ -38,7 +38,7 @@ mod portable {
         // SAFETY: all offsets are inside what the caller vouches for.
         unsafe {
             for k in 0..t.k {
-                let b = &*t.panel.add(k * 8).cast::<[f32; 8]>();
+                let b = &*t.panel.add(k * t.panel_row).cast::<[f32; 8]>();
                 for i in 0..MR {
                     let a = *t.a.add(i * t.a_row + k * t.a_column);
                     for j in 0..8 {
@@ -79,8 +79,8 @@ mod avx2 {
         // SAFETY: all offsets are inside what the caller vouches for.
         unsafe {
             for k in 0..t.k {
-                let b0 = _mm256_loadu_ps(t.panel.add(k * 16));
-                let b1 = _mm256_loadu_ps(t.panel.add(k * 16 + 8));
+                let b0 = _mm256_loadu_ps(t.panel.add(k * t.panel_row));
+                let b1 = _mm256_loadu_ps(t.panel.add(k * t.panel_row + 8));
                 for i in 0..MR {
                     let a = _mm256_broadcast_ss(&*t.a.add(i * t.a_row + k * t.a_column));
                     acc[i][0] = _mm256_fmadd_ps(a, b0, acc[i][0]);
@@ -131,8 +131,8 @@ mod avx512 {
                 _mm_prefetch::<_MM_HINT_ET0>(row.wrapping_add(64));
             }
             for k in 0..t.k {
-                let b0 = _mm512_loadu_ps(t.panel.add(k * 32));
-                let b1 = _mm512_loadu_ps(t.panel.add(k * 32 + 16));
+                let b0 = _mm512_loadu_ps(t.panel.add(k * t.panel_row));
+                let b1 = _mm512_loadu_ps(t.panel.add(k * t.panel_row + 16));
                 for i in 0..MR {
                     let a = _mm512_set1_ps(*t.a.add(i * t.a_row + k * t.a_column));
                     acc[i][0] = _mm512_fmadd_ps(a, b0, acc[i][0]);

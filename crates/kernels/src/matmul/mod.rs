@@ -40,12 +40,13 @@ use std::time::Instant;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use amx::is_available as amx_is_available;
 pub use packed::{PackedMatrix, update_weight};
-pub(crate) use tile::{Strided, gemm, pack_small, pack_small_transposed, packed_len};
+pub(crate) use tile::{Strided, block_shape, gemm_unpacked};
+pub(crate) use transpose::transpose;
 pub use transposed::matmul_transposed;
 pub use word::Pair;
 pub(crate) use word::{Word, with_scratch};
 
-use tile::{block_shape, panel_depth};
+use tile::{gemm, panel_depth};
 
 use crate::operand::View;
 use crate::rows::{RowsMut, for_row_blocks};
@@ -356,25 +357,20 @@ mod tests {
     }
 
     #[test]
-    fn small_packing_takes_strided_blocks() {
+    fn multiplies_by_what_is_not_packed() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            let (m, k, n, stride) = (5, 26, 19, 40);
-            let (a, b) = (numbers(m * k, 5), numbers(n * stride, 6));
-            let tight: Vec<f32> =
-                (0..n).flat_map(|j| b[j * stride..j * stride + k].to_vec()).collect();
-            let expected = naive(
-                Strided { values: &a, row: k, column: 1 },
-                &transpose(&tight, n, k),
-                (m, k, n),
-            );
-            let mut panels = vec![f32::NAN; packed_len::<f32>(isa, k, n)];
-            pack_small_transposed(isa, &b, stride, (k, n), &mut panels);
-            let mut c = vec![f32::NAN; m * 50];
-            let view = Strided { values: &a, row: k, column: 1 };
-            gemm(isa, (m, k, n), view, &panels, &mut c, 50, false);
-            for i in 0..m {
-                assert_eq!(c[i * 50..i * 50 + n], expected[i * n..(i + 1) * n], "{isa}");
-                assert!(c[i * 50 + n..(i + 1) * 50].iter().all(|x| x.is_nan()), "{isa}");
+            for (m, k, n) in [(1, 1, 1), (5, 26, 19), (13, 7, 33), (30, 40, 64_usize)] {
+                let stride = n.next_multiple_of(32) + 3;
+                let (a, b) = (numbers(m * k, 5), numbers(k * stride, 6));
+                let tight: Vec<f32> = b.chunks(stride).flat_map(|row| row[..n].to_vec()).collect();
+                let view = Strided { values: &a, row: k, column: 1 };
+                let expected = naive(view, &tight, (m, k, n));
+                let mut c = vec![f32::NAN; m * 70];
+                gemm_unpacked(isa, (m, k, n), view, (&b, stride), &mut c, 70);
+                for (found, expected) in c.chunks(70).zip(expected.chunks(n)) {
+                    assert_eq!(found[..n], *expected, "{isa} {m} {k} {n}");
+                    assert!(found[n..].iter().all(|x| x.is_nan()), "{isa} {m} {k} {n}");
+                }
             }
         }
     }

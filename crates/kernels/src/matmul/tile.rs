@@ -1,6 +1,6 @@
 //! Panels and blocks: how a multiplication is cut into pieces that fit the registers.
 
-use super::word::{Word, pack_columns, pack_rows};
+use super::word::Word;
 use crate::Isa;
 
 /// Columns of a panel and rows of a register block.
@@ -36,56 +36,6 @@ pub(crate) fn panel_depth<W: Word>(isa: Isa, k: usize) -> usize {
 pub(crate) fn packed_len<W: Word>(isa: Isa, k: usize, n: usize) -> usize {
     let (nr, _) = block_shape(isa);
     n.div_ceil(nr) * nr * panel_depth::<W>(isa, W::words(k))
-}
-
-/// Packs a (K, N) matrix of row stride `stride` into `panels`, on this thread.
-pub(crate) fn pack_small<W: Word>(
-    isa: Isa,
-    matrix: &[f32],
-    stride: usize,
-    (k, n): (usize, usize),
-    panels: &mut [W],
-) {
-    let (nr, _) = block_shape(isa);
-    for (index, panel) in
-        panels.chunks_exact_mut(nr * panel_depth::<W>(isa, W::words(k))).enumerate()
-    {
-        let first = index * nr;
-        if first >= n {
-            break;
-        }
-        let columns = first..(first + nr).min(n);
-        isa.run(
-            #[inline(always)]
-            || pack_rows(matrix, stride, columns, nr, k, panel),
-        );
-        W::seal(isa, W::words(k), panel);
-    }
-}
-
-/// Packs the transpose of an (N, K) matrix of row stride `stride` into `panels`, on this thread.
-pub(crate) fn pack_small_transposed<W: Word>(
-    isa: Isa,
-    matrix: &[f32],
-    stride: usize,
-    (k, n): (usize, usize),
-    panels: &mut [W],
-) {
-    let (nr, _) = block_shape(isa);
-    for (index, panel) in
-        panels.chunks_exact_mut(nr * panel_depth::<W>(isa, W::words(k))).enumerate()
-    {
-        let first = index * nr;
-        if first >= n {
-            break;
-        }
-        let columns = first..(first + nr).min(n);
-        isa.run(
-            #[inline(always)]
-            || pack_columns(matrix, stride, columns, nr, k, panel),
-        );
-        W::seal(isa, W::words(k), panel);
-    }
 }
 
 /// `C = A B` (or `C += A B`) on this thread, with B packed; `k` counts words; C has row stride
@@ -170,7 +120,7 @@ pub(crate) unsafe fn panel_times<W: Word>(
     panel: &[W],
     c: Rows,
 ) {
-    let (nr, mr) = block_shape(isa);
+    let (nr, _) = block_shape(isa);
     let PanelShape { m, k, width } = shape;
     let depth = panel_depth::<W>(isa, k);
     debug_assert!(a.holds(m, k) && panel.len() >= depth * nr && (1..=nr).contains(&width));
@@ -180,6 +130,51 @@ pub(crate) unsafe fn panel_times<W: Word>(
     }
     // A panel for tiles that is shorter than one ends with its words.
     let panel = &panel[(depth - k) * nr..];
+    // SAFETY: handed on.
+    unsafe { in_blocks(isa, shape, a, (panel, nr), c) }
+}
+
+/// `C = A B` on this thread, with B as it is: rows of row stride `b_row`, of which whole panels are
+/// read, also beyond `N`.
+///
+/// # Panics
+/// When sizes do not fit.
+pub(crate) fn gemm_unpacked(
+    isa: Isa,
+    (m, k, n): (usize, usize, usize),
+    a: Strided<'_, f32>,
+    (b, b_row): (&[f32], usize),
+    c: &mut [f32],
+    stride: usize,
+) {
+    let (nr, _) = block_shape(isa);
+    if m == 0 || k == 0 || n == 0 {
+        return;
+    }
+    assert!(n <= stride && (m - 1) * stride + n <= c.len(), "the result has room");
+    assert!(a.holds(m, k), "a large enough A");
+    assert!((k - 1) * b_row + n.next_multiple_of(nr) <= b.len(), "a large enough B");
+    for first in (0..n).step_by(nr) {
+        let shape = PanelShape { m, k, width: nr.min(n - first) };
+        let start = c[first..].as_mut_ptr();
+        let rows = Rows { start, stride, accumulate: false };
+        // SAFETY: A, B and C hold what is read and written, as just checked.
+        unsafe { in_blocks(isa, shape, &a, (&b[first..], b_row), rows) }
+    }
+}
+
+/// All rows of A, in blocks, against a panel of row stride `panel.1`.
+///
+/// # Safety
+/// As [`panel_times`] asks; the panel must have `k` rows of NR words.
+unsafe fn in_blocks<W: Word>(
+    isa: Isa,
+    PanelShape { m, k, width }: PanelShape,
+    a: &Strided<'_, W>,
+    (panel, panel_row): (&[W], usize),
+    c: Rows,
+) {
+    let (_, mr) = block_shape(isa);
     let blocks = m.div_ceil(mr);
     for block in 0..blocks {
         let rows = block * m / blocks..(block + 1) * m / blocks;
@@ -189,6 +184,7 @@ pub(crate) unsafe fn panel_times<W: Word>(
             a_row: a.row,
             a_column: a.column,
             panel: panel.as_ptr(),
+            panel_row,
             c: c.start.wrapping_add(rows.start * c.stride),
             c_row: c.stride,
             width,
@@ -207,6 +203,7 @@ pub(crate) struct Tile<W> {
     pub(super) a_row: usize,
     pub(super) a_column: usize,
     pub(super) panel: *const W,
+    pub(super) panel_row: usize,
     pub(super) c: *mut f32,
     pub(super) c_row: usize,
     pub(super) width: usize,

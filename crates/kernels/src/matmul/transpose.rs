@@ -6,20 +6,22 @@ use crate::Isa;
 /// Rows and columns that are turned together: a vector of words, a cache line.
 const BLOCK: usize = 16;
 
-/// The transpose of rows of `width` words, to rows `stride` words apart.
+/// The transpose of `height` rows of `width` words: from rows `from.1` words apart to rows `to.1`
+/// words apart.
 ///
 /// # Panics
-/// When the rows are not whole, or sizes do not fit.
-pub(super) fn transpose<W: Word>(
+/// When sizes do not fit.
+pub(crate) fn transpose<W: Word>(
     isa: Isa,
-    rows: &[W],
-    width: usize,
-    columns: &mut [W],
-    stride: usize,
+    (height, width): (usize, usize),
+    (from, from_row): (&[W], usize),
+    (to, to_row): (&mut [W], usize),
 ) {
-    let height = rows.len() / width;
-    assert!(rows.len() == height * width && height <= stride, "whole rows, and room for each");
-    assert!(columns.len() >= (width - 1) * stride + height, "room for all columns");
+    if height == 0 || width == 0 {
+        return;
+    }
+    assert!(width <= from_row && (height - 1) * from_row + width <= from.len(), "all rows");
+    assert!(height <= to_row && (width - 1) * to_row + height <= to.len(), "room for all columns");
     for row in (0..height).step_by(BLOCK) {
         for column in (0..width).step_by(BLOCK) {
             #[cfg(target_arch = "x86_64")]
@@ -27,16 +29,16 @@ pub(super) fn transpose<W: Word>(
                 const { assert!(size_of::<W>() == 4) };
                 // SAFETY: the block is inside both, and words are four bytes of any content.
                 unsafe {
-                    let from = rows.as_ptr().add(row * width + column).cast();
-                    let to = columns.as_mut_ptr().add(column * stride + row).cast();
-                    avx512::transpose_block(from, width, to, stride);
+                    let from = from.as_ptr().add(row * from_row + column).cast();
+                    let to = to.as_mut_ptr().add(column * to_row + row).cast();
+                    avx512::transpose_block(from, from_row, to, to_row);
                 }
                 continue;
             }
             let _ = isa; // of no use on other architectures
             for column in column..(column + BLOCK).min(width) {
                 for row in row..(row + BLOCK).min(height) {
-                    columns[column * stride + row] = rows[row * width + column];
+                    to[column * to_row + row] = from[row * from_row + column];
                 }
             }
         }
@@ -109,12 +111,12 @@ mod tests {
     fn rows_become_columns() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             for (height, width) in [(1, 1), (3, 16), (16, 16), (33, 47), (48, 32), (15, 96)] {
-                let rows: Vec<f32> = (0..height * width).map(|i| i as f32).collect();
-                let stride = height + 3;
+                let (from_row, stride) = (width + 2, height + 3);
+                let rows: Vec<f32> = (0..height * from_row).map(|i| i as f32).collect();
                 let mut columns = vec![-1.0; width * stride];
-                transpose(isa, &rows, width, &mut columns, stride);
+                transpose(isa, (height, width), (&rows, from_row), (&mut columns, stride));
                 for (column, found) in columns.chunks(stride).enumerate() {
-                    let expected = rows.iter().skip(column).step_by(width);
+                    let expected = rows.iter().skip(column).step_by(from_row);
                     assert!(expected.eq(&found[..height]), "{isa} {height} x {width}");
                     assert_eq!(found[height..], [-1.0; 3], "{isa} {height} x {width}");
                 }

@@ -163,7 +163,8 @@ impl<W: Word> Transposed<'_, W> {
                 let last = (first + TURNED).min(words);
                 let steps = &mut steps[..(last - first) * STRIP];
                 pack(first * W::DEPTH..(last * W::DEPTH).min(self.tokens), steps);
-                transpose(self.isa, steps, STRIP, &mut packed[first..], words);
+                let to = (&mut packed[first..], words);
+                transpose(self.isa, (last - first, STRIP), (steps, STRIP), to);
             }
         });
     }

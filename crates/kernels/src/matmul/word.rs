@@ -43,9 +43,6 @@ pub(crate) trait Word: Zeroed + Default {
     /// Adds each word's values to one sum.
     fn add_to(words: &[Self], sums: &mut [f32]);
 
-    /// The words as values, where they are.
-    fn plain(words: &[Self]) -> Option<&[f32]>;
-
     /// The words of an operand.
     ///
     /// # Panics
@@ -117,11 +114,6 @@ impl Word for f32 {
     #[inline(always)]
     fn add_to(words: &[f32], sums: &mut [f32]) {
         sums.iter_mut().zip(words).for_each(|(sum, value)| *sum += value);
-    }
-
-    #[inline(always)]
-    fn plain(words: &[f32]) -> Option<&[f32]> {
-        Some(words)
     }
 
     fn of(view: View<'_>) -> &[f32] {
@@ -229,11 +221,6 @@ impl Word for Pair {
             *sum += f32::from_bits(word << 16);
             *sum += f32::from_bits(word & 0xFFFF_0000);
         }
-    }
-
-    #[inline(always)]
-    fn plain(_: &[Pair]) -> Option<&[f32]> {
-        None
     }
 
     fn of(view: View<'_>) -> &[Pair] {
