@@ -20,7 +20,7 @@
 //! themselves, so that nothing has to be saved around them.
 
 use std::arch::asm;
-use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
+use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
 use std::cell::Cell;
 
 use super::tile::{PanelShape, Rows, Strided};
@@ -57,10 +57,6 @@ pub(crate) fn is_available() -> bool {
 pub(crate) fn is_available() -> bool {
     false
 }
-
-/// Words of a panel that are fetched ahead of their use, by the first block that reads it: four tiles'
-/// time is about what the last-level cache takes.
-const AHEAD: usize = 4 * DEPTH * COLUMNS;
 
 /// What `ldtilecfg` reads.
 #[repr(C, align(64))]
@@ -126,11 +122,11 @@ pub(super) unsafe fn panel_times(
             let rows_of_a = a.values.as_ptr().add(start * a.row);
             let c = c.add(start * stride);
             if width == COLUMNS && !accumulate {
-                block(rows, k, (rows_of_a, a.row), panel.as_ptr(), first == 0, c, stride);
+                block(rows, k, (rows_of_a, a.row), panel.as_ptr(), c, stride);
             } else {
                 let mut sums = [[0.0_f32; COLUMNS]; ROWS];
                 let target = sums.as_mut_ptr().cast();
-                block(rows, k, (rows_of_a, a.row), panel.as_ptr(), first == 0, target, COLUMNS);
+                block(rows, k, (rows_of_a, a.row), panel.as_ptr(), target, COLUMNS);
                 for (row, sums) in sums[..rows].iter().enumerate() {
                     let c = std::slice::from_raw_parts_mut(c.add(row * stride), width);
                     for (slot, &value) in c.iter_mut().zip(sums) {
@@ -165,7 +161,6 @@ unsafe fn block(
     k: usize,
     (a, a_row): (*const Pair, usize),
     panel: *const Pair,
-    fetch_ahead: bool,
     c: *mut f32,
     stride: usize,
 ) {
@@ -190,11 +185,6 @@ unsafe fn block(
         for tile in 0..tiles {
             let a = a.add((tile * DEPTH).min(k - DEPTH));
             let b = panel.add(tile * DEPTH * COLUMNS);
-            if fetch_ahead {
-                for line in 0..2 * TILE {
-                    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD + line * 16).cast());
-                }
-            }
             tiles!(
                 "tileloadd tmm4, [{a} + {a_bytes}]"
                 "tileloadd tmm6, [{b} + {b_bytes}]"

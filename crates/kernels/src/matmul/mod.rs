@@ -52,8 +52,13 @@ use crate::operand::View;
 use crate::rows::{RowsMut, for_row_blocks};
 use crate::{Cpu, Isa, Precision};
 
-/// Rows a task takes at a time: a few register blocks, so that a panel is used more than once.
-const TASK_ROWS: usize = 96;
+/// Rows that a task takes at a time.
+///
+/// Register blocks are small: a panel in the nearest cache meets several of them. Tiles are so fast
+/// that both operands must come from there: a task is one block, and panels pass by.
+fn task_rows<W: Word>(isa: Isa) -> usize {
+    if W::tile_depth(isa) > 1 { 32 } else { 96 }
+}
 /// Calls `$body` with `$Word` standing for the words of the CPU's precision.
 macro_rules! by_precision {
     ($cpu:expr, $Word:ident => $body:expr) => {
@@ -120,7 +125,7 @@ pub(crate) fn matmul_blocks<W: Word>(
     let (words, k) = (W::of(a), W::words(k));
     let panels = W::panels(b.panels(cpu));
     let outputs: [RowsMut<'_, f32>; 0] = [];
-    for_row_blocks(cpu, a.rows(), TASK_ROWS, outputs, |rows, []| {
+    for_row_blocks(cpu, a.rows(), task_rows::<W>(cpu.isa()), outputs, |rows, []| {
         let values = &words[rows.start * k..rows.end * k];
         let a = Strided { values, row: k, column: 1 };
         match block_shape(isa).0 {
@@ -160,7 +165,7 @@ fn matmul_rows_in<W: Word, const O: usize>(
     assert!(O > 0 && outputs[0].width() == n, "the result has rows of {n}");
     let (words, k) = (W::of(a), W::words(k));
     let panels = W::panels(b.panels(cpu));
-    for_row_blocks(cpu, a.rows(), TASK_ROWS, outputs, |rows, slices| {
+    for_row_blocks(cpu, a.rows(), task_rows::<W>(cpu.isa()), outputs, |rows, slices| {
         let values = &words[rows.start * k..rows.end * k];
         let a = Strided { values, row: k, column: 1 };
         gemm(cpu.isa(), (rows.len(), k, n), a, panels, slices[0], n, false);
@@ -190,13 +195,13 @@ fn limit_of<W: Word>(cpu: &Cpu, seconds: f64) -> f64 {
     const REPEATS: usize = 2_000;
     let (nr, mr) = block_shape(cpu.isa());
     let mr = if W::tile_depth(cpu.isa()) > 1 { 32 } else { mr };
-    let (a, panel) = (vec![W::default(); mr * WORDS], vec![W::default(); nr * WORDS]);
+    let (a, panel) = (cpu.buffer::<W>(mr * WORDS), cpu.buffer::<W>(nr * WORDS));
     let start = Instant::now();
     let mut best = 0.0_f64;
     while start.elapsed().as_secs_f64() < seconds {
         let round = Instant::now();
         cpu.pool().run(cpu.threads(), &|_| {
-            let mut c = vec![0.0; mr * nr];
+            let mut c = cpu.buffer::<f32>(mr * nr);
             for _ in 0..REPEATS {
                 let a = Strided { values: &a, row: WORDS, column: 1 };
                 gemm(cpu.isa(), (mr, WORDS, nr), a, &panel, &mut c, nr, false);

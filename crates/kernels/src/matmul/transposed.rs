@@ -18,8 +18,6 @@ use crate::operand::View;
 use crate::rows::{RowsMut, for_row_blocks};
 use crate::{Cpu, Isa};
 
-/// Columns of a strip of A: whole register blocks at every level, and whole cache lines.
-const STRIP: usize = 96;
 /// Words along `K` that are transposed at a time.
 const TURNED: usize = 64;
 
@@ -76,7 +74,7 @@ struct Transposed<'a, W> {
 impl<W: Word> Transposed<'_, W> {
     fn compute(&self, cpu: &Cpu) {
         let (m, n) = self.shape;
-        let (strips, panels) = (m.div_ceil(STRIP), n.div_ceil(block_shape(self.isa).0));
+        let (strips, panels) = (m.div_ceil(self.strip()), n.div_ceil(block_shape(self.isa).0));
         let (strip_len, panel_len) = (self.strip_len(), self.panel_len());
         if m > n {
             with_scratch(panels * panel_len, |packed: &mut [W]| {
@@ -115,8 +113,14 @@ impl<W: Word> Transposed<'_, W> {
         W::tile_depth(self.isa) > 1
     }
 
+    /// Columns of a strip of A: whole register blocks at every level and whole cache lines; one
+    /// block of tiles, which wants both operands in the nearest cache.
+    fn strip(&self) -> usize {
+        if self.in_tiles() { 32 } else { 96 }
+    }
+
     fn strip_len(&self) -> usize {
-        W::words(self.tokens) * STRIP
+        W::words(self.tokens) * self.strip()
     }
 
     fn panel_len(&self) -> usize {
@@ -125,7 +129,7 @@ impl<W: Word> Transposed<'_, W> {
 
     /// Columns of A that a strip has.
     fn rows(&self, strip: usize) -> Range<usize> {
-        strip * STRIP..((strip + 1) * STRIP).min(self.shape.0)
+        strip * self.strip()..((strip + 1) * self.strip()).min(self.shape.0)
     }
 
     /// Columns of B that a panel has.
@@ -134,10 +138,11 @@ impl<W: Word> Transposed<'_, W> {
         panel * nr..((panel + 1) * nr).min(self.shape.1)
     }
 
-    /// Packs a strip of A and adds its columns to their sums: `words(T)` rows of STRIP words, or
+    /// Packs a strip of A and adds its columns to their sums: `words(T)` rows of words, or
     /// the transpose where words along `K` are to be neighbours. No other task may have the strip.
     fn pack_strip(&self, strip: usize, packed: &mut [W]) {
         let (columns, stride) = (self.rows(strip), W::words(self.shape.0));
+        let width = self.strip();
         // SAFETY: each strip has its own columns, and is packed by one task.
         let sums = unsafe { self.sums.lend_part(0, columns.clone()) };
         let mut pack = |tokens: Range<usize>, packed: &mut [W]| {
@@ -145,8 +150,8 @@ impl<W: Word> Transposed<'_, W> {
             self.isa.run(
                 #[inline(always)]
                 || {
-                    pack_turned(a, stride, columns.clone(), STRIP, tokens.len(), packed);
-                    for words in packed.chunks_exact(STRIP) {
+                    pack_turned(a, stride, columns.clone(), width, tokens.len(), packed);
+                    for words in packed.chunks_exact(width) {
                         W::add_to(words, sums);
                     }
                 },
@@ -158,13 +163,13 @@ impl<W: Word> Transposed<'_, W> {
         }
         // Some steps at a time, while they are in the nearest cache.
         let words = W::words(self.tokens);
-        with_scratch(TURNED * STRIP, |steps: &mut [W]| {
+        with_scratch(TURNED * width, |steps: &mut [W]| {
             for first in (0..words).step_by(TURNED) {
                 let last = (first + TURNED).min(words);
-                let steps = &mut steps[..(last - first) * STRIP];
+                let steps = &mut steps[..(last - first) * width];
                 pack(first * W::DEPTH..(last * W::DEPTH).min(self.tokens), steps);
                 let to = (&mut packed[first..], words);
-                transpose(self.isa, (last - first, STRIP), (steps, STRIP), to);
+                transpose(self.isa, (last - first, width), (steps, width), to);
             }
         });
     }
@@ -182,7 +187,7 @@ impl<W: Word> Transposed<'_, W> {
     /// One strip, packed, against one panel. No other task may have both.
     fn multiply(&self, strip: usize, values: &[W], panel: usize, packed: &[W]) {
         let (rows, columns, words) = (self.rows(strip), self.columns(panel), W::words(self.tokens));
-        let (row, column) = if self.in_tiles() { (words, 1) } else { (1, STRIP) };
+        let (row, column) = if self.in_tiles() { (words, 1) } else { (1, self.strip()) };
         let a = Strided { values, row, column };
         let shape = PanelShape { m: rows.len(), k: words, width: columns.len() };
         let stride = self.shape.1;
