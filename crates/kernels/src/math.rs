@@ -114,7 +114,16 @@ pub(crate) fn max(values: &[f32]) -> f32 {
             lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
         }
     }
-    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    // By halves, as `sum_lanes`: a fold would take the lanes one by one.
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            let other = lanes[lane + width];
+            lanes[lane] = if other > lanes[lane] { other } else { lanes[lane] };
+        }
+        width /= 2;
+    }
+    lanes[0]
 }
 
 #[inline(always)]
