@@ -1,7 +1,7 @@
 //! Files and folders that are whole or not there: written beside, synced, renamed.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// What the names of unfinished files and folders hold; leftovers are found by it.
@@ -35,11 +35,18 @@ fn parent(path: &Path) -> &Path {
 /// # Errors
 /// When it cannot be written; the old file is still there then.
 pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_file(path, |unfinished| fs::write(unfinished, bytes))
+}
+
+/// Replaces a file as a whole by what `write` makes at the path it is given.
+///
+/// # Errors
+/// When it cannot be written; the old file is still there then.
+pub fn replace_file(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let unfinished = beside(path);
-    let written = File::create(&unfinished).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
+    // Syncing wants the right to write where systems are strict about it.
+    let sync = |()| File::options().write(true).open(&unfinished)?.sync_all();
+    let written = write(&unfinished).and_then(sync);
     if let Err(error) = written.and_then(|()| fs::rename(&unfinished, path)) {
         let _ = fs::remove_file(&unfinished); // the first error says more
         return Err(error);

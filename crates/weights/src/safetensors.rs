@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use ::safetensors::{Dtype, SafeTensors, View};
+use ::safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use half::{bf16, f16};
 use tinymood_core::{Tensor, TensorView};
+use zerocopy::IntoBytes;
 
 use crate::{TensorFile, WeightsError, durable};
 
@@ -54,8 +55,8 @@ fn chunks<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     data.chunks_exact(N).map(|chunk| chunk.try_into().expect("chunks of N bytes"))
 }
 
-/// A tensor as the safetensors crate wants to see it. Its bytes are made when they are written,
-/// one tensor at a time.
+/// A tensor as the safetensors crate wants to see it: its memory is what is written, where that is
+/// little-endian.
 struct Bytes<'a>(&'a TensorView<'a>);
 
 impl View for Bytes<'_> {
@@ -68,7 +69,11 @@ impl View for Bytes<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.0.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        if cfg!(target_endian = "little") {
+            Cow::Borrowed(self.0.values.as_bytes())
+        } else {
+            Cow::Owned(self.0.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        }
     }
 
     fn data_len(&self) -> usize {
@@ -85,7 +90,14 @@ pub fn write_safetensors(path: &Path, tensors: &[TensorView<'_>]) -> Result<(), 
     let views = tensors.iter().map(|tensor| (tensor.name.as_ref(), Bytes(tensor)));
     // transformers refuses files that do not say which framework's layout they have.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let bytes = ::safetensors::serialize(views, Some(metadata))
-        .map_err(|error| failed(std::io::Error::other(error)))?;
-    durable::write_file(path, &bytes).map_err(failed)
+    // Tensor by tensor: a second copy of a whole model is memory that training has a use for.
+    let write = |unfinished: &Path| {
+        ::safetensors::serialize_to_file(views, Some(metadata), unfinished).map_err(|error| {
+            match error {
+                SafeTensorError::IoError(error) => error,
+                error => std::io::Error::other(error),
+            }
+        })
+    };
+    durable::replace_file(path, write).map_err(failed)
 }
