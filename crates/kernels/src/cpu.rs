@@ -21,13 +21,15 @@ pub enum Isa {
     Amx,
 }
 
-/// What matrix multiplications multiply; they sum in f32.
+/// What matrix multiplications multiply; they sum in f32, and int8 in i32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// 32-bit floats.
     F32,
     /// Operands rounded to bfloat16 (8 bits of precision); all else stays f32.
     Bf16,
+    /// Operands rounded to 8 bits, weights per output and activations per token; for inference only.
+    Int8,
 }
 
 impl fmt::Display for Precision {
@@ -35,6 +37,7 @@ impl fmt::Display for Precision {
         f.pad(match self {
             Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
+            Precision::Int8 => "int8",
         })
     }
 }
@@ -97,7 +100,7 @@ impl Isa {
     /// Whether this level of this CPU multiplies in `precision`.
     pub fn supports(self, precision: Precision) -> bool {
         match precision {
-            Precision::F32 => true,
+            Precision::F32 | Precision::Int8 => true,
             #[cfg(target_arch = "x86_64")]
             Precision::Bf16 => self >= Isa::Avx512 && is_x86_feature_detected!("avx512bf16"),
             #[cfg(not(target_arch = "x86_64"))]

@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(found.len(), expected.len());
         let tolerance = match cpu.precision() {
             Precision::F32 => 2e-5,
-            Precision::Bf16 => 3e-2, // sums of up to a hundred products of relative error 2^-8
+            Precision::Bf16 | Precision::Int8 => 3e-2, // sums of up to a hundred products of relative error 2^-8
         };
         for (i, (a, b)) in found.iter().zip(expected).enumerate() {
             assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "{cpu:?} at {i}: {a} {b}");

@@ -6,8 +6,8 @@ use crate::matmul::{Pair, Word};
 use crate::rows::RowsMut;
 use crate::{Buffer, Cpu, Precision};
 
-/// A matrix that multiplications read, (T, K), in the precision of its [`Cpu`]: f32, or bf16 in
-/// pairs, each row of an odd length filled up with a zero.
+/// A matrix that multiplications read, (T, K), as the precision of its [`Cpu`] wants it: f32 (int8
+/// too rounds only when it reads), or bf16 in pairs, each row of an odd length filled up with a zero.
 #[derive(Clone, Debug, Default)]
 pub struct Operand {
     width: usize,
@@ -31,7 +31,7 @@ impl Default for Words {
 pub struct Hidden {
     width: usize,
     values: Buffer<f32>,
-    /// `None` in f32, where the values themselves are the operand.
+    /// `None` in f32 and int8, where the values themselves are the operand.
     rounded: Option<Buffer<Pair>>,
 }
 
@@ -62,10 +62,10 @@ impl Operand {
         }
         self.width = width;
         self.words = match (cpu.precision(), std::mem::take(&mut self.words)) {
-            (Precision::F32, Words::F32(words)) => {
+            (Precision::F32 | Precision::Int8, Words::F32(words)) => {
                 Words::F32(resized(Some(words), cpu, rows * width))
             }
-            (Precision::F32, _) => Words::F32(resized(None, cpu, rows * width)),
+            (Precision::F32 | Precision::Int8, _) => Words::F32(resized(None, cpu, rows * width)),
             (Precision::Bf16, Words::Bf16(words)) => {
                 Words::Bf16(resized(Some(words), cpu, rows * Pair::words(width)))
             }
@@ -134,7 +134,7 @@ impl Hidden {
         self.width = width;
         cpu.resize(&mut self.values, rows * width);
         match cpu.precision() {
-            Precision::F32 => self.rounded = None,
+            Precision::F32 | Precision::Int8 => self.rounded = None,
             Precision::Bf16 => {
                 let rounded = self.rounded.get_or_insert_default();
                 cpu.resize(rounded, rows * Pair::words(width));
@@ -302,7 +302,7 @@ mod tests {
                 let view = operand.view();
                 assert_eq!((view.rows(), view.width()), (rows, width));
                 let tolerance = match cpu.precision() {
-                    Precision::F32 => 0.0,
+                    Precision::F32 | Precision::Int8 => 0.0,
                     Precision::Bf16 => 1.0 / 256.0,
                 };
                 for (found, expected) in view.to_f32().iter().zip(&values) {

@@ -1,4 +1,4 @@
-//! Matrix multiplication, of f32 or of bf16 operands with sums in f32.
+//! Matrix multiplication, of f32 or of bf16 operands with sums in f32; of int8 in [`int8`].
 //!
 //! Letters: `M` rows of the result, `N` its columns, `K` the length of the sums.
 //!
@@ -28,6 +28,8 @@
 mod amx;
 mod bf16_tiles;
 mod f32_tiles;
+mod int8;
+mod int8_tiles;
 mod packed;
 mod tile;
 mod transpose;
@@ -39,6 +41,7 @@ use std::time::Instant;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use amx::is_available as amx_is_available;
+pub use int8::{INT8_LONGEST_SUM, quantise_row};
 pub use packed::{PackedMatrix, update_weight};
 pub(crate) use tile::{Strided, block_shape, gemm_unpacked};
 pub(crate) use transpose::transpose;
@@ -46,6 +49,7 @@ pub use transposed::matmul_transposed;
 pub use word::Pair;
 pub(crate) use word::{Word, with_scratch};
 
+use packed::Panels;
 use tile::{gemm, panel_depth};
 
 use crate::operand::View;
@@ -59,11 +63,12 @@ use crate::{Cpu, Isa, Precision};
 fn task_rows<W: Word>(isa: Isa) -> usize {
     if W::tile_depth(isa) > 1 { 32 } else { 96 }
 }
-/// Calls `$body` with `$Word` standing for the words of the CPU's precision.
+/// Calls `$body` with `$Word` standing for the words of the CPU's operands.
 macro_rules! by_precision {
     ($cpu:expr, $Word:ident => $body:expr) => {
         match $cpu.precision() {
-            $crate::Precision::F32 => {
+            // Of int8 only the multiplications know, see `int8`.
+            $crate::Precision::F32 | $crate::Precision::Int8 => {
                 type $Word = f32;
                 $body
             }
@@ -120,6 +125,9 @@ pub(crate) fn matmul_blocks<W: Word>(
             }
         });
     }
+    if let Panels::Int8(panels) = b.panels(cpu) {
+        return int8::matmul_blocks(cpu, a, b, panels, finish);
+    }
     let (n, k, isa) = (b.columns(), b.rows(), cpu.isa());
     assert!(k > 0 && a.width() == k, "rows of {k}");
     let (words, k) = (W::of(a), W::words(k));
@@ -150,6 +158,9 @@ pub(crate) fn matmul_rows<const O: usize>(
     outputs: [RowsMut<'_, f32>; O],
     epilogue: impl Fn(Range<usize>, [&mut [f32]; O]) + Sync,
 ) {
+    if let Panels::Int8(panels) = b.panels(cpu) {
+        return int8::matmul_rows(cpu, a, b, panels, outputs, epilogue);
+    }
     by_precision!(cpu, W => matmul_rows_in::<W, O>(cpu, a, b, outputs, epilogue));
 }
 
@@ -181,12 +192,13 @@ pub fn matmul(cpu: &Cpu, a: View<'_>, b: &PackedMatrix, c: &mut [f32]) {
     matmul_rows(cpu, a, b, [RowsMut::new(c, b.columns())], |_, _| {});
 }
 
-/// What the register blocks reach with operands in the nearest cache, in floating-point operations
+/// What the register blocks reach with operands in the nearest cache, in operations
 /// a second on all threads: the limit of every multiplication here. Measures for `seconds`.
 pub fn limit(cpu: &Cpu, seconds: f64) -> f64 {
     match cpu.precision() {
         Precision::F32 => limit_of::<f32>(cpu, seconds),
         Precision::Bf16 => limit_of::<Pair>(cpu, seconds),
+        Precision::Int8 => limit_of_int8(cpu, seconds),
     }
 }
 
@@ -209,6 +221,22 @@ fn limit_of<W: Word>(cpu: &Cpu, seconds: f64) -> f64 {
             std::hint::black_box(c);
         });
         let operations = 2 * mr * nr * WORDS * W::DEPTH * REPEATS * cpu.threads();
+        best = best.max(operations as f64 / round.elapsed().as_secs_f64());
+    }
+    best
+}
+
+fn limit_of_int8(cpu: &Cpu, seconds: f64) -> f64 {
+    const REPEATS: usize = 2_000;
+    let of_one = int8::exercise(cpu, 1);
+    let start = Instant::now();
+    let mut best = 0.0_f64;
+    while start.elapsed().as_secs_f64() < seconds {
+        let round = Instant::now();
+        cpu.pool().run(cpu.threads(), &|_| {
+            int8::exercise(cpu, REPEATS);
+        });
+        let operations = of_one * REPEATS * cpu.threads();
         best = best.max(operations as f64 / round.elapsed().as_secs_f64());
     }
     best

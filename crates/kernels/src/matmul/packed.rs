@@ -1,5 +1,6 @@
 //! The right-hand side of a multiplication, packed once and used many times.
 
+use super::int8::Int8Panels;
 use super::tile::{block_shape, packed_len, panel_depth};
 use super::word::{Pair, Word, pack_columns, pack_rows};
 use crate::adamw::{AdamW, Tensors};
@@ -23,10 +24,14 @@ pub struct PackedMatrix {
 pub(crate) enum Panels {
     F32(Buffer<f32>),
     Bf16(Buffer<Pair>),
+    Int8(Int8Panels),
 }
 
 impl PackedMatrix {
     /// Room for a (`rows`, `columns`) matrix, all zeros.
+    ///
+    /// # Panics
+    /// In int8, when there are more rows than [`super::INT8_LONGEST_SUM`].
     pub fn new(cpu: &Cpu, rows: usize, columns: usize) -> Self {
         fn zeros<W: Word>(cpu: &Cpu, rows: usize, columns: usize) -> Buffer<W> {
             cpu.buffer(packed_len::<W>(cpu.isa(), rows, columns))
@@ -35,6 +40,7 @@ impl PackedMatrix {
         let panels = match cpu.precision() {
             Precision::F32 => Panels::F32(zeros(cpu, rows, columns)),
             Precision::Bf16 => Panels::Bf16(zeros(cpu, rows, columns)),
+            Precision::Int8 => Panels::Int8(Int8Panels::new(cpu, rows, columns)),
         };
         Self { isa, rows, columns, panels }
     }
@@ -78,6 +84,7 @@ impl PackedMatrix {
         match &mut self.panels {
             Panels::F32(panels) => pack(cpu, matrix, shape, transposed, panels),
             Panels::Bf16(panels) => pack(cpu, matrix, shape, transposed, panels),
+            Panels::Int8(panels) => panels.pack(cpu, matrix, shape, transposed),
         }
     }
 }
@@ -86,7 +93,7 @@ impl PackedMatrix {
 /// `forward` (K, N), itself into `backward` (N, K). The gradient is left as it is.
 ///
 /// # Panics
-/// When sizes do not fit.
+/// When sizes do not fit, or the matrices are of int8, which is for inference.
 pub fn update_weight(
     cpu: &Cpu,
     settings: &AdamW,
@@ -106,7 +113,7 @@ pub fn update_weight(
         (Panels::Bf16(forward), Panels::Bf16(backward)) => {
             update_and_pack(cpu, settings, tensors, gradient, (k, n), forward, backward);
         }
-        _ => panic!("both of one precision"),
+        _ => panic!("both of one precision, which is not int8"),
     }
 }
 

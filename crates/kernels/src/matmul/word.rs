@@ -127,7 +127,7 @@ impl Word for f32 {
     fn panels(panels: &Panels) -> &[f32] {
         match panels {
             Panels::F32(panels) => panels,
-            Panels::Bf16(_) => panic!("{OF_THE_CPU}"),
+            Panels::Bf16(_) | Panels::Int8(_) => panic!("{OF_THE_CPU}"),
         }
     }
 
@@ -234,7 +234,7 @@ impl Word for Pair {
     fn panels(panels: &Panels) -> &[Pair] {
         match panels {
             Panels::Bf16(panels) => panels,
-            Panels::F32(_) => panic!("{OF_THE_CPU}"),
+            Panels::F32(_) | Panels::Int8(_) => panic!("{OF_THE_CPU}"),
         }
     }
 

@@ -1,0 +1,311 @@
+//! Blocks of an int8 multiplication: unsigned bytes by signed ones, exact sums in i32, one module a
+//! set of instructions.
+
+use super::tile::with_rows;
+use crate::Isa;
+
+/// With what bytes are multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dot {
+    /// What the compiler makes of plain loops.
+    Portable,
+    /// Bytes widened to 16 bits and summed in pairs. The pair sums of `vpmaddubsw`, an instruction
+    /// less, would saturate.
+    Avx2,
+    /// Four bytes at once (AVX-VNNI).
+    Avx2Vnni,
+    /// As [`Dot::Avx2`], on AVX-512 BW.
+    Avx512,
+    /// Four bytes at once (AVX-512 VNNI).
+    Avx512Vnni,
+}
+
+/// At most [`Dot::block_rows`] rows against one panel.
+pub(super) struct Tile {
+    /// Words along `K`.
+    pub(super) k: usize,
+    /// Rows of `k` words, end to end.
+    pub(super) a: *const u32,
+    /// One a row.
+    pub(super) row_scales: *const f32,
+    /// `k` rows of NR words.
+    pub(super) panel: *const u32,
+    /// What A's offset adds to each of NR columns.
+    pub(super) sums: *const i32,
+    /// One for each of NR columns.
+    pub(super) scales: *const f32,
+    pub(super) c: *mut f32,
+    pub(super) c_row: usize,
+    pub(super) width: usize,
+}
+
+impl Dot {
+    #[cfg(test)]
+    pub(super) const ALL: [Dot; 5] =
+        [Dot::Portable, Dot::Avx2, Dot::Avx2Vnni, Dot::Avx512, Dot::Avx512Vnni];
+
+    /// The level whose panels it reads.
+    pub(super) fn isa(self) -> Isa {
+        match self {
+            Dot::Portable => Isa::Portable,
+            Dot::Avx2 | Dot::Avx2Vnni => Isa::Avx2,
+            Dot::Avx512 | Dot::Avx512Vnni => Isa::Avx512,
+        }
+    }
+
+    /// Whether this CPU has it.
+    pub(super) fn is_available(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        let has = match self {
+            Dot::Avx2Vnni => is_x86_feature_detected!("avxvnni"),
+            Dot::Avx512Vnni => is_x86_feature_detected!("avx512vnni"),
+            _ => true,
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let has = true;
+        has && self.isa().is_available()
+    }
+
+    /// The fastest of a level that this CPU has.
+    pub(super) fn best(isa: Isa) -> Self {
+        let (fast, plain) = match isa {
+            Isa::Portable => (Dot::Portable, Dot::Portable),
+            Isa::Avx2 => (Dot::Avx2Vnni, Dot::Avx2),
+            Isa::Avx512 | Isa::Amx => (Dot::Avx512Vnni, Dot::Avx512),
+        };
+        if fast.is_available() { fast } else { plain }
+    }
+
+    /// Rows of a block: as many as the registers hold beside what is multiplied.
+    pub(super) fn block_rows(self) -> usize {
+        match self {
+            Dot::Portable | Dot::Avx2 => 4,
+            Dot::Avx2Vnni => 6,
+            Dot::Avx512 | Dot::Avx512Vnni => 12,
+        }
+    }
+
+    /// Multiplies one block and stores it.
+    ///
+    /// # Safety
+    /// The CPU must have the instructions, `rows` be at most [`Dot::block_rows`], and the tile hold
+    /// what it says, with `c` valid for writing `width <= NR` values in each of `rows` rows `c_row`
+    /// apart.
+    #[inline(always)]
+    pub(super) unsafe fn tile(self, rows: usize, tile: &Tile) {
+        // SAFETY: handed on.
+        unsafe {
+            match self {
+                #[cfg(target_arch = "x86_64")]
+                Dot::Avx2 => with_rows!(rows, avx2_block(tile), 1 2 3 4),
+                #[cfg(target_arch = "x86_64")]
+                Dot::Avx2Vnni => with_rows!(rows, avx2_vnni_block(tile), 1 2 3 4 5 6),
+                #[cfg(target_arch = "x86_64")]
+                Dot::Avx512 => with_rows!(rows, avx512_block(tile), 1 2 3 4 5 6 7 8 9 10 11 12),
+                #[cfg(target_arch = "x86_64")]
+                Dot::Avx512Vnni => {
+                    with_rows!(rows, avx512_vnni_block(tile), 1 2 3 4 5 6 7 8 9 10 11 12);
+                }
+                _ => with_rows!(rows, portable_block(tile), 1 2 3 4),
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+use x86::{avx2_block, avx2_vnni_block, avx512_block, avx512_vnni_block};
+
+/// # Safety
+/// As [`Dot::tile`] asks, for `MR` rows.
+unsafe fn portable_block<const MR: usize>(t: &Tile) {
+    let mut acc = [[0_i32; 8]; MR];
+    // SAFETY: all offsets are inside what the caller vouches for.
+    unsafe {
+        for k in 0..t.k {
+            let b = &*t.panel.add(k * 8).cast::<[[i8; 4]; 8]>();
+            for i in 0..MR {
+                let a = &*t.a.add(i * t.k + k).cast::<[u8; 4]>();
+                for j in 0..8 {
+                    for d in 0..4 {
+                        acc[i][j] += i32::from(a[d]) * i32::from(b[j][d]);
+                    }
+                }
+            }
+        }
+        for i in 0..MR {
+            let row = std::slice::from_raw_parts_mut(t.c.add(i * t.c_row), t.width);
+            for (j, slot) in row.iter_mut().enumerate() {
+                let sum = acc[i][j] - *t.sums.add(j);
+                *slot = sum as f32 * (*t.row_scales.add(i) * *t.scales.add(j));
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{
+        __m256i, __m512i, _MM_HINT_ET0, _mm_prefetch, _mm256_add_epi32, _mm256_and_si256,
+        _mm256_cvtepi32_ps, _mm256_dpbusd_avx_epi32, _mm256_loadu_ps, _mm256_loadu_si256,
+        _mm256_madd_epi16, _mm256_mul_ps, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
+        _mm256_setzero_si256, _mm256_slli_epi16, _mm256_srai_epi16, _mm256_srli_epi16,
+        _mm256_storeu_ps, _mm256_sub_epi32, _mm512_add_epi32, _mm512_and_si512, _mm512_cvtepi32_ps,
+        _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_madd_epi16,
+        _mm512_mask_storeu_ps, _mm512_mul_ps, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps,
+        _mm512_setzero_si512, _mm512_slli_epi16, _mm512_srai_epi16, _mm512_srli_epi16,
+        _mm512_sub_epi32,
+    };
+
+    use super::Tile;
+
+    /// # Safety
+    /// As [`super::Dot::tile`] asks, for `MR` rows.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn avx2_block<const MR: usize>(t: &Tile) {
+        let low = _mm256_set1_epi16(0xFF);
+        let mut acc = [[_mm256_setzero_si256(); 2]; MR];
+        // SAFETY: all offsets are inside what the caller vouches for.
+        unsafe {
+            for k in 0..t.k {
+                // Bytes 0 and 2 of each word, and bytes 1 and 3, as signed 16 bits.
+                let b: [[__m256i; 2]; 2] = std::array::from_fn(|half| {
+                    let b = _mm256_loadu_si256(t.panel.add(k * 16 + 8 * half).cast());
+                    [_mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8), _mm256_srai_epi16(b, 8)]
+                });
+                for i in 0..MR {
+                    let a = _mm256_set1_epi32((*t.a.add(i * t.k + k)).cast_signed());
+                    let (even, odd) = (_mm256_and_si256(a, low), _mm256_srli_epi16(a, 8));
+                    for half in 0..2 {
+                        let sums = _mm256_add_epi32(
+                            _mm256_madd_epi16(even, b[half][0]),
+                            _mm256_madd_epi16(odd, b[half][1]),
+                        );
+                        acc[i][half] = _mm256_add_epi32(acc[i][half], sums);
+                    }
+                }
+            }
+            avx2_store(t, &acc);
+        }
+    }
+
+    /// # Safety
+    /// As [`super::Dot::tile`] asks, for `MR` rows.
+    #[target_feature(enable = "avx2,fma,avxvnni")]
+    pub(super) unsafe fn avx2_vnni_block<const MR: usize>(t: &Tile) {
+        let mut acc = [[_mm256_setzero_si256(); 2]; MR];
+        // SAFETY: all offsets are inside what the caller vouches for.
+        unsafe {
+            for k in 0..t.k {
+                let b0 = _mm256_loadu_si256(t.panel.add(k * 16).cast());
+                let b1 = _mm256_loadu_si256(t.panel.add(k * 16 + 8).cast());
+                for i in 0..MR {
+                    let a = _mm256_set1_epi32((*t.a.add(i * t.k + k)).cast_signed());
+                    acc[i][0] = _mm256_dpbusd_avx_epi32(acc[i][0], a, b0);
+                    acc[i][1] = _mm256_dpbusd_avx_epi32(acc[i][1], a, b1);
+                }
+            }
+            avx2_store(t, &acc);
+        }
+    }
+
+    /// # Safety
+    /// As [`super::Dot::tile`] asks, for `MR` rows.
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn avx2_store<const MR: usize>(t: &Tile, acc: &[[__m256i; 2]; MR]) {
+        // SAFETY: all offsets are inside what the caller vouches for.
+        unsafe {
+            for i in 0..MR {
+                let row_scale = _mm256_set1_ps(*t.row_scales.add(i));
+                let mut values = [0.0_f32; 16];
+                for half in 0..2 {
+                    let sums = _mm256_loadu_si256(t.sums.add(8 * half).cast());
+                    let sums = _mm256_sub_epi32(acc[i][half], sums);
+                    let scale = _mm256_mul_ps(row_scale, _mm256_loadu_ps(t.scales.add(8 * half)));
+                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scale);
+                    _mm256_storeu_ps(values.as_mut_ptr().add(8 * half), scaled);
+                }
+                let row = std::slice::from_raw_parts_mut(t.c.add(i * t.c_row), t.width);
+                row.copy_from_slice(&values[..t.width]);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`super::Dot::tile`] asks, for `MR` rows.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) unsafe fn avx512_block<const MR: usize>(t: &Tile) {
+        let low = _mm512_set1_epi16(0xFF);
+        let mut acc = [[_mm512_setzero_si512(); 2]; MR];
+        // SAFETY: all offsets are inside what the caller vouches for.
+        unsafe {
+            for k in 0..t.k {
+                // Bytes 0 and 2 of each word, and bytes 1 and 3, as signed 16 bits.
+                let b: [[__m512i; 2]; 2] = std::array::from_fn(|half| {
+                    let b = _mm512_loadu_si512(t.panel.add(k * 32 + 16 * half).cast());
+                    [_mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8), _mm512_srai_epi16(b, 8)]
+                });
+                for i in 0..MR {
+                    let a = _mm512_set1_epi32((*t.a.add(i * t.k + k)).cast_signed());
+                    let (even, odd) = (_mm512_and_si512(a, low), _mm512_srli_epi16(a, 8));
+                    for half in 0..2 {
+                        let sums = _mm512_add_epi32(
+                            _mm512_madd_epi16(even, b[half][0]),
+                            _mm512_madd_epi16(odd, b[half][1]),
+                        );
+                        acc[i][half] = _mm512_add_epi32(acc[i][half], sums);
+                    }
+                }
+            }
+            avx512_store(t, &acc);
+        }
+    }
+
+    /// # Safety
+    /// As [`super::Dot::tile`] asks, for `MR` rows.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    pub(super) unsafe fn avx512_vnni_block<const MR: usize>(t: &Tile) {
+        let mut acc = [[_mm512_setzero_si512(); 2]; MR];
+        // SAFETY: all offsets are inside what the caller vouches for.
+        unsafe {
+            // The result is far away: on its way while the sums are made.
+            for i in 0..MR {
+                let row = t.c.add(i * t.c_row).cast::<i8>();
+                _mm_prefetch::<_MM_HINT_ET0>(row);
+                _mm_prefetch::<_MM_HINT_ET0>(row.wrapping_add(64));
+            }
+            for k in 0..t.k {
+                let b0 = _mm512_loadu_si512(t.panel.add(k * 32).cast());
+                let b1 = _mm512_loadu_si512(t.panel.add(k * 32 + 16).cast());
+                for i in 0..MR {
+                    let a = _mm512_set1_epi32((*t.a.add(i * t.k + k)).cast_signed());
+                    acc[i][0] = _mm512_dpbusd_epi32(acc[i][0], a, b0);
+                    acc[i][1] = _mm512_dpbusd_epi32(acc[i][1], a, b1);
+                }
+            }
+            avx512_store(t, &acc);
+        }
+    }
+
+    /// # Safety
+    /// As [`super::Dot::tile`] asks, for `MR` rows.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn avx512_store<const MR: usize>(t: &Tile, acc: &[[__m512i; 2]; MR]) {
+        let mask = if t.width >= 32 { u32::MAX } else { (1_u32 << t.width) - 1 };
+        let masks = [mask as u16, (mask >> 16) as u16];
+        // SAFETY: all offsets are inside what the caller vouches for; masked-off lanes are not
+        // touched.
+        unsafe {
+            for i in 0..MR {
+                let row_scale = _mm512_set1_ps(*t.row_scales.add(i));
+                for half in 0..2 {
+                    let sums = _mm512_loadu_si512(t.sums.add(16 * half).cast());
+                    let sums = _mm512_sub_epi32(acc[i][half], sums);
+                    let scale = _mm512_mul_ps(row_scale, _mm512_loadu_ps(t.scales.add(16 * half)));
+                    let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale);
+                    let address = t.c.add(i * t.c_row).wrapping_add(16 * half);
+                    _mm512_mask_storeu_ps(address, masks[half], scaled);
+                }
+            }
+        }
+    }
+}
