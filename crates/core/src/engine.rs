@@ -131,6 +131,12 @@ pub enum EngineError {
         /// `C`.
         expected: usize,
     },
+    /// The engine only infers.
+    #[error("this engine ({engine}) only infers, and does not train")]
+    OnlyInfers {
+        /// [`Engine::describe`].
+        engine: String,
+    },
     /// Tensors given to an engine do not match its parameters.
     #[error("tensor {name:?}: {problem}")]
     Tensor {
@@ -162,7 +168,8 @@ pub trait Engine {
     /// mean loss. `rows_in_step` counts the texts of all batches of the step.
     ///
     /// # Errors
-    /// When batch, targets or objective do not fit the model. Nothing is added then.
+    /// When batch, targets or objective do not fit the model, or the engine only infers. Nothing is
+    /// added then.
     fn accumulate(
         &mut self,
         batch: &PackedBatch,
@@ -183,7 +190,8 @@ pub trait Engine {
     /// Replaces a whole set. Loading parameters forgets moments, average and gradient.
     ///
     /// # Errors
-    /// When a tensor is missing, unknown, or of another shape. Nothing changes then.
+    /// When a tensor is missing, unknown, or of another shape, or moments are for an engine that only
+    /// infers. Nothing changes then.
     fn load_tensors(&mut self, set: TensorSet, tensors: &TensorMap) -> Result<(), EngineError>;
 
     /// Until the next step, [`Engine::infer`] uses the average of the weights (`true`), where there is one,

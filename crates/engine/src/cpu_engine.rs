@@ -10,6 +10,7 @@ use tinymood_core::{
 };
 use tinymood_kernels::adamw::{self, AdamW, Tensors};
 use tinymood_kernels::lazy::{LazyRows, LazyTable};
+use tinymood_kernels::matmul::INT8_LONGEST_SUM;
 use tinymood_kernels::{Buffer, Cpu, Isa, IsaError, Precision, embedding};
 
 use crate::activations::Activations;
@@ -26,7 +27,8 @@ pub struct CpuSettings {
     pub threads: Option<usize>,
     /// Instruction level; `None` takes the best, or what `TINYMOOD_ISA` says.
     pub isa: Option<Isa>,
-    /// What multiplications multiply; `None` takes bf16 where the CPU has it, else f32.
+    /// What multiplications multiply; `None` takes bf16 where the CPU has it, else f32. With int8 the
+    /// engine only infers.
     pub precision: Option<Precision>,
 }
 
@@ -43,6 +45,12 @@ pub enum CpuEngineError {
         precision: Precision,
         /// The instruction level.
         isa: Isa,
+    },
+    /// Sums of the model are longer than int8 arithmetic allows.
+    #[error("a model {width} wide is too wide for int8: {INT8_LONGEST_SUM} at most")]
+    Width {
+        /// The larger of its hidden and intermediate sizes.
+        width: usize,
     },
     /// No threads, or absurdly many.
     #[error("{0} threads asked for, expected 1 to 1024")]
@@ -108,7 +116,7 @@ enum PackedFrom {
 }
 
 /// A BERT classifier on the CPU. In bf16 it is mixed precision: operands of the linear layers are
-/// rounded, while weights, moments, sums, norms, softmax and loss are f32.
+/// rounded, while weights, moments, sums, norms, softmax and loss are f32. In int8 it only infers.
 #[derive(Debug)]
 pub struct CpuEngine {
     cpu: Cpu,
@@ -132,7 +140,8 @@ impl CpuEngine {
     /// An engine with all parameters zero: load some next.
     ///
     /// # Errors
-    /// When `TINYMOOD_ISA`, the precision or the number of threads is wrong.
+    /// When `TINYMOOD_ISA`, the precision or the number of threads is wrong, or the model too wide for
+    /// the precision.
     pub fn new(
         config: ModelConfig,
         num_labels: usize,
@@ -148,6 +157,10 @@ impl CpuEngine {
         let precision = settings.precision.unwrap_or(best);
         if !isa.supports(precision) {
             return Err(CpuEngineError::Precision { precision, isa });
+        }
+        let width = config.hidden_size.max(config.intermediate_size);
+        if precision == Precision::Int8 && width > INT8_LONGEST_SUM {
+            return Err(CpuEngineError::Width { width });
         }
         let cpu = Cpu::new(isa, precision, threads);
         let layout = Layout::new(&config, num_labels);
@@ -189,6 +202,15 @@ impl CpuEngine {
     fn model<'a>(&'a self, weights: &'a [f32]) -> Model<'a> {
         let Self { cpu, config, layout, packed, profile, .. } = self;
         Model { cpu, config, layout, weights, packed, profile, accumulate: false }
+    }
+
+    /// # Errors
+    /// In int8.
+    fn check_trains(&self) -> Result<(), EngineError> {
+        match self.cpu.precision() {
+            Precision::F32 | Precision::Bf16 => Ok(()),
+            Precision::Int8 => Err(EngineError::OnlyInfers { engine: self.describe() }),
+        }
     }
 
     fn repack(&mut self, from: PackedFrom) {
@@ -307,6 +329,7 @@ impl Engine for CpuEngine {
         rows_in_step: usize,
         randomness: Randomness,
     ) -> Result<BatchLoss, EngineError> {
+        self.check_trains()?;
         batch.check(&self.config)?;
         targets.check(batch, self.num_labels)?;
         losses::check(objective, self.num_labels)?;
@@ -451,6 +474,9 @@ impl Engine for CpuEngine {
     }
 
     fn load_tensors(&mut self, set: TensorSet, tensors: &TensorMap) -> Result<(), EngineError> {
+        if matches!(set, TensorSet::FirstMoment | TensorSet::SecondMoment) {
+            self.check_trains()?;
+        }
         let mut arena: Buffer<f32> = self.cpu.buffer(self.layout.len);
         for (spec, place) in &self.layout.parameters {
             let wrong = |problem| EngineError::Tensor { name: spec.name.clone(), problem };

@@ -3,7 +3,7 @@
 mod suite;
 
 use suite::Maker;
-use tinymood_core::{Engine, ModelConfig};
+use tinymood_core::{Engine, EngineError, ModelConfig, Objective, Pooling, Randomness, TensorSet};
 use tinymood_engine::{CpuEngine, CpuSettings};
 use tinymood_kernels::{Isa, Precision};
 
@@ -117,6 +117,54 @@ fn bf16_stays_near_f32() {
             assert!(exact != rounded, "{name} was not rounded");
         }
     }
+}
+
+/// Rounding to 8 bits moves logits by little, at every level alike, and not by nothing.
+#[test]
+fn int8_stays_near_f32() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        for pooling in [Pooling::Cls, Pooling::Mean] {
+            let logits = |precision, threads| {
+                let config = ModelConfig { pooling, ..suite::tiny_config() };
+                let settings = CpuSettings {
+                    threads: Some(threads),
+                    isa: Some(isa),
+                    precision: Some(precision),
+                };
+                let mut engine = CpuEngine::new(config, suite::LABELS, settings).unwrap();
+                suite::initialise(&mut engine);
+                let (batch, _) = suite::texts(40, 3);
+                engine.infer(&batch).unwrap().values
+            };
+            let (exact, rounded) = (logits(Precision::F32, 2), logits(Precision::Int8, 2));
+            assert_eq!(rounded, logits(Precision::Int8, 3), "threads change no bit");
+            let largest = exact.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+            let squares: f32 = exact.iter().zip(&rounded).map(|(a, b)| (a - b) * (a - b)).sum();
+            let error = (squares / exact.len() as f32).sqrt() / largest;
+            assert!((1e-5..1e-2).contains(&error), "{isa} {pooling:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn int8_only_infers() {
+    let settings = CpuSettings { precision: Some(Precision::Int8), ..CpuSettings::default() };
+    let mut engine = CpuEngine::new(suite::tiny_config(), suite::LABELS, settings).unwrap();
+    suite::initialise(&mut engine);
+    let before = suite::snapshot(&mut engine);
+    let (batch, targets) = suite::texts(3, 1);
+    let at = Randomness { seed: 1, step: 0, first_token: 0, first_text: 0 };
+    let error = engine.accumulate(&batch, &targets, &Objective::bce(), 3, at).unwrap_err();
+    assert!(matches!(error, EngineError::OnlyInfers { .. }), "{error}");
+    assert!(error.to_string().contains("int8"), "{error}");
+    let error = engine.load_tensors(TensorSet::FirstMoment, &before[0]).unwrap_err();
+    assert!(matches!(error, EngineError::OnlyInfers { .. }), "{error}");
+    engine.step(&suite::update(1));
+    assert!(suite::snapshot(&mut engine) == before, "nothing was trained");
+
+    let wide = ModelConfig { intermediate_size: 200_000, ..suite::tiny_config() };
+    let error = CpuEngine::new(wide, 3, settings).unwrap_err();
+    assert!(error.to_string().contains("200000"), "{error}");
 }
 
 #[test]

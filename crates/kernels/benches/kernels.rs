@@ -18,7 +18,7 @@ fn main() {
     let only: Option<String> = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let isa = Isa::best();
-    for precision in [Precision::F32, Precision::Bf16] {
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
         if !isa.supports(precision) {
             continue;
         }
@@ -46,12 +46,18 @@ fn main() {
                 report(format!("matmul {m} x {k} x {n}"), operations, &mut || {
                     matmul(&cpu, a.view(), &b, &mut c);
                 });
+                if precision == Precision::Int8 {
+                    continue; // only infers
+                }
                 let d_y = operand(&cpu, m, n);
                 let (mut d_w, mut d_b) = (cpu.buffer(n * k), cpu.buffer(n));
                 report(format!("weight gradient {n} x {m} x {k}"), operations, &mut || {
                     let (d_y, a) = (d_y.view(), a.view());
                     matmul_transposed(&cpu, d_y, a, false, &mut d_w, &mut d_b);
                 });
+            }
+            if precision == Precision::Int8 {
+                continue;
             }
             let lengths: Vec<u32> = (0..=TEXTS).map(|text| text * TOKENS).collect();
             let shape = Shape { cumulative_lengths: &lengths, heads: 12, head_size: 26 };
