@@ -1,4 +1,4 @@
-//! bf16 multiplication in AMX tiles: registers of 16 rows of 64 bytes, multiplied by one
+//! Multiplication in AMX tiles, of bf16 and (at the end) of int8: registers of 16 rows of 64 bytes, multiplied by one
 //! instruction (`tdpbf16ps`: 16 x 16 sums, each of 32 products).
 //!
 //! ```text
@@ -56,6 +56,11 @@ pub(crate) fn is_available() -> bool {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn is_available() -> bool {
     false
+}
+
+/// Whether the tiles multiply bytes too.
+pub(super) fn has_int8() -> bool {
+    is_available() && std::arch::x86_64::__cpuid_count(7, 0).edx & 1 << 25 != 0
 }
 
 /// What `ldtilecfg` reads.
@@ -212,6 +217,59 @@ unsafe fn block(
                 "tilestored [{c} + {c_bytes}], tmm2"
                 "tilestored [{c} + {c_bytes} + 64], tmm3";
                 c = c.add(TILE * stride), c_bytes = c_bytes
+            );
+        }
+    }
+}
+
+/// One block of bytes: 16 rows of A, or 32 where `two`, each of `k` words end to end, against a panel
+/// of `k` words along `K`, to as many rows of 32 sums end to end.
+///
+/// # Safety
+/// All must be in bounds, `k` a multiple of [`DEPTH`], and the process allowed to use tiles.
+pub(super) unsafe fn int8_block(
+    two: bool,
+    k: usize,
+    a: *const u32,
+    panel: *const u32,
+    sums: *mut i32,
+) {
+    let (a_bytes, b_bytes) = (4 * k, 4 * COLUMNS);
+    // SAFETY: tiles are registers; memory is read and written in the bounds that the caller vouches
+    // for.
+    unsafe {
+        configure(ROWS);
+        tiles!("tilezero tmm0" "tilezero tmm1" "tilezero tmm2" "tilezero tmm3"; );
+        for tile in 0..k / DEPTH {
+            let a = a.add(tile * DEPTH);
+            let b = panel.add(tile * DEPTH * COLUMNS);
+            tiles!(
+                "tileloadd tmm4, [{a} + {a_bytes}]"
+                "tileloadd tmm6, [{b} + {b_bytes}]"
+                "tileloadd tmm7, [{b} + {b_bytes} + 64]"
+                "tdpbusd tmm0, tmm4, tmm6"
+                "tdpbusd tmm1, tmm4, tmm7";
+                a = a, b = b, a_bytes = a_bytes, b_bytes = b_bytes
+            );
+            if two {
+                tiles!(
+                    "tileloadd tmm5, [{a} + {a_bytes}]"
+                    "tdpbusd tmm2, tmm5, tmm6"
+                    "tdpbusd tmm3, tmm5, tmm7";
+                    a = a.add(TILE * k), a_bytes = a_bytes
+                );
+            }
+        }
+        tiles!(
+            "tilestored [{c} + {c_bytes}], tmm0"
+            "tilestored [{c} + {c_bytes} + 64], tmm1";
+            c = sums, c_bytes = b_bytes
+        );
+        if two {
+            tiles!(
+                "tilestored [{c} + {c_bytes}], tmm2"
+                "tilestored [{c} + {c_bytes} + 64], tmm3";
+                c = sums.add(TILE * COLUMNS), c_bytes = b_bytes
             );
         }
     }

@@ -25,7 +25,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::int8_tiles::{Dot, Tile};
+use super::int8_tiles::{Dot, Tile, panel_multiple};
 use super::packed::PackedMatrix;
 use super::tile::block_shape;
 use super::Finish;
@@ -57,8 +57,9 @@ pub(crate) struct Int8Panels {
     scales: Buffer<f32>,
 }
 
-pub(crate) fn words(k: usize) -> usize {
-    k.div_ceil(DEPTH)
+/// Words of a row of `k` values, as panels of the level want them.
+fn words(isa: Isa, k: usize) -> usize {
+    k.div_ceil(DEPTH).next_multiple_of(panel_multiple(isa))
 }
 
 /// The scale of values, and what they are multiplied by to become bytes. Values all but zero become
@@ -72,15 +73,13 @@ fn scale_of(values: &[f32]) -> (f32, f32) {
 }
 
 /// Rounds values, neighbours along `K`, to words of bytes, each `offset` above its value; missing
-/// bytes of the last word are zero. Returns the scale.
+/// bytes are zero, up to the last word. Returns the scale.
 #[inline(always)]
 fn quantise(values: &[f32], offset: u8, words: &mut [u32]) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to a whole number
     const { assert!(cfg!(target_endian = "little"), "the first byte is the lowest") };
     let (scale, inverse) = scale_of(values);
-    if let Some(last) = words.last_mut() {
-        *last = 0;
-    }
+    words[values.len() / DEPTH..].fill(0);
     // SAFETY: a word is four bytes of any content.
     let bytes = unsafe {
         std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), words.len() * DEPTH)
@@ -100,7 +99,7 @@ fn quantise(values: &[f32], offset: u8, words: &mut [u32]) -> f32 {
 /// When the lengths differ.
 pub fn quantise_row(values: &[f32], bytes: &mut [i8]) -> f32 {
     assert_eq!(values.len(), bytes.len(), "a byte each");
-    with_words(words(values.len()), |words| {
+    with_words(values.len().div_ceil(DEPTH), |words| {
         let scale = quantise(values, 0, words);
         let of_words = words.iter().flat_map(|word| word.to_le_bytes());
         bytes.iter_mut().zip(of_words).for_each(|(to, byte)| *to = byte.cast_signed());
@@ -114,7 +113,7 @@ impl Int8Panels {
         let (nr, _) = block_shape(cpu.isa());
         let columns = n.next_multiple_of(nr);
         Self {
-            words: cpu.buffer(columns * words(k)),
+            words: cpu.buffer(columns * words(cpu.isa(), k)),
             sums: cpu.buffer(columns),
             scales: cpu.buffer(columns),
         }
@@ -132,7 +131,8 @@ impl Int8Panels {
             return;
         }
         let (nr, _) = block_shape(cpu.isa());
-        let panel_len = words(k) * nr;
+        let depth = words(cpu.isa(), k);
+        let panel_len = depth * nr;
         let (sums, scales) = (RowsMut::new(&mut self.sums, nr), RowsMut::new(&mut self.scales, nr));
         let panels = RowsMut::new(&mut self.words, panel_len);
         cpu.pool().run(n.div_ceil(nr), &|index| {
@@ -143,7 +143,7 @@ impl Int8Panels {
             };
             panel.fill(0);
             let mut column = Vec::new();
-            with_words(words(k), |bytes| {
+            with_words(depth, |bytes| {
                 for (slot, at) in (index * nr..((index + 1) * nr).min(n)).enumerate() {
                     column.clear();
                     if transposed {
@@ -174,7 +174,7 @@ impl Int8Panels {
 /// Rows of A, rounded, and how they are multiplied.
 struct Rows<'a> {
     dot: Dot,
-    /// `words(K)`.
+    /// Words of a row.
     k: usize,
     words: &'a [u32],
     scales: &'a [f32],
@@ -183,22 +183,23 @@ struct Rows<'a> {
 impl Rows<'_> {
     /// Rounds `rows` rows of `k` values and lends them.
     fn with<R>(isa: Isa, values: &[f32], k: usize, body: impl FnOnce(Rows<'_>) -> R) -> R {
-        let rows = values.len() / k;
-        with_words(rows * (words(k) + 1), |scratch| {
-            let (bytes, scales) = scratch.split_at_mut(rows * words(k));
+        let (rows, depth, dot) = (values.len() / k, words(isa, k), Dot::best(isa));
+        let room = rows.next_multiple_of(dot.row_multiple()) * depth;
+        with_words(room + rows, |scratch| {
+            let (bytes, scales) = scratch.split_at_mut(room);
             // SAFETY: an f32 is four bytes of any content, and aligned as a word is.
             let scales: &mut [f32] =
                 unsafe { std::slice::from_raw_parts_mut(scales.as_mut_ptr().cast(), rows) };
             isa.run(
                 #[inline(always)]
                 || {
-                    let rows = values.chunks_exact(k).zip(bytes.chunks_exact_mut(words(k)));
+                    let rows = values.chunks_exact(k).zip(bytes.chunks_exact_mut(depth));
                     for ((values, words), scale) in rows.zip(&mut *scales) {
                         *scale = quantise(values, OFFSET, words);
                     }
                 },
             );
-            body(Rows { dot: Dot::best(isa), k: words(k), words: bytes, scales })
+            body(Rows { dot, k: depth, words: bytes, scales })
         })
     }
 
@@ -210,12 +211,17 @@ impl Rows<'_> {
         assert!(width <= nr && (m == 0 || (m - 1) * stride + width <= c.len()), "room for C");
         let panel = &panels.words[index * self.k * nr..(index + 1) * self.k * nr];
         let columns = index * nr..(index + 1) * nr;
-        let blocks = m.div_ceil(self.dot.block_rows());
+        let most = self.dot.block_rows();
+        let blocks = m.div_ceil(most);
         for block in 0..blocks {
-            let rows = block * m / blocks..(block + 1) * m / blocks;
+            let rows = match self.dot {
+                Dot::Amx => block * most..((block + 1) * most).min(m), // whole tiles, but for the last
+                _ => block * m / blocks..(block + 1) * m / blocks,
+            };
+            let padded = rows.start + rows.len().next_multiple_of(self.dot.row_multiple());
             let tile = Tile {
                 k: self.k,
-                a: self.words[rows.start * self.k..].as_ptr(),
+                a: self.words[rows.start * self.k..padded * self.k].as_ptr(),
                 row_scales: self.scales[rows.clone()].as_ptr(),
                 panel: panel.as_ptr(),
                 sums: panels.sums[columns.clone()].as_ptr().cast(),
@@ -341,7 +347,7 @@ mod tests {
     use crate::norm::tests::waves;
     use crate::operand::Operand;
 
-    const SIZES: [usize; 11] = [1, 2, 5, 7, 8, 12, 13, 31, 32, 33, 65];
+    const SIZES: [usize; 13] = [1, 2, 5, 7, 8, 12, 13, 16, 17, 31, 32, 33, 65];
 
     fn cpus() -> Vec<Cpu> {
         let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available());

@@ -4,6 +4,11 @@
 use super::tile::with_rows;
 use crate::Isa;
 
+/// Words along `K` come in multiples of this, those beyond the last zero: whole tiles.
+pub(super) fn panel_multiple(isa: Isa) -> usize {
+    if isa == Isa::Amx { 16 } else { 1 }
+}
+
 /// With what bytes are multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dot {
@@ -18,6 +23,8 @@ pub(super) enum Dot {
     Avx512,
     /// Four bytes at once (AVX-512 VNNI).
     Avx512Vnni,
+    /// Tiles (AMX).
+    Amx,
 }
 
 /// At most [`Dot::block_rows`] rows against one panel.
@@ -41,8 +48,8 @@ pub(super) struct Tile {
 
 impl Dot {
     #[cfg(test)]
-    pub(super) const ALL: [Dot; 5] =
-        [Dot::Portable, Dot::Avx2, Dot::Avx2Vnni, Dot::Avx512, Dot::Avx512Vnni];
+    pub(super) const ALL: [Dot; 6] =
+        [Dot::Portable, Dot::Avx2, Dot::Avx2Vnni, Dot::Avx512, Dot::Avx512Vnni, Dot::Amx];
 
     /// The level whose panels it reads.
     pub(super) fn isa(self) -> Isa {
@@ -50,6 +57,7 @@ impl Dot {
             Dot::Portable => Isa::Portable,
             Dot::Avx2 | Dot::Avx2Vnni => Isa::Avx2,
             Dot::Avx512 | Dot::Avx512Vnni => Isa::Avx512,
+            Dot::Amx => Isa::Amx,
         }
     }
 
@@ -59,6 +67,7 @@ impl Dot {
         let has = match self {
             Dot::Avx2Vnni => is_x86_feature_detected!("avxvnni"),
             Dot::Avx512Vnni => is_x86_feature_detected!("avx512vnni"),
+            Dot::Amx => super::amx::has_int8(),
             _ => true,
         };
         #[cfg(not(target_arch = "x86_64"))]
@@ -68,12 +77,14 @@ impl Dot {
 
     /// The fastest of a level that this CPU has.
     pub(super) fn best(isa: Isa) -> Self {
-        let (fast, plain) = match isa {
-            Isa::Portable => (Dot::Portable, Dot::Portable),
-            Isa::Avx2 => (Dot::Avx2Vnni, Dot::Avx2),
-            Isa::Avx512 | Isa::Amx => (Dot::Avx512Vnni, Dot::Avx512),
+        let fastest_first: &[Dot] = match isa {
+            Isa::Portable => &[],
+            Isa::Avx2 => &[Dot::Avx2Vnni, Dot::Avx2],
+            Isa::Avx512 => &[Dot::Avx512Vnni, Dot::Avx512],
+            Isa::Amx => &[Dot::Amx, Dot::Avx512Vnni, Dot::Avx512],
         };
-        if fast.is_available() { fast } else { plain }
+        let mut all = fastest_first.iter().copied();
+        all.find(|dot| dot.is_available()).unwrap_or(Dot::Portable)
     }
 
     /// Rows of a block: as many as the registers hold beside what is multiplied.
@@ -82,14 +93,21 @@ impl Dot {
             Dot::Portable | Dot::Avx2 => 4,
             Dot::Avx2Vnni => 6,
             Dot::Avx512 | Dot::Avx512Vnni => 12,
+            Dot::Amx => 32,
         }
+    }
+
+    /// Rows of A come in multiples of this, those beyond the last of any content.
+    pub(super) fn row_multiple(self) -> usize {
+        if self == Dot::Amx { 16 } else { 1 }
     }
 
     /// Multiplies one block and stores it.
     ///
     /// # Safety
     /// The CPU must have the instructions, `rows` be at most [`Dot::block_rows`], and the tile hold
-    /// what it says, with `c` valid for writing `width <= NR` values in each of `rows` rows `c_row`
+    /// what it says, with A's rows in a [`Dot::row_multiple`], `k` a multiple of [`panel_multiple`]
+    /// of the level, and `c` valid for writing `width <= NR` values in each of `rows` rows `c_row`
     /// apart.
     #[inline(always)]
     pub(super) unsafe fn tile(self, rows: usize, tile: &Tile) {
@@ -105,6 +123,12 @@ impl Dot {
                 #[cfg(target_arch = "x86_64")]
                 Dot::Avx512Vnni => {
                     with_rows!(rows, avx512_vnni_block(tile), 1 2 3 4 5 6 7 8 9 10 11 12);
+                }
+                #[cfg(target_arch = "x86_64")]
+                Dot::Amx => {
+                    let mut sums = [0_i32; 32 * 32];
+                    super::amx::int8_block(rows > 16, tile.k, tile.a, tile.panel, &raw mut sums[0]);
+                    x86::amx_store(rows, tile, &sums);
                 }
                 _ => with_rows!(rows, portable_block(tile), 1 2 3 4),
             }
@@ -304,6 +328,31 @@ mod x86 {
                     let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale);
                     let address = t.c.add(i * t.c_row).wrapping_add(16 * half);
                     _mm512_mask_storeu_ps(address, masks[half], scaled);
+                }
+            }
+        }
+    }
+
+    /// Stores `rows` rows of 32 sums.
+    ///
+    /// # Safety
+    /// As [`super::Dot::tile`] asks, for `rows <= 32`.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) unsafe fn amx_store(rows: usize, t: &Tile, sums: &[i32; 32 * 32]) {
+        let mask = if t.width >= 32 { u32::MAX } else { (1_u32 << t.width) - 1 };
+        let masks = [mask as u16, (mask >> 16) as u16];
+        // SAFETY: all offsets are inside what the caller vouches for; masked-off lanes are not
+        // touched.
+        unsafe {
+            for half in 0..2 {
+                let offsets = _mm512_loadu_si512(t.sums.add(16 * half).cast());
+                let scales = _mm512_loadu_ps(t.scales.add(16 * half));
+                for i in 0..rows {
+                    let row = _mm512_loadu_si512(sums.as_ptr().add(32 * i + 16 * half).cast());
+                    let row = _mm512_cvtepi32_ps(_mm512_sub_epi32(row, offsets));
+                    let scale = _mm512_mul_ps(_mm512_set1_ps(*t.row_scales.add(i)), scales);
+                    let address = t.c.add(i * t.c_row).wrapping_add(16 * half);
+                    _mm512_mask_storeu_ps(address, masks[half], _mm512_mul_ps(row, scale));
                 }
             }
         }
