@@ -27,6 +27,16 @@ pub enum ModelError {
     NoRuns,
     /// A folder without a trained classifier.
     NoClassifier(PathBuf),
+    /// To be exported as int8, and so already.
+    AlreadyInt8(PathBuf),
+    /// To be exported, and nothing says on which data to judge it.
+    NoData(PathBuf),
+    /// To be exported, and the data has no validation split.
+    NoValidation(String),
+    /// int8 loses too much of F1.
+    GateFailed(String),
+    /// Training asked for in a precision that only infers.
+    TrainInt8,
 }
 
 impl std::fmt::Display for ModelError {
@@ -36,6 +46,15 @@ impl std::fmt::Display for ModelError {
             Self::NoClassifier(path) => {
                 write!(f, "{} is an encoder without a classifier", path.display())
             }
+            Self::AlreadyInt8(path) => write!(f, "{} is int8 already", path.display()),
+            Self::NoData(path) => write!(
+                f,
+                "no data to judge {} on: it is not part of a run, and --data names none",
+                path.display()
+            ),
+            Self::NoValidation(data) => write!(f, "{data:?} has no validation (dev) split"),
+            Self::GateFailed(losses) => write!(f, "int8 loses too much: {losses}"),
+            Self::TrainInt8 => write!(f, "training does not run in int8"),
         }
     }
 }
@@ -50,6 +69,17 @@ impl ModelError {
                 "train one (`tinymood train --init random:4L-312D`), or name one with --model"
             }
             Self::NoClassifier(_) => "fine-tune it first: `tinymood train --init FOLDER`",
+            Self::AlreadyInt8(_) => "export from the model that it was made of",
+            Self::NoData(_) | Self::NoValidation(_) => {
+                "name labelled rows that it was not trained on: --data goemotions, a folder with a \
+                 dev file, or a file"
+            }
+            Self::GateFailed(_) => {
+                "use the model as it is, in bf16 or f32; or write the folder all the same: --force"
+            }
+            Self::TrainInt8 => {
+                "train in f32 or bf16, then: `tinymood export --int8`, or `predict --precision int8`"
+            }
         })
     }
 }
@@ -66,6 +96,8 @@ pub struct Model {
     pub thresholds: Thresholds,
     /// Its folder.
     pub path: PathBuf,
+    /// Whether the folder holds int8 weights, as `tinymood export --int8` writes them.
+    pub quantised: bool,
 }
 
 impl Model {
@@ -111,6 +143,11 @@ impl Model {
             }
             Err(error) => return Err(error).context("cannot read thresholds.json"),
         };
+        let quantised = model.tensors.quantised;
+        let precision = match global.precision {
+            PrecisionArg::Auto if quantised => PrecisionArg::Int8,
+            asked => asked,
+        };
         let specs = model.config.parameters(labels.len());
         let (weights, report) = fit(&specs, model.tensors, &model.config, 0)?;
         if !report.initialised.is_empty() {
@@ -118,9 +155,10 @@ impl Model {
             return Err(ModelError::NoClassifier(path.to_owned()))
                 .with_context(|| format!("missing: {}", report.initialised.join(", ")));
         }
-        let mut engine = engine(model.config, labels.len(), global.precision, global)?;
+        let mut engine = engine(model.config, labels.len(), precision, global)?;
         engine.load_tensors(TensorSet::Parameters, &weights)?;
-        Ok(Self { engine, tokenizer, labels, thresholds, path: path.to_owned() })
+        let path = path.to_owned();
+        Ok(Self { engine, tokenizer, labels, thresholds, path, quantised })
     }
 
     /// Logits of texts, in their order.

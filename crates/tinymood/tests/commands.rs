@@ -207,3 +207,110 @@ fn an_encoder_is_no_classifier() {
     run_with(folder, &["predict", "--model", model, "x"], b"")
         .fails(1, &["encoder without a classifier", "hint:", "--init"]);
 }
+
+fn bytes_of(folder: &std::path::Path) -> u64 {
+    folder.join("model.safetensors").metadata().unwrap().len()
+}
+
+#[test]
+fn export_writes_a_quarter_that_answers_alike() {
+    let folder = trained();
+    let said = run(folder, "export --int8 --model runs/quick --output small --json").ok();
+    let judged = json(&said.stdout);
+    assert_eq!((&judged["data"], &judged["split"]), (&json("\"sample\""), &json("\"dev\"")));
+    assert_eq!((&judged["passed"], &judged["written"]), (&json("true"), &json("true")));
+    assert!(judged["largest_difference_of_logits"].as_f64().unwrap() > 0.0);
+    let small = folder.join("small");
+    let (before, after) = (bytes_of(&folder.join("runs/quick/best")), bytes_of(&small));
+    assert!(after * 100 < before * 27, "{before} bytes became {after}");
+    let config = json(&fs::read_to_string(small.join("config.json")).unwrap());
+    assert_eq!(config["tinymood"]["int8"]["f32"], judged["f32"]);
+    assert_eq!(config["tinymood"]["int8"]["int8"], judged["int8"]);
+    assert!(fs::read_to_string(small.join("README.md")).unwrap().contains("## int8"));
+
+    // What was judged is what the folder gives: in int8, unless told otherwise.
+    for (precision, side) in [("auto", "int8"), ("int8", "int8")] {
+        let command = format!("evaluate --model small --json --precision {precision}");
+        let found = json(&run(folder, &command).ok().stdout);
+        assert_eq!(found["micro_f1"], judged[side]["micro_f1"], "{precision}");
+        assert_eq!(found["macro_f1"], judged[side]["macro_f1"], "{precision}");
+    }
+    let exact =
+        json(&run(folder, "evaluate --model runs/quick --json --precision f32").ok().stdout);
+    assert_eq!(exact["micro_f1"], judged["f32"]["micro_f1"]);
+    let scores = |arguments: &[&str]| -> Vec<f64> {
+        let said = run_with(folder, &[&["predict", "--scores"], arguments].concat(), b"").ok();
+        let scores = rows(&said.stdout)[0]["scores"].as_object().unwrap().clone();
+        scores.values().map(|score| score.as_f64().unwrap()).collect()
+    };
+    let exact = scores(&["--model", "runs/quick", "--precision", "f32", "so happy"]);
+    let rounded = scores(&["--model", "small", "so happy"]);
+    // Rounding on the way in gives what the exported weights give.
+    let at_once = scores(&["--model", "runs/quick", "--precision", "int8", "so happy"]);
+    assert_ne!(rounded, exact, "int8 is the default of the folder");
+    for other in [&exact, &at_once] {
+        let far = rounded.iter().zip(other).any(|(a, b)| (a - b).abs() > 0.02);
+        assert!(!far, "{rounded:?} {other:?}");
+    }
+    // It can be trained on, in another precision.
+    run(folder, "train --init small --batch-size 8 --max-steps 1 --output again --quiet").ok();
+}
+
+#[test]
+fn export_refuses_what_it_cannot_stand_for() {
+    let folder = trained();
+    let place = tempfile::tempdir().unwrap();
+    let copy = place.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(folder.join("runs/quick/best")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+    }
+    let here = place.path();
+    run(here, "export --int8 --model copy --output x").fails(1, &["no data", "hint:", "--data"]);
+    fs::create_dir(here.join("data")).unwrap();
+    fs::write(here.join("data/train.tsv"), "fine\t1\n").unwrap();
+    run(here, "export --int8 --model copy --output x --data data")
+        .fails(1, &["no validation (dev) split", "hint:", "--data"]);
+    run(here, "export --int8 --model copy --output copy --data sample").fails(1, &["exists"]);
+    run(here, "export --model copy --output x").fails(2, &["--int8"]);
+    run(here, "train --precision int8 --init random:2L-128D")
+        .fails(1, &["training does not run in int8", "hint:", "export --int8"]);
+    run(here, "bench --precision int8 --what train").fails(1, &["does not run in int8", "hint:"]);
+    assert!(!here.join("x").exists());
+
+    // One huge weight leaves the others of its row no bits: what the model knew is gone. The row that
+    // decides is that of the only label whose threshold is near.
+    let file = copy.join("model.safetensors");
+    spoil(&file);
+    let refused = run(here, "export --int8 --model copy --output x --data sample --json");
+    let judged = json(&refused.stdout);
+    refused.fails(1, &["int8 loses too much", "_f1", "hint:", "--force"]);
+    assert_eq!((&judged["passed"], &judged["written"]), (&json("false"), &json("false")));
+    assert!(!here.join("x").exists());
+    let forced =
+        run(here, "export --int8 --model copy --output x --data sample --force --json").ok();
+    assert_eq!(json(&forced.stdout)["written"], true);
+    let config = json(&fs::read_to_string(here.join("x/config.json")).unwrap());
+    assert_eq!(config["tinymood"]["int8"]["passed"], false);
+    run(here, "export --int8 --model x --output y --data sample").fails(1, &["int8 already"]);
+}
+
+/// Gives each row of the classifier one weight a hundred thousand times the others, on an input that
+/// is made zero in every text: in f32 nothing changes by it.
+fn spoil(file: &std::path::Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let entries = json(std::str::from_utf8(&bytes[8..header]).unwrap());
+    let mut set = |name: &str, at: usize, value: f32| {
+        let start = header + entries[name]["data_offsets"][0].as_u64().unwrap() as usize + 4 * at;
+        bytes[start..start + 4].copy_from_slice(&value.to_le_bytes());
+    };
+    // The default recipe pools by the mean of the last norm's output: its element 0 becomes zero.
+    set("bert.encoder.layer.1.output.LayerNorm.weight", 0, 0.0);
+    set("bert.encoder.layer.1.output.LayerNorm.bias", 0, 0.0);
+    for row in 0..28 {
+        set("classifier.weight", row * 128, 1e5);
+    }
+    fs::write(file, bytes).unwrap();
+}

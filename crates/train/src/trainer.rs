@@ -405,7 +405,14 @@ impl<'a, E: Engine> Trainer<'a, E> {
         let mut files = inputs.tokenizer_files.to_vec();
         files.push(("thresholds.json".to_owned(), pretty(&thresholds.to_json(inputs.labels))));
         files.push(("README.md".to_owned(), card.into_bytes()));
-        let parts = ModelParts { config: &config, labels: inputs.labels, tensors, files };
+        let parts = ModelParts {
+            config: &config,
+            labels: inputs.labels,
+            tensors,
+            quantised: Vec::new(),
+            facts: serde_json::Map::new(),
+            files,
+        };
         let path = inputs.run.best();
         write_model_folder(&path, &parts)
             .map_err(|source| TrainError::Save { path, source: Box::new(source) })?;

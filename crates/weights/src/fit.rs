@@ -148,7 +148,7 @@ mod tests {
             let values = vec![i as f32; spec.len()];
             (rename(&spec.name), Tensor { shape: spec.shape.clone(), values })
         });
-        TensorFile { tensors: tensors.collect(), skipped: Vec::new() }
+        TensorFile { tensors: tensors.collect(), ..TensorFile::default() }
     }
 
     #[test]

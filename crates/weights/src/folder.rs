@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
 use tinymood_core::{LabelSet, ModelConfig, TensorView};
 
 use crate::durable;
 use crate::pytorch;
-use crate::safetensors::{read_safetensors, write_safetensors};
+use crate::safetensors::{QuantisedTensor, read_safetensors, write_quantised_safetensors};
 use crate::{TensorFile, WeightsError};
 
 const CONFIG: &str = "config.json";
@@ -95,6 +96,10 @@ pub struct ModelParts<'a> {
     pub labels: &'a LabelSet,
     /// For `model.safetensors`.
     pub tensors: Vec<TensorView<'a>>,
+    /// For the same file, as int8.
+    pub quantised: Vec<QuantisedTensor>,
+    /// For the `tinymood` object of `config.json`, beside what the configuration has there.
+    pub facts: Map<String, Value>,
     /// Further files by name: the tokenizer's, `thresholds.json`, `README.md`.
     pub files: Vec<(String, Vec<u8>)>,
 }
@@ -112,12 +117,16 @@ pub fn write_model_folder(path: &Path, parts: &ModelParts<'_>) -> Result<(), Wei
         fs::remove_dir_all(&beside).map_err(failed)?;
     }
     fs::create_dir_all(&beside).map_err(failed)?;
-    let config = serde_json::to_string_pretty(&parts.config.to_json(parts.labels));
+    let mut config = parts.config.to_json(parts.labels);
+    if let Some(own) = config.get_mut("tinymood").and_then(Value::as_object_mut) {
+        own.extend(parts.facts.clone());
+    }
+    let config = serde_json::to_string_pretty(&config);
     let config = config.expect("a configuration is plain values") + "\n";
     durable::write_file(&beside.join(CONFIG), config.as_bytes()).map_err(failed)?;
     for (name, bytes) in &parts.files {
         durable::write_file(&beside.join(name), bytes).map_err(failed)?;
     }
-    write_safetensors(&beside.join(SAFETENSORS), &parts.tensors)?;
+    write_quantised_safetensors(&beside.join(SAFETENSORS), &parts.tensors, &parts.quantised)?;
     durable::replace_folder(&beside, path).map_err(failed)
 }

@@ -26,7 +26,9 @@ mod names;
 mod pytorch;
 mod safetensors;
 
-pub use crate::safetensors::{read_safetensors, write_safetensors};
+pub use crate::safetensors::{
+    QuantisedTensor, read_safetensors, write_quantised_safetensors, write_safetensors,
+};
 pub use error::WeightsError;
 pub use fit::{LoadReport, fit};
 pub use folder::{ModelFolder, ModelParts, read_model_folder, read_tensors, write_model_folder};
@@ -40,4 +42,6 @@ pub struct TensorFile {
     pub tensors: tinymood_core::TensorMap,
     /// Integer and boolean buffers (`position_ids`), passed over.
     pub skipped: Vec<String>,
+    /// Whether weights were int8 in the file ([`QuantisedTensor`]); they are f32 here.
+    pub quantised: bool,
 }

@@ -1,9 +1,13 @@
-//! The safetensors format, over its own crate: f32, f16 and bf16 in, f32 out.
+//! The safetensors format, over its own crate: f32, f16, bf16 and int8 with scales in, f32 out.
+//!
+//! An int8 weight is a tensor `NAME` of type I8 and beside it `NAME_scale` of type F32, one scale
+//! for each of its rows: an element is its byte times its row's scale.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
+use ::safetensors::tensor::TensorView as FileView;
 use ::safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use half::{bf16, f16};
 use tinymood_core::{Tensor, TensorView};
@@ -19,6 +23,7 @@ pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<TensorFile, Weights
     let wrong = |problem: String| WeightsError::Contents { path: path.to_owned(), problem };
     let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(error.to_string()))?;
     let mut out = TensorFile::default();
+    let mut scales = Vec::new();
     for (name, view) in file.iter() {
         let data = view.data();
         let values: Vec<f32> = match view.dtype() {
@@ -26,6 +31,13 @@ pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<TensorFile, Weights
             Dtype::F16 => chunks(data).map(|b| f16::from_le_bytes(b).to_f32()).collect(),
             Dtype::BF16 => chunks(data).map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
             Dtype::F64 => chunks(data).map(|b| f64::from_le_bytes(b) as f32).collect(),
+            Dtype::I8 if file.tensor(&scale_name(name)).is_ok() => {
+                scales.push(scale_name(name));
+                let scales = file.tensor(&scale_name(name)).map_err(|e| wrong(e.to_string()))?;
+                dequantise(&view, &scales).map_err(|problem| {
+                    wrong(format!("the scales of the int8 tensor {name:?} {problem}"))
+                })?
+            }
             Dtype::BOOL
             | Dtype::U8
             | Dtype::I8
@@ -47,38 +59,96 @@ pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<TensorFile, Weights
         let tensor = Tensor { shape: view.shape().to_vec(), values };
         out.tensors.insert(name.to_owned(), tensor);
     }
+    out.quantised = !scales.is_empty();
+    scales.iter().for_each(|name| drop(out.tensors.remove(name)));
     out.skipped.sort_unstable();
     Ok(out)
+}
+
+/// The name of the scales of an int8 tensor.
+fn scale_name(name: &str) -> String {
+    format!("{name}_scale")
+}
+
+/// An int8 tensor's elements, or what is wrong with its scales.
+fn dequantise(tensor: &FileView<'_>, scales: &FileView<'_>) -> Result<Vec<f32>, String> {
+    let Some(&rows) = tensor.shape().first() else {
+        return Err("are for no rows: it has no dimensions".to_owned());
+    };
+    if scales.dtype() != Dtype::F32 || scales.shape() != [rows] {
+        let (dtype, shape) = (scales.dtype(), scales.shape());
+        return Err(format!("are {dtype:?} of shape {shape:?}, expected F32 of shape [{rows}]"));
+    }
+    let width = tensor.data().len().checked_div(rows).unwrap_or(0).max(1);
+    let rows = tensor.data().chunks_exact(width).zip(chunks(scales.data()));
+    let of_row = |(bytes, scale): (&'_ [u8], [u8; 4])| {
+        let scale = f32::from_le_bytes(scale);
+        bytes.iter().map(|byte| f32::from(byte.cast_signed()) * scale).collect::<Vec<f32>>()
+    };
+    Ok(rows.flat_map(of_row).collect())
 }
 
 fn chunks<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     data.chunks_exact(N).map(|chunk| chunk.try_into().expect("chunks of N bytes"))
 }
 
+/// A matrix whose rows are bytes with a scale each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantisedTensor {
+    /// The name, as of the parameter it stands for.
+    pub name: String,
+    /// Sizes of the dimensions, outermost first; rows are counted by the first.
+    pub shape: Vec<usize>,
+    /// The elements in units of their rows' scales, row-major.
+    pub bytes: Vec<i8>,
+    /// One a row.
+    pub scales: Vec<f32>,
+}
+
 /// A tensor as the safetensors crate wants to see it: its memory is what is written, where that is
 /// little-endian.
-struct Bytes<'a>(&'a TensorView<'a>);
+enum Bytes<'a> {
+    F32 { shape: &'a [usize], values: &'a [f32] },
+    Int8 { shape: &'a [usize], values: &'a [i8] },
+}
 
 impl View for Bytes<'_> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        match self {
+            Self::F32 { .. } => Dtype::F32,
+            Self::Int8 { .. } => Dtype::I8,
+        }
     }
 
     fn shape(&self) -> &[usize] {
-        &self.0.shape
+        match self {
+            Self::F32 { shape, .. } | Self::Int8 { shape, .. } => shape,
+        }
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            Cow::Borrowed(self.0.values.as_bytes())
-        } else {
-            Cow::Owned(self.0.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        match self {
+            Self::Int8 { values, .. } => Cow::Borrowed(values.as_bytes()),
+            Self::F32 { values, .. } if cfg!(target_endian = "little") => {
+                Cow::Borrowed(values.as_bytes())
+            }
+            Self::F32 { values, .. } => {
+                Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
         }
     }
 
     fn data_len(&self) -> usize {
-        4 * self.0.values.len()
+        match self {
+            Self::F32 { values, .. } => 4 * values.len(),
+            Self::Int8 { values, .. } => values.len(),
+        }
     }
+}
+
+/// A tensor as it is written.
+fn plain<'a>(tensor: &'a TensorView<'_>) -> (String, Bytes<'a>) {
+    (tensor.name.to_string(), Bytes::F32 { shape: &tensor.shape, values: &tensor.values })
 }
 
 /// Writes tensors to a file as f32, the same bytes for the same tensors, and brings it to the disk.
@@ -86,8 +156,30 @@ impl View for Bytes<'_> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_safetensors(path: &Path, tensors: &[TensorView<'_>]) -> Result<(), WeightsError> {
+    write(path, tensors.iter().map(plain).collect())
+}
+
+/// [`write_safetensors`] with some tensors as int8, each with its scales beside it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_quantised_safetensors(
+    path: &Path,
+    tensors: &[TensorView<'_>],
+    quantised: &[QuantisedTensor],
+) -> Result<(), WeightsError> {
+    let rows: Vec<[usize; 1]> = quantised.iter().map(|tensor| [tensor.scales.len()]).collect();
+    let mut views: Vec<(String, Bytes<'_>)> = tensors.iter().map(plain).collect();
+    for (tensor, rows) in quantised.iter().zip(&rows) {
+        let QuantisedTensor { name, shape, bytes, scales } = tensor;
+        views.push((name.clone(), Bytes::Int8 { shape, values: bytes }));
+        views.push((scale_name(name), Bytes::F32 { shape: rows, values: scales }));
+    }
+    write(path, views)
+}
+
+fn write(path: &Path, views: Vec<(String, Bytes<'_>)>) -> Result<(), WeightsError> {
     let failed = |source| WeightsError::Io { action: "write", path: path.to_owned(), source };
-    let views = tensors.iter().map(|tensor| (tensor.name.as_ref(), Bytes(tensor)));
     // transformers refuses files that do not say which framework's layout they have.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     // Tensor by tensor: a second copy of a whole model is memory that training has a use for.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tinymood_core::{LabelSet, ModelConfig, Pooling, Tensor, TensorMap, TensorView};
 use tinymood_weights::{
-    ModelParts, TensorFile, WeightsError, read_model_folder, read_tensors, write_model_folder,
+    ModelParts, QuantisedTensor, TensorFile, WeightsError, read_model_folder, read_tensors,
+    write_model_folder,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -206,7 +207,14 @@ fn a_folder_reads_back_and_is_replaced_as_a_whole() {
     let path = place.path().join("model");
     let write = |tensors: &TensorMap, extra: &str| {
         let files = vec![(extra.to_owned(), b"hello".to_vec())];
-        let parts = ModelParts { config: &config, labels: &labels, tensors: views(tensors), files };
+        let parts = ModelParts {
+            config: &config,
+            labels: &labels,
+            tensors: views(tensors),
+            quantised: Vec::new(),
+            facts: serde_json::Map::new(),
+            files,
+        };
         write_model_folder(&path, &parts).unwrap();
     };
     write(&tensors, "first.txt");
@@ -223,6 +231,87 @@ fn a_folder_reads_back_and_is_replaced_as_a_whole() {
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing is left beside");
     write(&tensors, "first.txt");
     assert_eq!(fs::read(path.join("model.safetensors")).unwrap(), first);
+}
+
+/// A safetensors file of tensors given as type, shape and bytes.
+fn safetensors_file(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, dtype, shape, bytes) in tensors {
+        let offsets = [data.len(), data.len() + bytes.len()];
+        let entry = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": offsets});
+        header.insert((*name).to_owned(), entry);
+        data.extend_from_slice(bytes);
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+}
+
+#[test]
+fn int8_weights_come_back_as_bytes_times_scales() {
+    let (config, labels, tensors) = small_model();
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("model");
+    let (matrices, rest): (TensorMap, TensorMap) =
+        tensors.into_iter().partition(|(_, tensor)| tensor.shape.len() == 2);
+    let quantised = matrices.iter().map(|(name, tensor)| QuantisedTensor {
+        name: name.clone(),
+        shape: tensor.shape.clone(),
+        bytes: (0..tensor.values.len()).map(|i| (i % 255) as u8 as i8).collect(),
+        scales: (0..tensor.shape[0]).map(|row| 0.5 + row as f32).collect(),
+    });
+    let quantised: Vec<QuantisedTensor> = quantised.collect();
+    let facts = serde_json::json!({ "int8": { "passed": true } });
+    let parts = ModelParts {
+        config: &config,
+        labels: &labels,
+        tensors: views(&rest),
+        quantised: quantised.clone(),
+        facts: facts.as_object().unwrap().clone(),
+        files: Vec::new(),
+    };
+    write_model_folder(&path, &parts).unwrap();
+    let folder = read_model_folder(&path).unwrap();
+    assert!(folder.tensors.quantised && folder.tensors.skipped.is_empty());
+    assert_eq!(folder.config, config);
+    let written = fs::read_to_string(path.join("config.json")).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(written["tinymood"]["int8"]["passed"], true);
+    assert!(written["tinymood"]["pooling"].is_string());
+    assert_eq!(folder.tensors.tensors.len(), rest.len() + quantised.len());
+    for tensor in &quantised {
+        let found = &folder.tensors.tensors[&tensor.name];
+        assert_eq!(found.shape, tensor.shape);
+        let width = tensor.shape[1];
+        for (i, (&byte, value)) in tensor.bytes.iter().zip(&found.values).enumerate() {
+            assert_eq!(*value, f32::from(byte) * tensor.scales[i / width], "{} {i}", tensor.name);
+        }
+    }
+}
+
+#[test]
+fn int8_scales_must_fit() {
+    let file = |dtype: &str, shape: &[usize], scales: &[u8]| {
+        let bytes: &[u8] = &[1, 2, 3, 255, 254, 253];
+        safetensors_file(&[("w", "I8", &[2, 3], bytes), ("w_scale", dtype, shape, scales)])
+    };
+    let good = read_bytes(&file("F32", &[2], &[0, 0, 0, 63, 0, 0, 128, 63])).unwrap();
+    assert_eq!(good.tensors["w"].values, [0.5, 1.0, 1.5, -1.0, -2.0, -3.0]);
+    assert_eq!(good.tensors.len(), 1);
+    for (dtype, shape, scales) in [
+        ("F32", &[1_usize][..], &[0; 4][..]),
+        ("F32", &[2, 1], &[0; 8]),
+        ("F16", &[2], &[0; 4]),
+        ("I8", &[2], &[0; 2]),
+    ] {
+        let error = read_bytes(&file(dtype, shape, scales)).unwrap_err().to_string();
+        assert!(error.contains("\"w\"") && error.contains("[2]"), "{error}");
+    }
+    let flat = [("w", "I8", &[][..], &[1_u8][..]), ("w_scale", "F32", &[1], &[0; 4])];
+    assert!(read_bytes(&safetensors_file(&flat)).is_err());
+    // Without scales it is a buffer as any other.
+    let alone = read_bytes(&safetensors_file(&[("w", "I8", &[2], &[1, 2])])).unwrap();
+    assert_eq!(alone.skipped, ["w"]);
+    assert!(!alone.quantised);
 }
 
 #[test]

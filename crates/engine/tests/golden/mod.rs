@@ -52,7 +52,7 @@ impl Golden {
             }
         }
         let specs = engine.config().parameters(self.num_labels);
-        let file = TensorFile { tensors: file.tensors, skipped: Vec::new() };
+        let file = TensorFile { tensors: file.tensors, ..TensorFile::default() };
         let (tensors, report) = fit(&specs, file, engine.config(), 0).unwrap();
         assert!(report.initialised.is_empty(), "{report}");
         engine.load_tensors(TensorSet::Parameters, &tensors).unwrap();

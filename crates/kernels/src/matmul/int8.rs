@@ -25,10 +25,10 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::Finish;
 use super::int8_tiles::{Dot, Tile, panel_multiple};
 use super::packed::PackedMatrix;
 use super::tile::block_shape;
-use super::Finish;
 use crate::memory::{Buffer, Memory};
 use crate::operand::View;
 use crate::rows::{RowsMut, for_row_blocks};

@@ -22,7 +22,7 @@ use super::{print, print_json};
 use crate::args::{BenchArgs, BenchWhat, GlobalArgs, PrecisionArg};
 use crate::data::DataSettings;
 use crate::init::{Start, start};
-use crate::model::TOKENS_PER_BATCH;
+use crate::model::{ModelError, TOKENS_PER_BATCH};
 
 /// Steps before the clock starts.
 const WARM_UP: usize = 5;
@@ -46,12 +46,19 @@ pub(super) fn run(args: BenchArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     ensure!(!args.batch_size.contains(&0), "--batch-size is at least 1");
     let isa = Isa::from_environment()?;
     let precisions = match global.precision {
-        PrecisionArg::Auto => vec![Precision::F32, Precision::Bf16],
+        PrecisionArg::Auto => vec![Precision::F32, Precision::Bf16, Precision::Int8],
         PrecisionArg::F32 => vec![Precision::F32],
         PrecisionArg::Bf16 => vec![Precision::Bf16],
+        PrecisionArg::Int8 => vec![Precision::Int8],
     };
-    let precisions: Vec<Precision> =
-        precisions.into_iter().filter(|precision| isa.supports(*precision)).collect();
+    let trains = |precision| precision != Precision::Int8;
+    if args.what == BenchWhat::Train && !precisions.iter().copied().any(trains) {
+        return Err(ModelError::TrainInt8.into());
+    }
+    let wanted = |&precision: &Precision| {
+        isa.supports(precision) && (args.what != BenchWhat::Train || trains(precision))
+    };
+    let precisions: Vec<Precision> = precisions.into_iter().filter(wanted).collect();
     if precisions.is_empty() {
         bail!("this CPU does not multiply in {:?} (its kernels are {isa})", global.precision);
     }
@@ -70,7 +77,7 @@ pub(super) fn run(args: BenchArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         if args.what != BenchWhat::Train {
             result["inference"] = bench.inference(&engine, limit)?;
         }
-        if args.what != BenchWhat::Infer {
+        if args.what != BenchWhat::Infer && trains(precision) {
             let of_size = |&size: &usize| bench.training(&mut engine, size, limit);
             let training: anyhow::Result<Vec<Value>> =
                 args.batch_size.iter().map(of_size).collect();
@@ -135,6 +142,7 @@ impl Bench {
         let allowed = match engine.cpu().precision() {
             Precision::F32 => 1e-4,
             Precision::Bf16 => 5e-2,
+            Precision::Int8 => 1e-1,
         };
         if difference.is_nan() || difference > allowed * scale {
             bail!("{}: logits differ by {difference} of {scale}", engine.describe());

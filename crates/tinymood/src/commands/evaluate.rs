@@ -42,12 +42,7 @@ impl Judged {
         split: SplitArg,
         global: &GlobalArgs,
     ) -> anyhow::Result<Self> {
-        let mut settings = DataSettings::new(args, Taxonomy::Original)?;
-        let bundled = ["sample", "goemotions"].contains(&settings.data.as_str());
-        let is_view = view_of(&LabelSet::goemotions(), &model.labels).is_some();
-        if settings.labels.is_none() && !bundled && !is_view {
-            settings.labels = Some(model.labels.names().to_vec());
-        }
+        let settings = data_for(model, args)?;
         let splits = settings.open(global, split == SplitArg::Test)?;
         let (split, dataset) = choose(splits, split, &settings.data)?;
         Self::of_dataset(model, dataset, split)
@@ -71,6 +66,17 @@ impl Judged {
     }
 }
 
+/// Where data is, read in the model's labels where neither it nor the arguments name others.
+pub(super) fn data_for(model: &Model, args: &DatasetArgs) -> anyhow::Result<DataSettings> {
+    let mut settings = DataSettings::new(args, Taxonomy::Original)?;
+    let bundled = ["sample", "goemotions"].contains(&settings.data.as_str());
+    let is_view = view_of(&LabelSet::goemotions(), &model.labels).is_some();
+    if settings.labels.is_none() && !bundled && !is_view {
+        settings.labels = Some(model.labels.names().to_vec());
+    }
+    Ok(settings)
+}
+
 /// The taxonomy that makes `from` into `to`.
 fn view_of(from: &LabelSet, to: &LabelSet) -> Option<Taxonomy> {
     let gives = |taxonomy: &Taxonomy| taxonomy.map(from).is_ok_and(|map| map.groups == *to);
@@ -78,7 +84,7 @@ fn view_of(from: &LabelSet, to: &LabelSet) -> Option<Taxonomy> {
 }
 
 /// The dataset in the model's labels: as they are, or as a taxonomy rolls them up.
-fn in_labels(dataset: Dataset, labels: &LabelSet) -> anyhow::Result<Dataset> {
+pub(super) fn in_labels(dataset: Dataset, labels: &LabelSet) -> anyhow::Result<Dataset> {
     match view_of(&dataset.labels, labels) {
         Some(taxonomy) => Ok(dataset.with_taxonomy(taxonomy)?),
         None => bail!(

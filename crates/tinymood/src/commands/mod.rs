@@ -4,6 +4,7 @@ mod bench;
 mod data;
 mod doctor;
 mod evaluate;
+mod export;
 mod predict;
 mod train;
 mod tune;
@@ -27,6 +28,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Evaluate(args) => evaluate::run(args, &global),
         Command::Tune(args) => tune::run(args, &global),
         Command::Predict(args) => predict::run(args, &global),
+        Command::Export(args) => export::run(args, &global),
         Command::Data(args) => data::run(args, &global),
         Command::Bench(args) => bench::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),

@@ -24,17 +24,26 @@ use super::{print, print_json};
 use crate::args::{GlobalArgs, PrecisionArg, TrainArgs};
 use crate::data::DataSettings;
 use crate::init::{Start, start};
-use crate::model::{Model, engine};
+use crate::model::{Model, ModelError, engine};
 
 /// Where data and weights of a run come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Source {
+pub(super) struct Source {
     init: String,
     /// `auto` until an engine has been made, then what it computes in.
     #[serde(default)]
     precision: PrecisionArg,
     #[serde(flatten)]
-    data: DataSettings,
+    pub(super) data: DataSettings,
+}
+
+impl Source {
+    /// What the settings of a run say.
+    pub(super) fn of_run(path: &Path, saved: toml::Table) -> anyhow::Result<Self> {
+        saved.try_into().with_context(|| {
+            format!("the settings of {} do not say where its data is", path.display())
+        })
+    }
 }
 
 pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
@@ -42,9 +51,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let (settings, mut source, place) = match &args.resume {
         Some(path) => {
             let saved = RunFolder::settings(path)?;
-            let mut source: Source = saved.source.try_into().with_context(|| {
-                format!("the settings of {} do not say where its data is", path.display())
-            })?;
+            let mut source = Source::of_run(path, saved.source)?;
             if global.precision != PrecisionArg::Auto {
                 source.precision = global.precision;
             }
@@ -64,6 +71,9 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
             (TrainSettings::new(recipe)?, source, Place::New(place))
         }
     };
+    if source.precision == PrecisionArg::Int8 {
+        return Err(ModelError::TrainInt8.into());
+    }
     let say = |text: String| {
         if !global.quiet {
             eprintln!("{text}");

@@ -1,0 +1,324 @@
+//! `tinymood export --int8`: a model with 8-bit weights, written only where it is as good as in f32.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value, json};
+use tinymood_core::{Engine, Tensor, TensorMap, TensorSet, TensorView};
+use tinymood_engine::CpuEngine;
+use tinymood_eval::{Evaluation, Predictions, infer_split};
+use tinymood_kernels::matmul::quantise_row;
+use tinymood_text::{Dataset, EncodedSplit};
+use tinymood_train::RunFolder;
+use tinymood_weights::{ModelParts, QuantisedTensor, write_model_folder};
+
+use super::evaluate::{data_for, in_labels};
+use super::train::Source;
+use super::{print, print_json};
+use crate::args::{DatasetArgs, ExportArgs, GlobalArgs, PrecisionArg, SplitArg};
+use crate::data::{DataSettings, choose};
+use crate::model::{Model, ModelError, TOKENS_PER_BATCH, engine};
+
+/// The largest loss of micro- or macro-F1 that passes: 0.3 points.
+const LARGEST_LOSS: f64 = 0.003;
+
+pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    if args.output.exists() {
+        bail!("{} exists already", args.output.display());
+    }
+    let exact = GlobalArgs { precision: PrecisionArg::F32, ..global.clone() };
+    let mut model = Model::open(args.model.model.as_deref(), &exact)?;
+    if model.quantised {
+        return Err(ModelError::AlreadyInt8(model.path).into());
+    }
+    let (data, split, dataset) = validation(&model, &args, global)?;
+    let encoded = EncodedSplit::new(&in_labels(dataset, &model.labels)?, &model.tokenizer)?;
+    let (rounded, kept) = quantise(model.engine.tensors(TensorSet::Parameters));
+    let as_read = read_back(&rounded, &kept);
+    let num_labels = model.labels.len();
+    let config = model.engine.config().clone();
+    let mut int8 = engine(config.clone(), num_labels, PrecisionArg::Int8, global)?;
+    int8.load_tensors(TensorSet::Parameters, &as_read)?;
+    drop(as_read);
+
+    let logits = |engine: &CpuEngine| infer_split(engine, &encoded.texts, TOKENS_PER_BATCH);
+    let (exact, found) = (logits(&model.engine)?, logits(&int8)?);
+    let figures = |probabilities: &[f32]| -> anyhow::Result<Figures> {
+        let predictions = Predictions::new(probabilities, &encoded.targets, num_labels)?;
+        let of = Evaluation::new(&predictions, &model.thresholds, &model.labels, &split, 0);
+        Ok(Figures { micro_f1: of.micro_f1, macro_f1: of.macro_f1 })
+    };
+    let gate = Gate {
+        f32: figures(&exact.probabilities())?,
+        int8: figures(&found.probabilities())?,
+        logits: Difference::new(&exact.values, &found.values),
+    };
+    let losses = gate.losses();
+    let judgement = json!({
+        "data": data.name(),
+        "split": split,
+        "rows": encoded.texts.len(),
+        "thresholds": model.thresholds.describe(),
+        "f32": gate.f32.to_json(),
+        "int8": gate.int8.to_json(),
+        "largest_difference_of_logits": gate.logits.largest,
+        "mean_difference_of_logits": gate.logits.mean,
+        "largest_loss_allowed": LARGEST_LOSS,
+        "passed": losses.is_none(),
+    });
+    let table = gate.table(&data.name(), &split, encoded.texts.len());
+    let refused = losses.filter(|_| !args.force);
+    if refused.is_none() {
+        let tensors = kept.iter().map(|(name, tensor)| TensorView {
+            name: name.as_str().into(),
+            shape: tensor.shape.as_slice().into(),
+            values: tensor.values.as_slice().into(),
+        });
+        let parts = ModelParts {
+            config: &config,
+            labels: &model.labels,
+            tensors: tensors.collect(),
+            quantised: rounded,
+            facts: Map::from_iter([("int8".to_owned(), judgement.clone())]),
+            files: files(&model, &table)?,
+        };
+        write_model_folder(&args.output, &parts)?;
+    }
+    if args.json {
+        let mut document = judgement;
+        document["written"] = json!(refused.is_none());
+        print_json(&document)?;
+    } else {
+        print(&table)?;
+    }
+    match refused {
+        Some(losses) => Err(ModelError::GateFailed(losses).into()),
+        None => {
+            if !global.quiet {
+                eprintln!("model: {}", args.output.display());
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What judges: the data that is named, or that of the model's run.
+fn validation(
+    model: &Model,
+    args: &ExportArgs,
+    global: &GlobalArgs,
+) -> anyhow::Result<(DataSettings, String, Dataset)> {
+    let settings = match &args.data {
+        Some(data) => {
+            data_for(model, &DatasetArgs { data: data.clone(), reading: args.reading.clone() })?
+        }
+        None => data_of_run(&model.path)?,
+    };
+    let splits = settings.open(global, false)?;
+    if splits.dev.is_none() && !Path::new(&settings.data).is_file() {
+        return Err(ModelError::NoValidation(settings.data).into());
+    }
+    let (split, dataset) = choose(splits, SplitArg::Dev, &settings.data)?;
+    Ok((settings, split, dataset))
+}
+
+/// The data of the run whose best model this is.
+fn data_of_run(model: &Path) -> anyhow::Result<DataSettings> {
+    let run = model.parent().filter(|run| run.join("settings.toml").is_file());
+    let run = run.ok_or_else(|| ModelError::NoData(model.to_owned()))?;
+    let data = Source::of_run(run, RunFolder::settings(run)?.source)?.data;
+    // A lone file is all training data: nothing of it was kept apart to judge on.
+    if Path::new(&data.data).is_file() {
+        return Err(ModelError::NoValidation(data.data).into());
+    }
+    Ok(data)
+}
+
+/// Matrices as bytes with a scale a row, and all else as it is.
+fn quantise(tensors: Vec<TensorView<'_>>) -> (Vec<QuantisedTensor>, TensorMap) {
+    let (mut rounded, mut kept) = (Vec::new(), TensorMap::new());
+    for TensorView { name, shape, values } in tensors {
+        let (name, shape) = (name.into_owned(), shape.into_owned());
+        let &[_, width] = &shape[..] else {
+            kept.insert(name, Tensor { shape, values: values.into_owned() });
+            continue;
+        };
+        let mut bytes = vec![0; values.len()];
+        let rows = values.chunks_exact(width).zip(bytes.chunks_exact_mut(width));
+        let scales = rows.map(|(values, bytes)| quantise_row(values, bytes)).collect();
+        rounded.push(QuantisedTensor { name, shape, bytes, scales });
+    }
+    (rounded, kept)
+}
+
+/// The tensors as whoever opens the folder gets them.
+fn read_back(rounded: &[QuantisedTensor], kept: &TensorMap) -> TensorMap {
+    let mut tensors = kept.clone();
+    for QuantisedTensor { name, shape, bytes, scales } in rounded {
+        let rows = bytes.chunks_exact(shape[1]).zip(scales);
+        let values = rows.flat_map(|(row, scale)| row.iter().map(move |x| f32::from(*x) * scale));
+        let tensor = Tensor { shape: shape.clone(), values: values.collect() };
+        tensors.insert(name.clone(), tensor);
+    }
+    tensors
+}
+
+/// The tokenizer, the thresholds, and the card with what was found.
+fn files(model: &Model, table: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let mut files = model.tokenizer.files()?;
+    let thresholds = format!("{:#}\n", model.thresholds.to_json(&model.labels));
+    files.push(("thresholds.json".to_owned(), thresholds.into_bytes()));
+    let card = model.path.join("README.md");
+    let mut card = match fs::read_to_string(&card) {
+        Ok(card) => card,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", card.display()));
+        }
+    };
+    card += &format!(
+        "\n## int8\n\nThe weights of this copy are 8-bit integers with a scale for each output, those \
+         of embeddings with one for each token, which tinymood reads and other tools do not. Judged \
+         in both forms with the model's own thresholds:\n\n```text\n{table}```\n"
+    );
+    files.push(("README.md".to_owned(), card.into_bytes()));
+    Ok(files)
+}
+
+/// Figures of one precision.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    micro_f1: f64,
+    macro_f1: f64,
+}
+
+impl Figures {
+    fn to_json(self) -> Value {
+        json!({ "micro_f1": self.micro_f1, "macro_f1": self.macro_f1 })
+    }
+}
+
+/// How far logits lie from each other.
+#[derive(Clone, Copy, Debug)]
+struct Difference {
+    largest: f32,
+    mean: f32,
+}
+
+impl Difference {
+    fn new(exact: &[f32], found: &[f32]) -> Self {
+        let differences = exact.iter().zip(found).map(|(a, b)| (a - b).abs());
+        let sum: f64 = differences.clone().map(f64::from).sum();
+        let mean = (sum / exact.len().max(1) as f64) as f32;
+        // A difference that is no number is the largest of all.
+        let larger = |a: f32, b: f32| if a >= b || a.is_nan() { a } else { b };
+        Self { largest: differences.fold(0.0, larger), mean }
+    }
+}
+
+/// Both sides of the judgement.
+#[derive(Clone, Copy, Debug)]
+struct Gate {
+    f32: Figures,
+    int8: Figures,
+    logits: Difference,
+}
+
+impl Gate {
+    /// What int8 loses beyond what is allowed, in words; `None` where it passes.
+    fn losses(&self) -> Option<String> {
+        let figures = [
+            ("micro_f1", self.f32.micro_f1, self.int8.micro_f1),
+            ("macro_f1", self.f32.macro_f1, self.int8.macro_f1),
+        ];
+        let fails = |(_, exact, found): &(&str, f64, f64)| {
+            let loss = exact - found;
+            loss.is_nan() || loss > LARGEST_LOSS
+        };
+        let mut losses: Vec<String> = figures
+            .iter()
+            .filter(|figure| fails(figure))
+            .map(|(name, exact, found)| {
+                format!("{name} {found:.4} against {exact:.4} in f32 (0.003 less at most)")
+            })
+            .collect();
+        if !self.logits.largest.is_finite() {
+            losses.push("some logits are no finite numbers".to_owned());
+        }
+        (!losses.is_empty()).then(|| losses.join(", "))
+    }
+
+    fn table(&self, data: &str, split: &str, rows: usize) -> String {
+        let Self { f32: exact, int8: found, logits } = self;
+        let line = |name: &str, exact: f64, found: f64| {
+            format!("{name:<9} {exact:>8.4} {found:>8.4} {:>+9.4}\n", found - exact)
+        };
+        format!(
+            "{data}, split {split}, {rows} rows\n{:<9} {:>8} {:>8} {:>9}\n{}{}\
+             logits differ by {:.4} at most, {:.4} on average\n",
+            "",
+            "f32",
+            "int8",
+            "change",
+            line("micro_f1", exact.micro_f1, found.micro_f1),
+            line("macro_f1", exact.macro_f1, found.macro_f1),
+            logits.largest,
+            logits.mean,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(micro_f1: f64, macro_f1: f64, largest: f32) -> Gate {
+        Gate {
+            f32: Figures { micro_f1: 0.6, macro_f1: 0.5 },
+            int8: Figures { micro_f1, macro_f1 },
+            logits: Difference { largest, mean: 0.0 },
+        }
+    }
+
+    #[test]
+    fn the_gate_passes_up_to_three_tenths_of_a_point() {
+        for (micro_f1, macro_f1) in [(0.6, 0.5), (0.5971, 0.4971), (0.7, 0.6)] {
+            assert_eq!(gate(micro_f1, macro_f1, 0.1).losses(), None, "{micro_f1} {macro_f1}");
+        }
+        let micro = gate(0.5969, 0.5, 0.1).losses().unwrap();
+        assert!(micro.contains("micro_f1") && !micro.contains("macro_f1"), "{micro}");
+        let both = gate(0.59, 0.4969, 0.1).losses().unwrap();
+        assert!(both.contains("micro_f1") && both.contains("macro_f1"), "{both}");
+        assert!(gate(f64::NAN, 0.5, 0.1).losses().is_some());
+        assert!(gate(0.6, 0.5, f32::NAN).losses().is_some());
+    }
+
+    #[test]
+    fn differences_are_measured() {
+        let difference = Difference::new(&[1.0, 2.0, -3.0], &[1.5, 2.0, -2.0]);
+        assert_eq!((difference.largest, difference.mean), (1.0, 0.5));
+        assert!(Difference::new(&[1.0, 1.0], &[f32::NAN, 0.0]).largest.is_nan());
+    }
+
+    #[test]
+    fn only_matrices_are_rounded() {
+        let view = |name: &'static str, shape: Vec<usize>, values: Vec<f32>| TensorView {
+            name: name.into(),
+            shape: shape.into(),
+            values: values.into(),
+        };
+        let tensors = vec![
+            view("w", vec![2, 2], vec![1.27, -0.5, 0.0, 0.0]),
+            view("b", vec![2], vec![0.123, 4.0]),
+        ];
+        let (rounded, kept) = quantise(tensors);
+        assert_eq!(kept["b"].values, [0.123, 4.0]);
+        assert_eq!(rounded[0].bytes, [127, -50, 0, 0]);
+        let back = read_back(&rounded, &kept);
+        assert_eq!(back.len(), 2);
+        let expected = [1.27, -0.5, 0.0, 0.0];
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
+        assert!(back["w"].values.iter().zip(&expected).all(near), "{:?}", back["w"]);
+    }
+}
