@@ -279,8 +279,7 @@ fn export_refuses_what_it_cannot_stand_for() {
     run(here, "bench --precision int8 --what train").fails(1, &["does not run in int8", "hint:"]);
     assert!(!here.join("x").exists());
 
-    // One huge weight leaves the others of its row no bits: what the model knew is gone. The row that
-    // decides is that of the only label whose threshold is near.
+    // One huge weight leaves the others of its row no bits.
     let file = copy.join("model.safetensors");
     spoil(&file);
     let refused = run(here, "export --int8 --model copy --output x --data sample --json");
@@ -296,21 +295,29 @@ fn export_refuses_what_it_cannot_stand_for() {
     run(here, "export --int8 --model x --output y --data sample").fails(1, &["int8 already"]);
 }
 
-/// Gives each row of the classifier one weight a hundred thousand times the others, on an input that
-/// is made zero in every text: in f32 nothing changes by it.
+/// Makes the last norm's output 0 in column 0 and 1 in column 1, and the classifier of that: each row
+/// has a huge weight for the 0, and what its bias loses, as a weight for the 1. In f32 little changes;
+/// in int8 the huge weight leaves the other no bits, and no label is ever near its threshold.
 fn spoil(file: &std::path::Path) {
     let mut bytes = fs::read(file).unwrap();
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let entries = json(std::str::from_utf8(&bytes[8..header]).unwrap());
-    let mut set = |name: &str, at: usize, value: f32| {
+    let mut set = |name: &str, at: usize, change: fn(f32) -> f32| {
         let start = header + entries[name]["data_offsets"][0].as_u64().unwrap() as usize + 4 * at;
-        bytes[start..start + 4].copy_from_slice(&value.to_le_bytes());
+        let value = f32::from_le_bytes(bytes[start..start + 4].try_into().unwrap());
+        bytes[start..start + 4].copy_from_slice(&change(value).to_le_bytes());
     };
-    // The default recipe pools by the mean of the last norm's output: its element 0 becomes zero.
-    set("bert.encoder.layer.1.output.LayerNorm.weight", 0, 0.0);
-    set("bert.encoder.layer.1.output.LayerNorm.bias", 0, 0.0);
+    // The default recipe pools by the mean of the last norm's output.
+    let norm = "bert.encoder.layer.1.output.LayerNorm";
+    for column in [0, 1] {
+        set(&format!("{norm}.weight"), column, |_| 0.0);
+    }
+    set(&format!("{norm}.bias"), 0, |_| 0.0);
+    set(&format!("{norm}.bias"), 1, |_| 1.0);
     for row in 0..28 {
-        set("classifier.weight", row * 128, 1e5);
+        set("classifier.weight", row * 128, |_| 1e5);
+        set("classifier.weight", row * 128 + 1, |_| 30.0);
+        set("classifier.bias", row, |bias| bias - 30.0);
     }
     fs::write(file, bytes).unwrap();
 }

@@ -34,8 +34,6 @@ use crate::operand::View;
 use crate::rows::{RowsMut, for_row_blocks};
 use crate::{Cpu, Isa};
 
-/// Rows a task takes at a time: a few register blocks, so that a panel is used more than once.
-const TASK_ROWS: usize = 96;
 /// Values of a word, neighbours along `K`.
 const DEPTH: usize = 4;
 /// The largest value of a byte.
@@ -267,7 +265,7 @@ pub(super) fn matmul_blocks(
     let (n, k, isa) = (b.columns(), b.rows(), cpu.isa());
     let values = operand(a, k);
     let outputs: [RowsMut<'_, f32>; 0] = [];
-    for_row_blocks(cpu, a.rows(), TASK_ROWS, outputs, |rows, []| {
+    for_row_blocks(cpu, a.rows(), Dot::best(isa).task_rows(), outputs, |rows, []| {
         Rows::with(isa, &values[rows.start * k..rows.end * k], k, |a| match block_shape(isa).0 {
             8 => all::<8>(isa, rows, a, n, panels, finish),
             16 => all::<16>(isa, rows, a, n, panels, finish),
@@ -290,7 +288,7 @@ pub(super) fn matmul_rows<const O: usize>(
     assert!(O > 0 && outputs[0].width() == n, "the result has rows of {n}");
     let (nr, _) = block_shape(isa);
     let values = operand(a, k);
-    for_row_blocks(cpu, a.rows(), TASK_ROWS, outputs, |rows, slices| {
+    for_row_blocks(cpu, a.rows(), Dot::best(isa).task_rows(), outputs, |rows, slices| {
         Rows::with(isa, &values[rows.start * k..rows.end * k], k, |a| {
             for (index, first) in (0..n).step_by(nr).enumerate() {
                 a.times(panels, index, nr.min(n - first), &mut slices[0][first..], n);
@@ -413,7 +411,7 @@ mod tests {
     #[test]
     fn no_sum_saturates() {
         let (m, k, n) = (13, 1203, 35);
-        let sign = |i: usize, of: usize| if i % of == 0 { -1.0 } else { 1.0 };
+        let sign = |i: usize, of: usize| if i.is_multiple_of(of) { -1.0 } else { 1.0 };
         for of in [1, 2, 3, usize::MAX] {
             let a: Vec<f32> = (0..m * k).map(|i| sign(i, of)).collect();
             let b: Vec<f32> = (0..n * k).map(|i| sign(i, 5)).collect();

@@ -97,6 +97,11 @@ impl Dot {
         }
     }
 
+    /// Rows that a task takes at a time, as for other precisions.
+    pub(super) fn task_rows(self) -> usize {
+        if self == Dot::Amx { 32 } else { 96 }
+    }
+
     /// Rows of A come in multiples of this, those beyond the last of any content.
     pub(super) fn row_multiple(self) -> usize {
         if self == Dot::Amx { 16 } else { 1 }
