@@ -35,7 +35,7 @@ const COLUMNS: usize = 32;
 /// Rows of a tile.
 const TILE: usize = 16;
 
-/// Whether this CPU has the tiles and the system lets this process use them.
+/// Whether this CPU has the tiles, for bf16 and int8, and the system lets this process use them.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_available() -> bool {
     use std::sync::OnceLock;
@@ -44,10 +44,12 @@ pub(crate) fn is_available() -> bool {
     const TILE_DATA: libc::c_long = 18;
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
-        let (bf16, tile) = (1 << 22, 1 << 24);
-        let edx = std::arch::x86_64::__cpuid_count(7, 0).edx;
+        const BF16_TILES_INT8: u32 = 1 << 22 | 1 << 24 | 1 << 25;
+        // SAFETY: every CPU that is asked has AVX-512, and so leaf 7. Newer compilers know that.
+        #[allow(unused_unsafe)]
+        let features = unsafe { std::arch::x86_64::__cpuid_count(7, 0) }.edx;
         // SAFETY: the call asks for permission and touches no memory of ours.
-        edx & (bf16 | tile) == bf16 | tile
+        features & BF16_TILES_INT8 == BF16_TILES_INT8
             && unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST, TILE_DATA) } == 0
     })
 }
@@ -56,11 +58,6 @@ pub(crate) fn is_available() -> bool {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn is_available() -> bool {
     false
-}
-
-/// Whether the tiles multiply bytes too.
-pub(super) fn has_int8() -> bool {
-    is_available() && std::arch::x86_64::__cpuid_count(7, 0).edx & 1 << 25 != 0
 }
 
 /// What `ldtilecfg` reads.

@@ -1,6 +1,8 @@
 //! Blocks of an int8 multiplication: unsigned bytes by signed ones, exact sums in i32, one module a
 //! set of instructions.
 
+use std::mem::MaybeUninit;
+
 use super::tile::with_rows;
 use crate::Isa;
 
@@ -67,7 +69,6 @@ impl Dot {
         let has = match self {
             Dot::Avx2Vnni => is_x86_feature_detected!("avxvnni"),
             Dot::Avx512Vnni => is_x86_feature_detected!("avx512vnni"),
-            Dot::Amx => super::amx::has_int8(),
             _ => true,
         };
         #[cfg(not(target_arch = "x86_64"))]
@@ -131,9 +132,10 @@ impl Dot {
                 }
                 #[cfg(target_arch = "x86_64")]
                 Dot::Amx => {
-                    let mut sums = [0_i32; 32 * 32];
-                    super::amx::int8_block(rows > 16, tile.k, tile.a, tile.panel, &raw mut sums[0]);
-                    x86::amx_store(rows, tile, &sums);
+                    let mut sums = MaybeUninit::<x86::TileSums>::uninit();
+                    let to = sums.as_mut_ptr().cast();
+                    super::amx::int8_block(rows > 16, tile.k, tile.a, tile.panel, to);
+                    x86::amx_store(rows, tile, to);
                 }
                 _ => with_rows!(rows, portable_block(tile), 1 2 3 4),
             }
@@ -338,12 +340,16 @@ mod x86 {
         }
     }
 
+    /// The sums of a block of tiles, each tile's row in one cache line.
+    #[repr(C, align(64))]
+    pub(super) struct TileSums([[i32; 32]; 32]);
+
     /// Stores `rows` rows of 32 sums.
     ///
     /// # Safety
-    /// As [`super::Dot::tile`] asks, for `rows <= 32`.
+    /// As [`super::Dot::tile`] asks, for `rows <= 32`; `sums` must hold as many rows.
     #[target_feature(enable = "avx512f,avx512bw")]
-    pub(super) unsafe fn amx_store(rows: usize, t: &Tile, sums: &[i32; 32 * 32]) {
+    pub(super) unsafe fn amx_store(rows: usize, t: &Tile, sums: *const i32) {
         let mask = if t.width >= 32 { u32::MAX } else { (1_u32 << t.width) - 1 };
         let masks = [mask as u16, (mask >> 16) as u16];
         // SAFETY: all offsets are inside what the caller vouches for; masked-off lanes are not
@@ -353,7 +359,7 @@ mod x86 {
                 let offsets = _mm512_loadu_si512(t.sums.add(16 * half).cast());
                 let scales = _mm512_loadu_ps(t.scales.add(16 * half));
                 for i in 0..rows {
-                    let row = _mm512_loadu_si512(sums.as_ptr().add(32 * i + 16 * half).cast());
+                    let row = _mm512_loadu_si512(sums.add(32 * i + 16 * half).cast());
                     let row = _mm512_cvtepi32_ps(_mm512_sub_epi32(row, offsets));
                     let scale = _mm512_mul_ps(_mm512_set1_ps(*t.row_scales.add(i)), scales);
                     let address = t.c.add(i * t.c_row).wrapping_add(16 * half);
