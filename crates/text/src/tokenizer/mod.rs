@@ -1,11 +1,31 @@
-//! Texts to token ids, by the `tokenizers` crate: BERT's WordPiece, from `tokenizer.json` or from
-//! `vocab.txt` and `tokenizer_config.json`.
+//! Texts to token ids: BERT's WordPiece, from `tokenizer.json` or from `vocab.txt` and
+//! `tokenizer_config.json`.
+//!
+//! ```text
+//! basic       texts to words
+//! vocabulary  the longest token a text begins with
+//! word_piece  texts to ids: added tokens, words, pieces
+//! definition  tokenizer.json to that, where it is BERT's and nothing else
+//! ```
+//!
+//! The reference is the `tokenizers` crate, which does all that `tokenizer.json` can ask for. What
+//! is here does only what nearly every BERT asks for, gives the same ids, and takes a tenth of the
+//! time. The crate is built where the file asks for more, and to write files.
 //!
 //! Files may bring truncation and padding of their own (MiniLM's pads to 128): both are overridden.
 //! A text that spells a special token (`[SEP]`) gets that token, as `transformers` does.
 
+mod basic;
+mod definition;
+#[cfg(test)]
+mod tests;
+mod vocabulary;
+mod word_piece;
+
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value, json};
 use tinymood_core::TokenizedText;
@@ -15,8 +35,12 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, decoders::wordpiece::WordPiece as WordPieceDecoder};
 
+use basic::Basic;
+use vocabulary::Vocabulary;
+use word_piece::{Added, Room, WordPiece as FastWordPiece};
+
 /// The vocabulary of uncased BERT.
-const BUNDLED: &str = include_str!("../../../assets/vocab/vocab.txt");
+const BUNDLED: &str = include_str!("../../../../assets/vocab/vocab.txt");
 
 /// Stand-ins for names in GoEmotions' texts, which can be made tokens of their own.
 pub const PLACEHOLDERS: [&str; 2] = ["[NAME]", "[RELIGION]"];
@@ -25,6 +49,9 @@ const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 /// A tokenizer file is a few megabytes; one above this is not.
 const MAX_FILE_BYTES: u64 = 256 << 20;
+
+/// Texts of this many bytes together are worth a thread: starting one takes as long as they do.
+const BYTES_PER_THREAD: usize = 32 << 10;
 
 /// Why there is no tokenizer, or no tokens.
 #[derive(Debug, thiserror::Error)]
@@ -81,15 +108,42 @@ impl Default for Casing {
 /// Texts to token ids.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    shared: Arc<Shared>,
     casing: Casing,
     max_length: usize,
+}
+
+/// What all clones of a tokenizer share.
+#[derive(Debug)]
+struct Shared {
+    source: Source,
+    /// `None` where the file asks for more than it does.
+    fast: Option<FastWordPiece>,
+    /// Made when it is first needed.
+    reference: OnceLock<Result<tokenizers::Tokenizer, TokenizerError>>,
+}
+
+/// What a tokenizer is made from.
+#[derive(Debug)]
+struct Source {
+    text: Cow<'static, str>,
+    /// Whether the text is a `vocab.txt`, and how it is applied, or a `tokenizer.json`.
+    vocabulary: Option<Casing>,
+    /// Names it in errors.
+    from: String,
+}
+
+impl Source {
+    fn wrong(&self, problem: impl ToString) -> TokenizerError {
+        TokenizerError::Contents { from: self.from.clone(), problem: problem.to_string() }
+    }
 }
 
 impl Tokenizer {
     /// The tokenizer of uncased BERT, with the bundled vocabulary.
     pub fn bundled() -> Self {
-        Self::from_vocabulary(BUNDLED, Casing::default(), "the bundled vocabulary")
+        let from = "the bundled vocabulary".to_owned();
+        Self::from_vocabulary(Cow::Borrowed(BUNDLED), Casing::default(), from)
             .expect("the bundled vocabulary is whole, as a test shows")
     }
 
@@ -105,86 +159,93 @@ impl Tokenizer {
         };
         let path = folder.join("tokenizer.json");
         if let Some(text) = read(&path)? {
-            return Self::from_json(&text, casing, &path.display().to_string());
+            return Self::from_json(text, casing, path.display().to_string());
         }
         let path = folder.join("vocab.txt");
         match read(&path)? {
-            Some(text) => Self::from_vocabulary(&text, casing, &path.display().to_string()),
+            Some(text) => {
+                Self::from_vocabulary(Cow::Owned(text), casing, path.display().to_string())
+            }
             None => Err(TokenizerError::Missing(folder.to_owned())),
         }
     }
 
-    fn from_json(text: &str, casing: Casing, from: &str) -> Result<Self, TokenizerError> {
-        let wrong = |problem: String| TokenizerError::Contents { from: from.to_owned(), problem };
-        let value: Value = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
-        if value["model"]["type"].as_str().is_some_and(|kind| kind != "WordPiece") {
-            let kind = &value["model"]["type"];
-            return Err(wrong(format!("its model is {kind}, expected \"WordPiece\"")));
-        }
-        let inner = tokenizers::Tokenizer::from_bytes(text.as_bytes())
-            .map_err(|error| wrong(error.to_string()))?;
-        Self::new(inner, casing, from)
+    fn from_json(text: String, casing: Casing, from: String) -> Result<Self, TokenizerError> {
+        let fast = definition::word_piece(&text);
+        Self::new(Source { text: Cow::Owned(text), vocabulary: None, from }, fast, casing)
     }
 
-    fn from_vocabulary(text: &str, casing: Casing, from: &str) -> Result<Self, TokenizerError> {
-        let wrong = |problem: String| TokenizerError::Contents { from: from.to_owned(), problem };
-        let lines = text.lines().zip(0_u32..);
-        let mut vocabulary = Map::new();
-        for (token, id) in lines {
-            if vocabulary.insert(token.to_owned(), json!(id)).is_some() {
-                return Err(wrong(format!("the token {token:?} stands twice")));
+    fn from_vocabulary(
+        text: Cow<'static, str>,
+        casing: Casing,
+        from: String,
+    ) -> Result<Self, TokenizerError> {
+        let source = Source { text, vocabulary: Some(casing), from };
+        let mut vocabulary = Vocabulary::with_capacity(source.text.len() / 8);
+        for (token, id) in source.text.lines().zip(0_u32..) {
+            if vocabulary.insert(token, id).is_some() {
+                return Err(source.wrong(format!("the token {token:?} stands twice")));
             }
         }
-        let id = |token: &str| -> Result<u32, TokenizerError> {
-            let id = vocabulary.get(token).and_then(Value::as_u64);
-            id.map(|id| id as u32).ok_or_else(|| wrong(format!("it lacks the token {token:?}")))
+        let id = |token: &str| {
+            let id = vocabulary.id(token);
+            id.ok_or_else(|| source.wrong(format!("it lacks the token {token:?}")))
         };
         let (unknown, cls, sep) = (id("[UNK]")?, id("[CLS]")?, id("[SEP]")?);
-        debug_assert!(unknown < vocabulary.len() as u32);
-        let model = json!({
-            "type": "WordPiece",
-            "unk_token": "[UNK]",
-            "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": 100,
-            "vocab": vocabulary,
-        });
-        let model: WordPiece =
-            serde_json::from_str(&model.to_string()).map_err(|error| wrong(error.to_string()))?;
-        let mut inner = tokenizers::Tokenizer::new(model);
-        let normalizer = BertNormalizer::new(
-            true,
-            casing.chinese_characters,
-            casing.strip_accents,
-            casing.lowercase,
-        );
-        inner.with_normalizer(Some(normalizer)).map_err(|error| wrong(error.to_string()))?;
-        inner.with_pre_tokenizer(Some(BertPreTokenizer));
-        let processing = BertProcessing::new(("[SEP]".to_owned(), sep), ("[CLS]".to_owned(), cls));
-        inner.with_post_processor(Some(processing));
-        inner.with_decoder(Some(WordPieceDecoder::default()));
-        let special = SPECIAL.into_iter().filter(|token| vocabulary.contains_key(*token));
-        inner
-            .add_special_tokens(special.map(|token| AddedToken::from(token, true)))
-            .map_err(|error| wrong(error.to_string()))?;
-        Self::new(inner, casing, from)
+        let special = SPECIAL.iter().filter_map(|token| Some((*token, vocabulary.id(token)?)));
+        let fast = FastWordPiece {
+            basic: Basic {
+                lowercase: casing.lowercase,
+                strip_accents: casing.strip_accents.unwrap_or(casing.lowercase),
+                chinese_characters: casing.chinese_characters,
+            },
+            added: Added::new(special),
+            vocabulary,
+            unknown,
+            frame: [cls, sep],
+            max_characters: 100,
+        };
+        Self::new(source, Some(fast), casing)
     }
 
     fn new(
-        mut inner: tokenizers::Tokenizer,
+        source: Source,
+        fast: Option<FastWordPiece>,
         casing: Casing,
-        from: &str,
     ) -> Result<Self, TokenizerError> {
-        let wrong = |problem: String| TokenizerError::Contents { from: from.to_owned(), problem };
-        inner.with_truncation(None).map_err(|error| wrong(error.to_string()))?;
-        inner.with_padding(None);
-        let tokenizer = Self { inner, casing, max_length: casing.max_length };
+        let shared = Arc::new(Shared { source, fast, reference: OnceLock::new() });
+        let tokenizer = Self { shared, casing, max_length: casing.max_length };
+        if tokenizer.shared.fast.is_none() {
+            tokenizer.reference()?;
+        }
         // What frames every text is checked on the shortest.
+        let wrong = |problem| tokenizer.shared.source.wrong(problem);
         let empty = tokenizer.encode("").map_err(|error| wrong(error.to_string()))?;
         if empty.full_length != 2 {
             let problem = format!("it frames an empty text in {} tokens", empty.full_length);
             return Err(wrong(format!("{problem}, expected [CLS] and [SEP]")));
         }
         Ok(tokenizer)
+    }
+
+    /// The `tokenizers` crate's tokenizer.
+    fn reference(&self) -> Result<&tokenizers::Tokenizer, TokenizerError> {
+        let Shared { source, reference, .. } = &*self.shared;
+        let made = reference.get_or_init(|| {
+            let mut made = match source.vocabulary {
+                Some(casing) => reference_from_vocabulary(source, casing),
+                None => reference_from_json(source),
+            }?;
+            made.with_truncation(None).map_err(|error| source.wrong(error))?;
+            made.with_padding(None);
+            Ok(made)
+        });
+        made.as_ref().map_err(|error| {
+            source.wrong(match error {
+                TokenizerError::Contents { problem, .. } => problem.clone(),
+                other => other.to_string(),
+            })
+        })
     }
 
     /// Cuts texts to this many tokens, special ones included.
@@ -206,8 +267,12 @@ impl Tokenizer {
 
     /// One past the largest token id.
     pub fn vocabulary_size(&self) -> usize {
-        let ids = self.inner.get_vocab(true).into_values();
-        ids.max().map_or(0, |id| id as usize + 1)
+        if let Some(fast) = &self.shared.fast {
+            return fast.vocabulary.end();
+        }
+        // `new` has made the reference, and would have failed if it could not.
+        let ids = self.reference().map(|reference| reference.get_vocab(true)).unwrap_or_default();
+        ids.into_values().max().map_or(0, |id| id as usize + 1)
     }
 
     /// The ids of a text.
@@ -215,7 +280,11 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses it.
     pub fn encode(&self, text: &str) -> Result<TokenizedText, TokenizerError> {
-        let encoding = self.inner.encode_fast(text, true);
+        if let Some(fast) = &self.shared.fast {
+            let mut room = Room::default();
+            return Ok(self.cut(fast.encode(text, &mut room)));
+        }
+        let encoding = self.reference()?.encode_fast(text, true);
         let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
         Ok(self.cut(encoding.get_ids()))
     }
@@ -225,9 +294,34 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses one.
     pub fn encode_all(&self, texts: &[&str]) -> Result<Vec<TokenizedText>, TokenizerError> {
-        let encodings = self.inner.encode_batch_fast(texts.to_vec(), true);
-        let encodings = encodings.map_err(|error| TokenizerError::Encode(error.to_string()))?;
-        Ok(encodings.iter().map(|encoding| self.cut(encoding.get_ids())).collect())
+        let Some(fast) = &self.shared.fast else {
+            let encodings = self.reference()?.encode_batch_fast(texts.to_vec(), true);
+            let encodings = encodings.map_err(|error| TokenizerError::Encode(error.to_string()))?;
+            return Ok(encodings.iter().map(|encoding| self.cut(encoding.get_ids())).collect());
+        };
+        let encode = |texts: &[&str]| -> Vec<TokenizedText> {
+            let mut room = Room::default();
+            texts.iter().map(|text| self.cut(fast.encode(text, &mut room))).collect()
+        };
+        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        let shares = bytes / BYTES_PER_THREAD;
+        if shares < 2 {
+            return Ok(encode(texts));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let share = texts.len().div_ceil(shares.min(cores)).max(1);
+        let mut encoded = Vec::with_capacity(texts.len());
+        std::thread::scope(|scope| {
+            let (own, others) = texts.split_at(share.min(texts.len()));
+            let others = others.chunks(share).map(|texts| scope.spawn(move || encode(texts)));
+            let others: Vec<_> = others.collect();
+            encoded.extend(encode(own));
+            for other in others {
+                encoded
+                    .extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+        });
+        Ok(encoded)
     }
 
     /// Keeps the beginning and the closing `[SEP]`.
@@ -273,12 +367,14 @@ impl Tokenizer {
                 None => value["added_tokens"] = json!([added]),
             }
         }
-        let tokenizer = Self::from_json(&value.to_string(), self.casing, "the tokenizer")?;
+        let from = self.shared.source.from.clone();
+        let tokenizer = Self::from_json(value.to_string(), self.casing, from)?;
         tokenizer.with_max_length(self.max_length)
     }
 
     fn to_json(&self) -> Result<Value, TokenizerError> {
-        serde_json::to_value(&self.inner).map_err(|error| TokenizerError::Encode(error.to_string()))
+        let reference = self.reference()?;
+        serde_json::to_value(reference).map_err(|error| self.shared.source.wrong(error))
     }
 
     /// The files that `transformers` opens the tokenizer from, by name.
@@ -287,7 +383,7 @@ impl Tokenizer {
     /// When the tokenizer cannot be written down.
     pub fn files(&self) -> Result<Vec<(String, Vec<u8>)>, TokenizerError> {
         let mut tokens: Vec<(u32, String)> =
-            self.inner.get_vocab(true).into_iter().map(|(token, id)| (id, token)).collect();
+            self.reference()?.get_vocab(true).into_iter().map(|(t, id)| (id, t)).collect();
         tokens.sort_unstable();
         let vocabulary: String = tokens.iter().map(|(_, token)| format!("{token}\n")).collect();
         let special = json!({
@@ -308,6 +404,53 @@ impl Tokenizer {
             ("special_tokens_map.json".to_owned(), text(&special)),
         ])
     }
+}
+
+/// The crate's tokenizer of a `tokenizer.json`.
+fn reference_from_json(source: &Source) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let value: Value = serde_json::from_str(&source.text).map_err(|error| source.wrong(error))?;
+    let kind = &value["model"]["type"];
+    if kind.as_str().is_some_and(|kind| kind != "WordPiece") {
+        return Err(source.wrong(format!("its model is {kind}, expected \"WordPiece\"")));
+    }
+    let bytes = source.text.as_bytes();
+    tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| source.wrong(error))
+}
+
+/// The crate's tokenizer of a `vocab.txt` that has been read already.
+fn reference_from_vocabulary(
+    source: &Source,
+    casing: Casing,
+) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let vocabulary: Map<String, Value> =
+        source.text.lines().zip(0_u32..).map(|(token, id)| (token.to_owned(), json!(id))).collect();
+    let id = |token: &str| vocabulary[token].as_u64().unwrap_or_default() as u32;
+    let (cls, sep) = (id("[CLS]"), id("[SEP]"));
+    let special = SPECIAL.into_iter().filter(|token| vocabulary.contains_key(*token));
+    let special: Vec<AddedToken> = special.map(|token| AddedToken::from(token, true)).collect();
+    let model = json!({
+        "type": "WordPiece",
+        "unk_token": "[UNK]",
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100,
+        "vocab": vocabulary,
+    });
+    let model: WordPiece =
+        serde_json::from_str(&model.to_string()).map_err(|error| source.wrong(error))?;
+    let mut reference = tokenizers::Tokenizer::new(model);
+    let normalizer = BertNormalizer::new(
+        true,
+        casing.chinese_characters,
+        casing.strip_accents,
+        casing.lowercase,
+    );
+    reference.with_normalizer(Some(normalizer)).map_err(|error| source.wrong(error))?;
+    reference.with_pre_tokenizer(Some(BertPreTokenizer));
+    let processing = BertProcessing::new(("[SEP]".to_owned(), sep), ("[CLS]".to_owned(), cls));
+    reference.with_post_processor(Some(processing));
+    reference.with_decoder(Some(WordPieceDecoder::default()));
+    reference.add_special_tokens(special).map_err(|error| source.wrong(error))?;
+    Ok(reference)
 }
 
 /// What a `tokenizer_config.json` says; what it does not say, or a damaged one, is BERT's default.
