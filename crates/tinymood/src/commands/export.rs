@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 use tinymood_core::{Engine, Tensor, TensorMap, TensorSet, TensorView};
 use tinymood_engine::CpuEngine;
-use tinymood_eval::{Evaluation, Predictions, infer_split};
+use tinymood_eval::{Evaluation, Predictions, Thresholds, infer_split};
 use tinymood_kernels::matmul::quantise_row;
 use tinymood_text::{Dataset, EncodedSplit};
 use tinymood_train::RunFolder;
@@ -44,14 +44,17 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 
     let logits = |engine: &CpuEngine| infer_split(engine, &encoded.texts, TOKENS_PER_BATCH);
     let (exact, found) = (logits(&model.engine)?, logits(&int8)?);
-    let figures = |probabilities: &[f32]| -> anyhow::Result<Figures> {
-        let predictions = Predictions::new(probabilities, &encoded.targets, num_labels)?;
-        let of = Evaluation::new(&predictions, &model.thresholds, &model.labels, &split, 0);
-        Ok(Figures { micro_f1: of.micro_f1, macro_f1: of.macro_f1 })
+    let (exact_probabilities, probabilities) = (exact.probabilities(), found.probabilities());
+    let predictions = |values| Predictions::new(values, &encoded.targets, num_labels);
+    let (of_exact, of_int8) = (predictions(&exact_probabilities)?, predictions(&probabilities)?);
+    let thresholds = tuned_alike(&model.thresholds, &of_int8, &split);
+    let figures = |predictions: &Predictions<'_>, thresholds: &Thresholds| {
+        let of = Evaluation::new(predictions, thresholds, &model.labels, &split, 0);
+        Figures { micro_f1: of.micro_f1, macro_f1: of.macro_f1 }
     };
     let gate = Gate {
-        f32: figures(&exact.probabilities())?,
-        int8: figures(&found.probabilities())?,
+        f32: figures(&of_exact, &model.thresholds),
+        int8: figures(&of_int8, &thresholds),
         logits: Difference::new(&exact.values, &found.values),
     };
     let losses = gate.losses();
@@ -59,7 +62,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         "data": data.name(),
         "split": split,
         "rows": encoded.texts.len(),
-        "thresholds": model.thresholds.describe(),
+        "thresholds": thresholds.describe(),
         "f32": gate.f32.to_json(),
         "int8": gate.int8.to_json(),
         "largest_difference_of_logits": gate.logits.largest,
@@ -81,7 +84,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
             tensors: tensors.collect(),
             quantised: rounded,
             facts: Map::from_iter([("int8".to_owned(), judgement.clone())]),
-            files: files(&model, &table)?,
+            files: files(&model, &thresholds, &table)?,
         };
         write_model_folder(&args.output, &parts)?;
     }
@@ -164,10 +167,26 @@ fn read_back(rounded: &[QuantisedTensor], kept: &TensorMap) -> TensorMap {
     tensors
 }
 
+/// The thresholds of the int8 model: those of the exact one, tuned again where they were tuned on
+/// this split. Tuned thresholds stand close to rows of their split, so that the smallest change of a
+/// probability costs some; the copy gets what the model got.
+fn tuned_alike(exact: &Thresholds, int8: &Predictions<'_>, split: &str) -> Thresholds {
+    match exact.objective {
+        Some(objective) if exact.split.as_deref() == Some(split) => {
+            Thresholds::tune(exact.policy, objective, int8, split)
+        }
+        _ => exact.clone(),
+    }
+}
+
 /// The tokenizer, the thresholds, and the card with what was found.
-fn files(model: &Model, table: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+fn files(
+    model: &Model,
+    thresholds: &Thresholds,
+    table: &str,
+) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut files = model.tokenizer.files()?;
-    let thresholds = format!("{:#}\n", model.thresholds.to_json(&model.labels));
+    let thresholds = format!("{:#}\n", thresholds.to_json(&model.labels));
     files.push(("thresholds.json".to_owned(), thresholds.into_bytes()));
     let card = model.path.join("README.md");
     let mut card = match fs::read_to_string(&card) {
@@ -180,7 +199,7 @@ fn files(model: &Model, table: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     card += &format!(
         "\n## int8\n\nThe weights of this copy are 8-bit integers with a scale for each output, those \
          of embeddings with one for each token, which tinymood reads and other tools do not. Judged \
-         in both forms with the model's own thresholds:\n\n```text\n{table}```\n"
+         in both forms, the thresholds of each tuned alike:\n\n```text\n{table}```\n"
     );
     files.push(("README.md".to_owned(), card.into_bytes()));
     Ok(files)
@@ -271,6 +290,8 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use tinymood_eval::{Objective, ThresholdPolicy};
+
     use super::*;
 
     fn gate(micro_f1: f64, macro_f1: f64, largest: f32) -> Gate {
@@ -292,6 +313,20 @@ mod tests {
         assert!(both.contains("micro_f1") && both.contains("macro_f1"), "{both}");
         assert!(gate(f64::NAN, 0.5, 0.1).losses().is_some());
         assert!(gate(0.6, 0.5, f32::NAN).losses().is_some());
+    }
+
+    #[test]
+    fn only_thresholds_of_the_split_are_tuned_again() {
+        let (probabilities, targets) = ([0.9, 0.2, 0.8, 0.1], [1.0, 0.0, 1.0, 0.0]);
+        let predictions = Predictions::new(&probabilities, &targets, 1).unwrap();
+        let fixed = Thresholds::fixed(0.95, 1);
+        assert_eq!(tuned_alike(&fixed, &predictions, "dev"), fixed);
+        let policy = ThresholdPolicy::Global;
+        let mut tuned = Thresholds::tune(policy, Objective::MicroF1, &predictions, "dev");
+        let expected = tuned.clone();
+        tuned.values = vec![0.95];
+        assert_eq!(tuned_alike(&tuned, &predictions, "train"), tuned);
+        assert_eq!(tuned_alike(&tuned, &predictions, "dev"), expected);
     }
 
     #[test]
