@@ -19,4 +19,4 @@ pub use engine::{
 };
 pub use labels::{GOEMOTIONS, LabelError, LabelSet};
 pub use taxonomy::{Taxonomy, TaxonomyError, TaxonomyMap};
-pub use tensor::{Tensor, TensorMap, TensorView};
+pub use tensor::{Tensor, TensorMap, TensorView, Values};

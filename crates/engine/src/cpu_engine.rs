@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tinymood_core::{
     BatchLoss, Engine, EngineError, Logits, ModelConfig, Objective, PackedBatch, Randomness,
-    StepReport, Targets, TensorMap, TensorSet, TensorView, Update,
+    StepReport, Targets, TensorMap, TensorSet, TensorView, Update, Values,
 };
 use tinymood_kernels::adamw::{self, AdamW, Tensors};
 use tinymood_kernels::lazy::{LazyRows, LazyTable};
@@ -126,6 +126,9 @@ pub struct CpuEngine {
     /// What an optimizer step updates beside word embeddings and packed weights.
     rest: Vec<Group>,
     parameters: Buffer<f32>,
+    /// The word embeddings where they were loaded from, until training needs them in the arena: two
+    /// thirds of the weights, of which a text reads a few rows.
+    loaded_words: Option<Values>,
     average: Option<Buffer<f32>>,
     training: Option<TrainingState>,
     packed: PackedWeights,
@@ -174,6 +177,7 @@ impl CpuEngine {
             layout,
             rest,
             parameters,
+            loaded_words: None,
             average: None,
             training: None,
             packed,
@@ -201,7 +205,8 @@ impl CpuEngine {
 
     fn model<'a>(&'a self, weights: &'a [f32]) -> Model<'a> {
         let Self { cpu, config, layout, packed, profile, .. } = self;
-        Model { cpu, config, layout, weights, packed, profile, accumulate: false }
+        let words = &weights[layout.word.clone()];
+        Model { cpu, config, layout, weights, words, packed, profile, accumulate: false }
     }
 
     /// # Errors
@@ -221,6 +226,13 @@ impl CpuEngine {
         };
         self.packed.pack(&self.cpu, arena, backward);
         self.packed_from = from;
+    }
+
+    /// Copies the word embeddings to the arena.
+    fn own_words(&mut self) {
+        if let Some(words) = self.loaded_words.take() {
+            self.parameters[self.layout.word.clone()].copy_from_slice(&words);
+        }
     }
 
     /// Lets all word embeddings take the steps they have missed.
@@ -307,12 +319,12 @@ impl Engine for CpuEngine {
         let workspaces = || self.inference.lock().unwrap_or_else(PoisonError::into_inner);
         let mut activations = workspaces().pop().unwrap_or_default();
         activations.fit(&self.cpu, &self.config, self.num_labels, batch, false);
-        let weights = match (self.packed_from, &self.average) {
-            (PackedFrom::Average, Some(average)) => average,
-            _ => &self.parameters,
+        let model = match (self.packed_from, &self.average, &self.loaded_words) {
+            (PackedFrom::Average, Some(average), _) => self.model(average),
+            (_, _, Some(words)) => Model { words, ..self.model(&self.parameters) },
+            _ => self.model(&self.parameters),
         };
         let words = self.words_of(batch);
-        let model = self.model(weights);
         let sites = DropoutSites::new(&self.config, None);
         model.encoder_forward(batch, words.as_deref(), sites, false, &mut activations);
         model.head_forward(batch, sites, &mut activations);
@@ -333,6 +345,7 @@ impl Engine for CpuEngine {
         batch.check(&self.config)?;
         targets.check(batch, self.num_labels)?;
         losses::check(objective, self.num_labels)?;
+        self.own_words();
         if self.packed_from != (PackedFrom::Parameters { backward: true }) {
             self.repack(PackedFrom::Parameters { backward: true });
         }
@@ -381,6 +394,7 @@ impl Engine for CpuEngine {
     }
 
     fn step(&mut self, update: &Update) -> StepReport {
+        self.own_words();
         let Some(mut state) = self.training.take() else {
             return StepReport { gradient_norm: 0.0 };
         };
@@ -456,6 +470,7 @@ impl Engine for CpuEngine {
     }
 
     fn tensors(&mut self, set: TensorSet) -> Vec<TensorView<'_>> {
+        self.own_words();
         self.settle();
         let state = self.training.as_ref();
         let arena = match set {
@@ -478,6 +493,7 @@ impl Engine for CpuEngine {
             self.check_trains()?;
         }
         let mut arena: Buffer<f32> = self.cpu.buffer(self.layout.len);
+        let mut words = None;
         for (spec, place) in &self.layout.parameters {
             let wrong = |problem| EngineError::Tensor { name: spec.name.clone(), problem };
             let found = tensors.get(&spec.name).ok_or_else(|| wrong("missing".to_owned()))?;
@@ -485,7 +501,11 @@ impl Engine for CpuEngine {
                 let problem = format!("has shape {:?}, expected {:?}", found.shape, spec.shape);
                 return Err(wrong(problem));
             }
-            arena[place.clone()].copy_from_slice(&found.values);
+            if set == TensorSet::Parameters && *place == self.layout.word {
+                words = Some(found.values.clone());
+            } else {
+                arena[place.clone()].copy_from_slice(&found.values);
+            }
         }
         if tensors.len() > self.layout.parameters.len() {
             let known = |name: &&String| {
@@ -497,6 +517,7 @@ impl Engine for CpuEngine {
         match set {
             TensorSet::Parameters => {
                 self.parameters = arena;
+                self.loaded_words = words;
                 self.average = None;
                 self.training = None;
                 self.repack(PackedFrom::Parameters { backward: false });

@@ -19,6 +19,8 @@ pub(crate) struct Model<'a> {
     pub(crate) layout: &'a Layout,
     /// The arena of weights.
     pub(crate) weights: &'a [f32],
+    /// Word embeddings, (V, H).
+    pub(crate) words: &'a [f32],
     pub(crate) packed: &'a PackedWeights,
     pub(crate) profile: &'a Profile,
     /// Whether backward adds to the gradients of linear weights, or overwrites them. All other
@@ -98,7 +100,7 @@ impl<'a> Model<'a> {
                 tokens = (0..batch.num_tokens() as u32).collect();
                 (words, &tokens[..])
             }
-            None => (&self.weights[self.layout.word.clone()], batch.token_ids()),
+            None => (self.words, batch.token_ids()),
         };
         let tables = embedding::Tables {
             word,

@@ -4,10 +4,13 @@
 //! Both are worth having. A vector of 64 bytes that straddles two cache lines is two loads; and a
 //! step walks through some hundred megabytes, far more than a TLB holds of 4 KB pages.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, handle_alloc_error};
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,10 +34,12 @@ unsafe impl Zeroed for u32 {}
 // SAFETY: two times 0.0.
 unsafe impl Zeroed for crate::matmul::Pair {}
 
-/// Memory from the system, given back when its last buffer is dropped.
+/// Zeros from the system, given back when their last buffer is dropped. Pages that nobody touches
+/// take no memory and no time.
 struct Block {
     start: NonNull<u8>,
-    layout: Layout,
+    size: usize,
+    _region: Region,
 }
 
 // SAFETY: a block is memory and nothing else; what is in it belongs to its buffers.
@@ -45,24 +50,99 @@ unsafe impl Sync for Block {}
 impl Block {
     fn new(bytes: usize) -> Self {
         let size = bytes.next_multiple_of(HUGE_PAGE);
-        let layout = Layout::from_size_align(size, HUGE_PAGE).expect("a size that can be had");
-        // SAFETY: the size is not 0.
-        let start = unsafe { alloc(layout) };
-        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
+        let region = Region::new(size);
+        // SAFETY: the region has a huge page more than the size, or is aligned to one.
+        let start = unsafe { region.start.add(region.start.align_offset(HUGE_PAGE)) };
         #[cfg(target_os = "linux")]
         // SAFETY: the range is ours. Advice changes no content; where it is not taken, pages are
         // small, and all is as before.
         unsafe {
             libc::madvise(start.as_ptr().cast(), size, libc::MADV_HUGEPAGE);
         }
+        Self { start, size, _region: region }
+    }
+}
+
+/// A mapping of its own: `alloc_zeroed` would write zeros to memory so strictly aligned.
+#[cfg(target_os = "linux")]
+struct Region {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+#[cfg(target_os = "linux")]
+impl Region {
+    /// At least `size` zero bytes from the next multiple of [`HUGE_PAGE`] on.
+    fn new(size: usize) -> Self {
+        let len = size.checked_add(HUGE_PAGE).expect("a size that can be had");
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, of no file, wherever there is room.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            handle_alloc_error(Layout::from_size_align(len, 1).expect("a size that can be had"));
+        }
+        Self { start: NonNull::new(start.cast()).expect("mappings are not at 0"), len }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: mapped with this length; no buffer is left.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+struct Region {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Region {
+    /// `size` zero bytes, aligned to [`HUGE_PAGE`].
+    fn new(size: usize) -> Self {
+        let layout = Layout::from_size_align(size, HUGE_PAGE).expect("a size that can be had");
+        // SAFETY: the size is not 0.
+        let start = unsafe { std::alloc::alloc_zeroed(layout) };
+        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
         Self { start, layout }
     }
 }
 
-impl Drop for Block {
+#[cfg(not(target_os = "linux"))]
+impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout; no buffer is left.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+        unsafe { std::alloc::dealloc(self.start.as_ptr(), self.layout) }
+    }
+}
+
+/// A file's bytes where the system keeps them, read when they are touched.
+///
+/// Whoever cuts the file short while it is mapped ends this process; tinymood itself only ever
+/// replaces files as a whole, which leaves the old one mapped.
+#[derive(Debug)]
+pub struct MappedFile(memmap2::Mmap);
+
+impl MappedFile {
+    /// # Errors
+    /// When the file cannot be opened or mapped.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        // SAFETY: the mapping is read-only; others who write to the file in place change what is
+        // read, which is numbers of any value.
+        Ok(Self(unsafe { memmap2::Mmap::map(&file)? }))
+    }
+}
+
+impl Deref for MappedFile {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -85,7 +165,7 @@ impl Memory {
         }
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *current {
-            Some(Current { block, used }) if *used + bytes <= block.layout.size() => {
+            Some(Current { block, used }) if *used + bytes <= block.size => {
                 let at = *used;
                 *used += bytes;
                 (Arc::clone(block), at)
@@ -128,13 +208,9 @@ impl<T: Zeroed> Buffer<T> {
     pub(crate) fn new(memory: &Memory, len: usize) -> Self {
         let bytes = len.checked_mul(size_of::<T>()).expect("a size that can be had");
         let (block, at) = memory.take(bytes.max(1));
-        // SAFETY: `at..at + bytes` is in the block and lent to nobody else; zero bytes are values,
-        // and the block is aligned for any.
-        let start = unsafe {
-            let start = block.start.add(at);
-            start.write_bytes(0, bytes);
-            start.cast()
-        };
+        // SAFETY: `at..at + bytes` is in the block and was lent to nobody before: it is zero, zero
+        // bytes are values, and the block is aligned for any.
+        let start = unsafe { block.start.add(at).cast() };
         let memory = Some((memory.clone(), block));
         Self { start, len, capacity: len, memory, _values: PhantomData }
     }
@@ -218,6 +294,16 @@ mod tests {
         let copy = buffers[3].clone();
         buffers.clear();
         assert!(copy.iter().all(|&value| value == 3.0));
+    }
+
+    #[test]
+    fn a_mapped_file_is_what_it_holds() {
+        let path = std::env::temp_dir().join(format!("tinymood-map-{}", std::process::id()));
+        std::fs::write(&path, b"some bytes").unwrap();
+        let file = MappedFile::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(*file, *b"some bytes");
+        assert!(MappedFile::open(&path).is_err());
     }
 
     #[test]

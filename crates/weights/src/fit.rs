@@ -145,7 +145,7 @@ mod tests {
     fn checkpoint(labels: usize, rename: impl Fn(&str) -> String) -> TensorFile {
         let specs = config().parameters(labels);
         let tensors = specs.iter().enumerate().map(|(i, spec)| {
-            let values = vec![i as f32; spec.len()];
+            let values = vec![i as f32; spec.len()].into();
             (rename(&spec.name), Tensor { shape: spec.shape.clone(), values })
         });
         TensorFile { tensors: tensors.collect(), ..TensorFile::default() }
@@ -173,7 +173,7 @@ mod tests {
         let specs = config().parameters(3);
         let mut file = checkpoint(5, str::to_owned);
         file.tensors.remove("bert.pooler.dense.weight");
-        let extra = Tensor { shape: vec![1], values: vec![0.0] };
+        let extra = Tensor { shape: vec![1], values: vec![0.0].into() };
         file.tensors.insert("cls.predictions.bias".to_owned(), extra.clone());
         for layer in 0..5 {
             file.tensors.insert(format!("fit_denses.{layer}.weight"), extra.clone());

@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tinymood_core::{LabelSet, ModelConfig, TensorView};
+use tinymood_kernels::MappedFile;
 
 use crate::durable;
 use crate::pytorch;
-use crate::safetensors::{QuantisedTensor, read_safetensors, write_quantised_safetensors};
+use crate::safetensors::{
+    QuantisedTensor, read_mapped, read_safetensors, write_quantised_safetensors,
+};
 use crate::{TensorFile, WeightsError};
 
 const CONFIG: &str = "config.json";
@@ -57,7 +61,7 @@ pub fn read_model_folder(path: &Path) -> Result<ModelFolder, WeightsError> {
     for weights in [SAFETENSORS, PYTORCH] {
         let weights_path = path.join(weights);
         if weights_path.is_file() {
-            let tensors = read_tensors(&weights_path)?;
+            let tensors = map_tensors(&weights_path)?;
             return Ok(ModelFolder { path: path.to_owned(), config, labels, tensors });
         }
         let index = path.join(format!("{weights}.index.json"));
@@ -66,6 +70,20 @@ pub fn read_model_folder(path: &Path) -> Result<ModelFolder, WeightsError> {
         }
     }
     Err(WeightsError::NoWeights(path.to_owned()))
+}
+
+/// Whether bytes are of a safetensors file: the length of its header, then the header's brace.
+fn are_safetensors(bytes: &[u8]) -> bool {
+    bytes.get(8) == Some(&b'{')
+}
+
+/// [`read_tensors`] of a file that is mapped, so that only what is used of it is read.
+fn map_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
+    // What cannot be mapped, as an empty file, can still be read, or says better what is wrong.
+    match MappedFile::open(path) {
+        Ok(file) if are_safetensors(&file) => read_mapped(&Arc::new(file), path),
+        _ => read_tensors(path),
+    }
 }
 
 /// Reads a weight file, of whichever format its contents are.
@@ -79,8 +97,7 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
         path: path.to_owned(),
         source,
     })?;
-    // A safetensors file starts with the length of its header, then the header's brace.
-    if bytes.get(8) == Some(&b'{') {
+    if are_safetensors(&bytes) {
         read_safetensors(&bytes, path)
     } else {
         pytorch::read(&bytes, path)

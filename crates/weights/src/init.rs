@@ -27,7 +27,7 @@ pub fn initialise(spec: &ParameterSpec, config: &ModelConfig, seed: u64) -> Tens
             row.fill(0.0);
         }
     }
-    Tensor { shape: spec.shape.clone(), values }
+    Tensor { shape: spec.shape.clone(), values: values.into() }
 }
 
 fn mix(x: u64) -> u64 {

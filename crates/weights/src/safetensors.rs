@@ -5,13 +5,16 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use ::safetensors::tensor::TensorView as FileView;
 use ::safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use half::{bf16, f16};
-use tinymood_core::{Tensor, TensorView};
-use zerocopy::IntoBytes;
+use tinymood_core::{Tensor, TensorView, Values};
+use tinymood_kernels::MappedFile;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{TensorFile, WeightsError, durable};
 
@@ -20,23 +23,70 @@ use crate::{TensorFile, WeightsError, durable};
 /// # Errors
 /// When they are not one, or a tensor is of a kind that cannot become f32.
 pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<TensorFile, WeightsError> {
+    read(bytes, path, |data| chunks(data).map(f32::from_le_bytes).collect())
+}
+
+/// As [`read_safetensors`] of a mapped file. Tensors of f32 stay where they are: of what is not
+/// looked at, nothing is read.
+///
+/// # Errors
+/// As [`read_safetensors`].
+pub(crate) fn read_mapped(file: &Arc<MappedFile>, path: &Path) -> Result<TensorFile, WeightsError> {
+    read(file, path, |data| {
+        let start = data.as_ptr().addr() - file.as_ptr().addr();
+        let place = MappedFloats { file: Arc::clone(file), range: start..start + data.len() };
+        match place.floats() {
+            Some(_) => Values::shared(Arc::new(place)),
+            None => chunks(data).map(f32::from_le_bytes).collect(),
+        }
+    })
+}
+
+/// A range of a mapped file.
+struct MappedFloats {
+    file: Arc<MappedFile>,
+    range: Range<usize>,
+}
+
+impl MappedFloats {
+    /// The range as floats, where they are aligned and this machine is little-endian as the file is.
+    fn floats(&self) -> Option<&[f32]> {
+        let floats = <[f32]>::ref_from_bytes(&self.file[self.range.clone()]).ok();
+        floats.filter(|_| cfg!(target_endian = "little"))
+    }
+}
+
+impl AsRef<[f32]> for MappedFloats {
+    fn as_ref(&self) -> &[f32] {
+        self.floats().expect("asked when it was made")
+    }
+}
+
+/// Reads the bytes of a safetensors file, f32 by `floats`.
+fn read(
+    bytes: &[u8],
+    path: &Path,
+    floats: impl Fn(&[u8]) -> Values,
+) -> Result<TensorFile, WeightsError> {
     let wrong = |problem: String| WeightsError::Contents { path: path.to_owned(), problem };
     let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(error.to_string()))?;
     let mut out = TensorFile::default();
     let mut scales = Vec::new();
     for (name, view) in file.iter() {
         let data = view.data();
-        let values: Vec<f32> = match view.dtype() {
-            Dtype::F32 => chunks(data).map(f32::from_le_bytes).collect(),
+        let values: Values = match view.dtype() {
+            Dtype::F32 => floats(data),
             Dtype::F16 => chunks(data).map(|b| f16::from_le_bytes(b).to_f32()).collect(),
             Dtype::BF16 => chunks(data).map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
             Dtype::F64 => chunks(data).map(|b| f64::from_le_bytes(b) as f32).collect(),
             Dtype::I8 if file.tensor(&scale_name(name)).is_ok() => {
                 scales.push(scale_name(name));
                 let scales = file.tensor(&scale_name(name)).map_err(|e| wrong(e.to_string()))?;
-                dequantise(&view, &scales).map_err(|problem| {
-                    wrong(format!("the scales of the int8 tensor {name:?} {problem}"))
-                })?
+                dequantise(&view, &scales)
+                    .map_err(|problem| {
+                        wrong(format!("the scales of the int8 tensor {name:?} {problem}"))
+                    })?
+                    .into()
             }
             Dtype::BOOL
             | Dtype::U8

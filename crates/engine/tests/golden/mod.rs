@@ -142,7 +142,8 @@ pub fn on_all_cpus(config: &ModelConfig, num_labels: usize, test: impl Fn(&mut d
 
 pub fn owned(views: Vec<TensorView<'_>>) -> TensorMap {
     let owned = |view: TensorView<'_>| {
-        let tensor = Tensor { shape: view.shape.into_owned(), values: view.values.into_owned() };
+        let tensor =
+            Tensor { shape: view.shape.into_owned(), values: view.values.into_owned().into() };
         (view.name.into_owned(), tensor)
     };
     views.into_iter().map(owned).collect()

@@ -123,8 +123,10 @@ pub fn snapshot(engine: &mut dyn Engine) -> Vec<TensorMap> {
         let views = engine.tensors(set).into_iter();
         views
             .map(|view| {
-                let tensor =
-                    Tensor { shape: view.shape.into_owned(), values: view.values.into_owned() };
+                let tensor = Tensor {
+                    shape: view.shape.into_owned(),
+                    values: view.values.into_owned().into(),
+                };
                 (view.name.into_owned(), tensor)
             })
             .collect()
@@ -139,7 +141,7 @@ fn restore(engine: &mut dyn Engine, snapshot: &[TensorMap]) {
 }
 
 fn largest_difference(a: &TensorMap, b: &TensorMap) -> f32 {
-    let pairs = a.iter().zip(b).flat_map(|(a, b)| a.1.values.iter().zip(&b.1.values));
+    let pairs = a.iter().zip(b).flat_map(|(a, b)| a.1.values.iter().zip(b.1.values.iter()));
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
@@ -227,7 +229,7 @@ pub fn refuses_what_does_not_fit(make: &Maker<'_>) {
     let error = engine.load_tensors(TensorSet::Parameters, &tensors).unwrap_err().to_string();
     assert!(error.contains("classifier.bias") && error.contains("missing"), "{error}");
     tensors = before[0].clone();
-    tensors.insert("extra".to_owned(), Tensor { shape: vec![1], values: vec![0.0] });
+    tensors.insert("extra".to_owned(), Tensor { shape: vec![1], values: vec![0.0].into() });
     let error = engine.load_tensors(TensorSet::Parameters, &tensors).unwrap_err().to_string();
     assert!(error.contains("extra"), "{error}");
     assert_eq!(snapshot(&mut *engine), before);
@@ -345,6 +347,6 @@ pub fn a_step_without_a_batch_has_no_gradient(maker: &Maker) {
     let after = snapshot(&mut *engine);
     for (name, tensor) in &before[2] {
         let faded: Vec<f32> = tensor.values.iter().map(|m| update(3).beta1 * m).collect();
-        assert_eq!(faded, after[2][name].values, "first moment of {name}");
+        assert_eq!(faded, *after[2][name].values, "first moment of {name}");
     }
 }

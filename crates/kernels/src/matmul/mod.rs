@@ -1,4 +1,4 @@
-//! Matrix multiplication, of f32 or of bf16 operands with sums in f32; of int8 in [`int8`].
+//! Matrix multiplication, of f32 or of bf16 operands with sums in f32; of int8 in `int8`.
 //!
 //! Letters: `M` rows of the result, `N` its columns, `K` the length of the sums.
 //!

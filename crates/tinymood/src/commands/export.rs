@@ -76,7 +76,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         let tensors = kept.iter().map(|(name, tensor)| TensorView {
             name: name.as_str().into(),
             shape: tensor.shape.as_slice().into(),
-            values: tensor.values.as_slice().into(),
+            values: (&*tensor.values).into(),
         });
         let parts = ModelParts {
             config: &config,
@@ -144,7 +144,7 @@ fn quantise(tensors: Vec<TensorView<'_>>) -> (Vec<QuantisedTensor>, TensorMap) {
     for TensorView { name, shape, values } in tensors {
         let (name, shape) = (name.into_owned(), shape.into_owned());
         let &[_, width] = &shape[..] else {
-            kept.insert(name, Tensor { shape, values: values.into_owned() });
+            kept.insert(name, Tensor { shape, values: values.into_owned().into() });
             continue;
         };
         let mut bytes = vec![0; values.len()];
@@ -348,7 +348,7 @@ mod tests {
             view("b", vec![2], vec![0.123, 4.0]),
         ];
         let (rounded, kept) = quantise(tensors);
-        assert_eq!(kept["b"].values, [0.123, 4.0]);
+        assert_eq!(*kept["b"].values, [0.123, 4.0]);
         assert_eq!(rounded[0].bytes, [127, -50, 0, 0]);
         let back = read_back(&rounded, &kept);
         assert_eq!(back.len(), 2);

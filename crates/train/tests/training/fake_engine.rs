@@ -187,8 +187,8 @@ impl Engine for FakeEngine {
             let problem = "missing".to_owned();
             tensors.get(name).ok_or(EngineError::Tensor { name: name.to_owned(), problem })
         };
-        let mut table = part("classifier.weight")?.values.clone();
-        table.extend(&part("classifier.bias")?.values);
+        let mut table = part("classifier.weight")?.values.to_vec();
+        table.extend(part("classifier.bias")?.values.iter());
         assert_eq!(table.len(), self.parameters.len());
         match set {
             TensorSet::Parameters => {

@@ -96,7 +96,7 @@ pub(super) fn tensors<'a>(
         let bytes = find(&tensor.storage.key)?;
         let values = copy(tensor, count, bytes);
         let values = values.ok_or_else(|| wrong("reaches beyond the end of its storage"))?;
-        let tensor = Tensor { shape: tensor.shape.clone(), values };
+        let tensor = Tensor { shape: tensor.shape.clone(), values: values.into() };
         if out.tensors.insert(name.to_owned(), tensor).is_some() {
             return Err(wrong("stands twice"));
         }
