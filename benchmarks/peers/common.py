@@ -1,6 +1,9 @@
 """What both peer benchmarks share: GoEmotions' texts as token ids, and TinyBERT's shape."""
 
 import csv
+import logging
+import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -9,7 +12,16 @@ from transformers import BertConfig, BertForSequenceClassification
 
 NUM_LABELS = 28
 MAX_LENGTH = 128
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 VOCABULARY = Path(__file__).parents[2] / "assets" / "vocab" / "vocab.txt"
+
+torch.set_num_threads(CORES)
+
+
+def quiet():
+    """Leaves standard output to figures and standard error to failures."""
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
 
 
 def read(path):

@@ -4,18 +4,21 @@
         [--pad] [--group] [--bf16] [--fused]
 
 Without options: padded to the longest text of the batch, f32, the plain AdamW. Everything is in the
-time but tokenization: batching, forward, backward, clipping, AdamW.
+time but tokenization: batching, forward, backward, clipping, AdamW. First one batch is trained on
+again and again: its loss must be finite and fall.
 """
 
 import argparse
+import math
 import random
 import time
 
 import torch
 
-from common import MAX_LENGTH, NUM_LABELS, encode, read, tinybert, tokenizer
+from common import MAX_LENGTH, NUM_LABELS, encode, quiet, read, tinybert, tokenizer
 
 WARM_UP = 5
+REPEATED = 30
 
 
 def arguments():
@@ -59,6 +62,7 @@ def collate(batch, ids, labels, pad):
 
 def main():
     args = arguments()
+    quiet()
     texts, labels = read(args.data)
     ids = encode(tokenizer(), texts)
     model = tinybert().train()
@@ -72,8 +76,12 @@ def main():
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        return loss
 
     plan = batches(ids, args.batch_size, args.group)[: WARM_UP + args.steps]
+    losses = [step(plan[0]).item() for _ in range(REPEATED)]
+    if not all(map(math.isfinite, losses)) or losses[-1] > 0.95 * losses[0]:
+        raise SystemExit(f"the loss of a repeated batch does not fall: {losses}")
     for batch in plan[:WARM_UP]:
         step(batch)
     start = time.perf_counter()
