@@ -15,7 +15,7 @@ use crate::args::{GlobalArgs, PrecisionArg};
 use crate::init::{check_vocabulary, folder};
 
 /// Tokens of one batch of inference.
-pub(crate) const TOKENS_PER_BATCH: usize = 1024;
+pub(crate) const TOKENS_PER_BATCH: usize = 512;
 
 /// The threshold of a model that brings none.
 const DEFAULT_THRESHOLD: f32 = 0.5;

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The reference is the `tokenizers` crate, which does all that `tokenizer.json` can ask for. What
-//! is here does only what nearly every BERT asks for, gives the same ids, and takes a tenth of the
+//! is here does only what nearly every BERT asks for, gives the same ids, and takes a fraction of the
 //! time. The crate is built where the file asks for more, and to write files.
 //!
 //! Files may bring truncation and padding of their own (MiniLM's pads to 128): both are overridden.
