@@ -112,6 +112,7 @@ pub(super) unsafe fn panel_times(
     panel: &[Pair],
     Rows { start: c, stride, accumulate }: Rows,
 ) {
+    let panel = panel.as_ptr().cast();
     let mut first = 0;
     while first < m {
         let rows = (m - first).min(ROWS);
@@ -121,14 +122,14 @@ pub(super) unsafe fn panel_times(
         // SAFETY: these rows are part of what the caller vouches for.
         unsafe {
             configure(rows);
-            let rows_of_a = a.values.as_ptr().add(start * a.row);
+            let rows_of_a = a.values.as_ptr().add(start * a.row).cast();
             let c = c.add(start * stride);
             if width == COLUMNS && !accumulate {
-                block(rows, k, (rows_of_a, a.row), panel.as_ptr(), c, stride);
+                block::<false>(rows, k, (rows_of_a, a.row), panel, c.cast(), stride);
             } else {
                 let mut sums = [[0.0_f32; COLUMNS]; ROWS];
                 let target = sums.as_mut_ptr().cast();
-                block(rows, k, (rows_of_a, a.row), panel.as_ptr(), target, COLUMNS);
+                block::<false>(rows, k, (rows_of_a, a.row), panel, target, COLUMNS);
                 for (row, sums) in sums[..rows].iter().enumerate() {
                     let c = std::slice::from_raw_parts_mut(c.add(row * stride), width);
                     for (slot, &value) in c.iter_mut().zip(sums) {
@@ -152,18 +153,20 @@ macro_rules! tiles {
     };
 }
 
-/// One block: `rows` rows of A, which begin at `a.0` and are `a.1` words apart, against a sealed
-/// panel of `k` words along `K`, to rows of C that are `stride` apart.
+/// One block: `rows` rows of A, which begin at `a.0` and are `a.1` words apart, against a panel of `k`
+/// words along `K`, to rows of C that are `stride` apart: pairs of bf16 to sums in f32, or where
+/// `INT8` bytes, unsigned by signed, to sums in i32.
 ///
 /// # Safety
-/// All must be in bounds, `k >= DEPTH`, the tiles configured for `rows`, C 32 columns wide.
+/// All must be in bounds, `k >= DEPTH` and the panel sealed where `k` is no multiple of it, the tiles
+/// configured for `rows`, C 32 columns wide.
 #[inline(always)]
-unsafe fn block(
+unsafe fn block<const INT8: bool>(
     rows: usize,
     k: usize,
-    (a, a_row): (*const Pair, usize),
-    panel: *const Pair,
-    c: *mut f32,
+    (a, a_row): (*const u32, usize),
+    panel: *const u32,
+    c: *mut u32,
     stride: usize,
 ) {
     let (a_bytes, b_bytes, c_bytes) = (4 * a_row, 4 * COLUMNS, 4 * stride);
@@ -190,18 +193,24 @@ unsafe fn block(
             tiles!(
                 "tileloadd tmm4, [{a} + {a_bytes}]"
                 "tileloadd tmm6, [{b} + {b_bytes}]"
-                "tileloadd tmm7, [{b} + {b_bytes} + 64]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm1, tmm4, tmm7";
+                "tileloadd tmm7, [{b} + {b_bytes} + 64]";
                 a = a, b = b, a_bytes = a_bytes, b_bytes = b_bytes
             );
+            if INT8 {
+                tiles!("tdpbusd tmm0, tmm4, tmm6" "tdpbusd tmm1, tmm4, tmm7"; );
+            } else {
+                tiles!("tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm1, tmm4, tmm7"; );
+            }
             if two {
                 tiles!(
-                    "tileloadd tmm5, [{a} + {a_bytes}]"
-                    "tdpbf16ps tmm2, tmm5, tmm6"
-                    "tdpbf16ps tmm3, tmm5, tmm7";
+                    "tileloadd tmm5, [{a} + {a_bytes}]";
                     a = a.add(TILE * a_row), a_bytes = a_bytes
                 );
+                if INT8 {
+                    tiles!("tdpbusd tmm2, tmm5, tmm6" "tdpbusd tmm3, tmm5, tmm7"; );
+                } else {
+                    tiles!("tdpbf16ps tmm2, tmm5, tmm6" "tdpbf16ps tmm3, tmm5, tmm7"; );
+                }
             }
         }
         tiles!(
@@ -231,43 +240,10 @@ pub(super) unsafe fn int8_block(
     panel: *const u32,
     sums: *mut i32,
 ) {
-    let (a_bytes, b_bytes) = (4 * k, 4 * COLUMNS);
-    // SAFETY: tiles are registers; memory is read and written in the bounds that the caller vouches
-    // for.
+    let rows = if two { ROWS } else { TILE };
+    // SAFETY: handed on. Tiles for 32 rows do for 16, of which only the upper ones are used.
     unsafe {
         configure(ROWS);
-        tiles!("tilezero tmm0" "tilezero tmm1" "tilezero tmm2" "tilezero tmm3"; );
-        for tile in 0..k / DEPTH {
-            let a = a.add(tile * DEPTH);
-            let b = panel.add(tile * DEPTH * COLUMNS);
-            tiles!(
-                "tileloadd tmm4, [{a} + {a_bytes}]"
-                "tileloadd tmm6, [{b} + {b_bytes}]"
-                "tileloadd tmm7, [{b} + {b_bytes} + 64]"
-                "tdpbusd tmm0, tmm4, tmm6"
-                "tdpbusd tmm1, tmm4, tmm7";
-                a = a, b = b, a_bytes = a_bytes, b_bytes = b_bytes
-            );
-            if two {
-                tiles!(
-                    "tileloadd tmm5, [{a} + {a_bytes}]"
-                    "tdpbusd tmm2, tmm5, tmm6"
-                    "tdpbusd tmm3, tmm5, tmm7";
-                    a = a.add(TILE * k), a_bytes = a_bytes
-                );
-            }
-        }
-        tiles!(
-            "tilestored [{c} + {c_bytes}], tmm0"
-            "tilestored [{c} + {c_bytes} + 64], tmm1";
-            c = sums, c_bytes = b_bytes
-        );
-        if two {
-            tiles!(
-                "tilestored [{c} + {c_bytes}], tmm2"
-                "tilestored [{c} + {c_bytes} + 64], tmm3";
-                c = sums.add(TILE * COLUMNS), c_bytes = b_bytes
-            );
-        }
+        block::<true>(rows, k, (a, k), panel, sums.cast(), COLUMNS);
     }
 }
