@@ -27,7 +27,8 @@ def main(binary, folder):
     assert not problems, problems
     assert model.config.problem_type == "multi_label_classification"
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    command = [binary, "predict", "--model", folder, "--json", "--scores", "--quiet", *TEXTS]
+    options = ["--precision", "f32", "--json", "--scores", "--quiet"]
+    command = [binary, "predict", "--model", folder, *options, *TEXTS]
     ours = [json.loads(line)["scores"] for line in subprocess.check_output(command).splitlines()]
     classify = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
     worst = 0.0
