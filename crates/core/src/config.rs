@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{LabelError, LabelSet};
+use crate::{LabelError, LabelSet, Projections};
 
 /// How a text's hidden states become one vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub struct ModelConfig {
     pub pad_token_id: u32,
     /// How hidden states become one vector.
     pub pooling: Pooling,
+    /// Of a student that is being distilled; in no file.
+    pub projections: Option<Projections>,
 }
 
 /// What is wrong with a configuration.
@@ -144,6 +146,7 @@ impl ModelConfig {
             initializer_range: 0.02,
             pad_token_id: 0,
             pooling: Pooling::Cls,
+            projections: None,
         })
     }
 
@@ -191,6 +194,7 @@ impl ModelConfig {
             initializer_range: fields.number("initializer_range", 0.02, 0.0..10.0)?,
             pad_token_id: fields.pad_token_id()?,
             pooling,
+            projections: None,
         };
         config.check()?;
         Ok(config)
@@ -267,7 +271,7 @@ impl ModelConfig {
     }
 
     /// The trainable tensors of the encoder and a head of `num_labels`, in the order of the forward
-    /// pass. With [`Pooling::Mean`] there is no pooler.
+    /// pass. With [`Pooling::Mean`] there is no pooler; a student's projections come last.
     pub fn parameters(&self, num_labels: usize) -> Vec<ParameterSpec> {
         let (h, i) = (self.hidden_size, self.intermediate_size);
         let mut list = ParameterList::default();
@@ -293,6 +297,9 @@ impl ModelConfig {
             list.linear("bert.pooler.dense".to_owned(), h, h);
         }
         list.linear("classifier".to_owned(), num_labels, h);
+        if let Some(Projections { width, states }) = &self.projections {
+            (0..states.len()).for_each(|index| list.linear(Projections::name(index), *width, h));
+        }
         list.specs
     }
 }

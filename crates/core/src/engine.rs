@@ -3,7 +3,10 @@
 //! It is coarse so that the CPU may fuse freely and a GPU may keep everything resident. One
 //! conformance suite runs against every engine.
 
-use crate::{BatchError, Logits, ModelConfig, PackedBatch, Targets, TensorMap, TensorView};
+use crate::{
+    BatchError, Logits, Matching, MatchingError, ModelConfig, PackedBatch, Targets, TeacherStates,
+    TensorMap, TensorView,
+};
 
 /// The loss of one label of one text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +70,8 @@ pub struct Randomness {
 /// What a batch contributed to its step's loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchLoss {
-    /// Sum over texts and labels, divided by `rows_in_step * C`. The contributions of a step's
+    /// Sum over texts and labels, divided by `rows_in_step * C` (of a student: over texts, by
+    /// `rows_in_step`). The contributions of a step's
     /// batches add up to its mean loss.
     pub loss: f64,
 }
@@ -121,6 +125,23 @@ pub enum EngineError {
     /// The batch does not fit the model.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// The engine gives no hidden states and matches none.
+    #[error("this engine ({engine}) does not distill")]
+    NoDistillation {
+        /// [`Engine::describe`].
+        engine: String,
+    },
+    /// A teacher's states do not fit the student.
+    #[error(transparent)]
+    Matching(#[from] MatchingError),
+    /// A hidden state that the model does not have.
+    #[error("hidden state {state} asked for, the model has {layers} layers")]
+    State {
+        /// What was asked for; 0 are the embeddings.
+        state: usize,
+        /// `L`.
+        layers: usize,
+    },
     /// An objective that does not fit the model.
     #[error("{what} has {found} values, the model has {expected} labels")]
     Objective {
@@ -164,6 +185,20 @@ pub trait Engine {
     /// When the batch does not fit the model.
     fn infer(&self, batch: &PackedBatch) -> Result<Logits, EngineError>;
 
+    /// Hidden states of a batch, without dropout: for each of `states`, ascending, (T, H). 0 are the
+    /// embeddings, `n` the output of layer `n`.
+    ///
+    /// # Errors
+    /// When the batch does not fit the model, it has no such layer, or the engine does not distill.
+    fn hidden_states(
+        &self,
+        batch: &PackedBatch,
+        states: &[usize],
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        let _ = (batch, states);
+        Err(EngineError::NoDistillation { engine: self.describe() })
+    }
+
     /// Forward and backward with dropout: adds the gradient of this batch's share of the step's
     /// mean loss. `rows_in_step` counts the texts of all batches of the step.
     ///
@@ -178,6 +213,24 @@ pub trait Engine {
         rows_in_step: usize,
         randomness: Randomness,
     ) -> Result<BatchLoss, EngineError>;
+
+    /// [`Engine::accumulate`] for a student, whose model has projections: the loss is what
+    /// [`Matching`] says.
+    ///
+    /// # Errors
+    /// When the batch, the teacher's states or the weights do not fit the model, or the engine only
+    /// infers or does not distill. Nothing is added then.
+    fn accumulate_states(
+        &mut self,
+        batch: &PackedBatch,
+        teacher: &TeacherStates,
+        matching: &Matching,
+        rows_in_step: usize,
+        randomness: Randomness,
+    ) -> Result<BatchLoss, EngineError> {
+        let _ = (batch, teacher, matching, rows_in_step, randomness);
+        Err(EngineError::NoDistillation { engine: self.describe() })
+    }
 
     /// Clips the gathered gradient, takes one AdamW step, and forgets the gradient. A gradient
     /// whose norm is not finite changes nothing.

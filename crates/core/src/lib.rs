@@ -7,6 +7,7 @@
 
 mod batch;
 mod config;
+mod distillation;
 mod engine;
 mod labels;
 mod taxonomy;
@@ -14,6 +15,7 @@ mod tensor;
 
 pub use batch::{BatchError, Logits, PackedBatch, Targets, TokenizedText};
 pub use config::{ConfigError, ModelConfig, ParameterSpec, Pooling};
+pub use distillation::{Matching, MatchingError, Projections, TeacherStates};
 pub use engine::{
     BatchLoss, Engine, EngineError, Loss, Objective, Randomness, StepReport, TensorSet, Update,
 };

@@ -5,18 +5,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tinymood_core::{
-    BatchLoss, Engine, EngineError, Logits, ModelConfig, Objective, PackedBatch, Randomness,
-    StepReport, Targets, TensorMap, TensorSet, TensorView, Update, Values,
+    BatchLoss, Engine, EngineError, Logits, Matching, ModelConfig, Objective, PackedBatch,
+    Randomness, StepReport, Targets, TeacherStates, TensorMap, TensorSet, TensorView, Update,
+    Values,
 };
 use tinymood_kernels::adamw::{self, AdamW, Tensors};
 use tinymood_kernels::lazy::{LazyRows, LazyTable};
 use tinymood_kernels::matmul::INT8_LONGEST_SUM;
-use tinymood_kernels::{Buffer, Cpu, Isa, IsaError, Precision, embedding};
+use tinymood_kernels::{Buffer, Cpu, Hidden, Isa, IsaError, Precision, embedding};
 
 use crate::activations::Activations;
 use crate::encoder::{DropoutSites, Model};
 use crate::layout::{Group, Layout};
 use crate::losses;
+use crate::matching::{Matcher, Workspace};
 use crate::packed::PackedWeights;
 use crate::profile::{Part, Profile};
 
@@ -134,6 +136,8 @@ pub struct CpuEngine {
     packed: PackedWeights,
     packed_from: PackedFrom,
     activations: Activations,
+    /// Of a student.
+    matching: Workspace,
     /// Workspaces of [`Engine::infer`], one per call under way.
     inference: Mutex<Vec<Activations>>,
     profile: Profile,
@@ -183,6 +187,7 @@ impl CpuEngine {
             packed,
             packed_from: PackedFrom::Parameters { backward: false },
             activations: Activations::default(),
+            matching: Workspace::default(),
             inference: Mutex::new(Vec::new()),
             profile: Profile::default(),
         })
@@ -216,6 +221,72 @@ impl CpuEngine {
             Precision::F32 | Precision::Bf16 => Ok(()),
             Precision::Int8 => Err(EngineError::OnlyInfers { engine: self.describe() }),
         }
+    }
+
+    /// A forward pass without dropout: each hidden state is shown to `seen`, the end of it to `read`.
+    fn infer_with<R>(
+        &self,
+        batch: &PackedBatch,
+        seen: impl FnMut(usize, &Hidden),
+        read: impl FnOnce(&Model<'_>, DropoutSites<'_>, &mut Activations) -> R,
+    ) -> Result<R, EngineError> {
+        batch.check(&self.config)?;
+        let workspaces = || self.inference.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut activations = workspaces().pop().unwrap_or_default();
+        activations.fit(&self.cpu, &self.config, self.num_labels, batch, false);
+        let model = match (self.packed_from, &self.average, &self.loaded_words) {
+            (PackedFrom::Average, Some(average), _) => self.model(average),
+            (_, _, Some(words)) => Model { words, ..self.model(&self.parameters) },
+            _ => self.model(&self.parameters),
+        };
+        let words = self.words_of(batch);
+        let sites = DropoutSites::new(&self.config, None);
+        model.encoder_forward(batch, words.as_deref(), sites, false, &mut activations, seen);
+        let result = read(&model, sites, &mut activations);
+        workspaces().push(activations);
+        Ok(result)
+    }
+
+    /// A forward pass with dropout, and `loss` with the backward pass: it returns the loss of the batch
+    /// and adds to the gradients of the weights.
+    fn accumulate_with(
+        &mut self,
+        batch: &PackedBatch,
+        randomness: Randomness,
+        loss: impl FnOnce(&Model<'_>, DropoutSites<'_>, &mut Activations, &mut [f32]) -> f64,
+    ) -> BatchLoss {
+        self.own_words();
+        if self.packed_from != (PackedFrom::Parameters { backward: true }) {
+            self.repack(PackedFrom::Parameters { backward: true });
+        }
+        let state = self.training.take();
+        let mut state =
+            state.unwrap_or_else(|| TrainingState::new(&self.cpu, &self.config, &self.layout));
+        let TrainingState { first_moment, second_moment, words, batch_words, touched, .. } =
+            &mut state;
+        batch_words.clear();
+        batch_words.extend_from_slice(batch.token_ids());
+        batch_words.sort_unstable();
+        batch_words.dedup();
+        touched.extend_from_slice(batch_words);
+        let average = self.average.as_mut();
+        let (layout, parameters) = (&self.layout, &mut self.parameters);
+        let mut table = word_table(layout, parameters, first_moment, second_moment, average);
+        self.profile.time(Part::WordOptimizer, || {
+            words.catch_up(&self.cpu, batch_words, &mut table);
+        });
+        let mut activations = std::mem::take(&mut self.activations);
+        activations.fit(&self.cpu, &self.config, self.num_labels, batch, true);
+
+        let model = Model { accumulate: state.has_gradient, ..self.model(&self.parameters) };
+        let sites = DropoutSites::new(&self.config, Some(randomness));
+        model.encoder_forward(batch, None, sites, true, &mut activations, |_, _| {});
+        let loss = loss(&model, sites, &mut activations, &mut state.gradients);
+
+        state.has_gradient = true;
+        self.activations = activations;
+        self.training = Some(state);
+        BatchLoss { loss }
     }
 
     fn repack(&mut self, from: PackedFrom) {
@@ -315,22 +386,32 @@ impl Engine for CpuEngine {
     }
 
     fn infer(&self, batch: &PackedBatch) -> Result<Logits, EngineError> {
-        batch.check(&self.config)?;
-        let workspaces = || self.inference.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut activations = workspaces().pop().unwrap_or_default();
-        activations.fit(&self.cpu, &self.config, self.num_labels, batch, false);
-        let model = match (self.packed_from, &self.average, &self.loaded_words) {
-            (PackedFrom::Average, Some(average), _) => self.model(average),
-            (_, _, Some(words)) => Model { words, ..self.model(&self.parameters) },
-            _ => self.model(&self.parameters),
+        self.infer_with(
+            batch,
+            |_, _| {},
+            |model, sites, activations| {
+                model.head_forward(batch, sites, activations);
+                Logits { values: activations.logits.to_vec(), num_labels: self.num_labels }
+            },
+        )
+    }
+
+    fn hidden_states(
+        &self,
+        batch: &PackedBatch,
+        states: &[usize],
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        let layers = self.config.num_hidden_layers;
+        if let Some(&state) = states.iter().find(|&&state| state > layers) {
+            return Err(EngineError::State { state, layers });
+        }
+        let mut found = vec![Vec::new(); states.len()];
+        let see = |state: usize, hidden: &Hidden| {
+            let wanted = states.iter().zip(&mut found).filter(|(wanted, _)| **wanted == state);
+            wanted.for_each(|(_, values)| values.extend_from_slice(hidden.values()));
         };
-        let words = self.words_of(batch);
-        let sites = DropoutSites::new(&self.config, None);
-        model.encoder_forward(batch, words.as_deref(), sites, false, &mut activations);
-        model.head_forward(batch, sites, &mut activations);
-        let logits = Logits { values: activations.logits.to_vec(), num_labels: self.num_labels };
-        workspaces().push(activations);
-        Ok(logits)
+        self.infer_with(batch, see, |_, _, _| {})?;
+        Ok(found)
     }
 
     fn accumulate(
@@ -345,52 +426,61 @@ impl Engine for CpuEngine {
         batch.check(&self.config)?;
         targets.check(batch, self.num_labels)?;
         losses::check(objective, self.num_labels)?;
-        self.own_words();
-        if self.packed_from != (PackedFrom::Parameters { backward: true }) {
-            self.repack(PackedFrom::Parameters { backward: true });
-        }
-        let state = self.training.take();
-        let mut state =
-            state.unwrap_or_else(|| TrainingState::new(&self.cpu, &self.config, &self.layout));
-        let TrainingState { first_moment, second_moment, words, batch_words, touched, .. } =
-            &mut state;
-        batch_words.clear();
-        batch_words.extend_from_slice(batch.token_ids());
-        batch_words.sort_unstable();
-        batch_words.dedup();
-        touched.extend_from_slice(batch_words);
-        let average = self.average.as_mut();
-        let (layout, parameters) = (&self.layout, &mut self.parameters);
-        let mut table = word_table(layout, parameters, first_moment, second_moment, average);
-        self.profile.time(Part::WordOptimizer, || {
-            words.catch_up(&self.cpu, batch_words, &mut table);
-        });
-        let mut activations = std::mem::take(&mut self.activations);
-        activations.fit(&self.cpu, &self.config, self.num_labels, batch, true);
-
-        let model = Model { accumulate: state.has_gradient, ..self.model(&self.parameters) };
-        let sites = DropoutSites::new(&self.config, Some(randomness));
-        model.encoder_forward(batch, None, sites, true, &mut activations);
         let divisor = (rows_in_step.max(1) * self.num_labels) as f64;
-        let loss = self.profile.time(Part::Head, || {
-            model.head_forward(batch, sites, &mut activations);
-            let loss = losses::forward_backward(
-                objective,
-                &activations.logits,
-                &targets.values,
-                self.num_labels,
-                divisor,
-                &mut activations.gradients.d_logits,
-            );
-            model.head_backward(batch, sites, &mut activations, &mut state.gradients);
+        Ok(self.accumulate_with(batch, randomness, |model, sites, activations, d_weights| {
+            let loss = model.profile.time(Part::Head, || {
+                model.head_forward(batch, sites, activations);
+                let loss = losses::forward_backward(
+                    objective,
+                    &activations.logits,
+                    &targets.values,
+                    targets.num_labels,
+                    divisor,
+                    &mut activations.gradients.d_logits,
+                );
+                model.head_backward(batch, sites, activations, d_weights);
+                loss
+            });
+            model.encoder_backward(batch, sites, activations, d_weights, |_, _, _, _| {});
             loss
-        });
-        model.encoder_backward(batch, sites, &mut activations, &mut state.gradients);
+        }))
+    }
 
-        state.has_gradient = true;
-        self.activations = activations;
-        self.training = Some(state);
-        Ok(BatchLoss { loss })
+    fn accumulate_states(
+        &mut self,
+        batch: &PackedBatch,
+        teacher: &TeacherStates,
+        matching: &Matching,
+        rows_in_step: usize,
+        randomness: Randomness,
+    ) -> Result<BatchLoss, EngineError> {
+        self.check_trains()?;
+        batch.check(&self.config)?;
+        matching.check(self.config.projections.as_ref(), self.num_labels, teacher, batch)?;
+        let mut workspace = std::mem::take(&mut self.matching);
+        let mut matcher = Matcher::new(matching, teacher, batch, rows_in_step, &mut workspace);
+        let loss =
+            self.accumulate_with(batch, randomness, |model, sites, activations, d_weights| {
+                model.profile.time(Part::Head, || {
+                    model.head_forward(batch, sites, activations);
+                    let Activations { logits, gradients, .. } = &mut *activations;
+                    matcher.head(model.cpu, logits, &mut gradients.d_logits);
+                    model.head_backward(batch, sites, activations, d_weights);
+                });
+                model.encoder_backward(
+                    batch,
+                    sites,
+                    activations,
+                    d_weights,
+                    |state, hidden, d_hidden, d_weights| {
+                        let matched = || matcher.state(model, state, hidden, d_hidden, d_weights);
+                        model.profile.time(Part::Head, matched);
+                    },
+                );
+                matcher.loss
+            });
+        self.matching = workspace;
+        Ok(loss)
     }
 
     fn step(&mut self, update: &Update) -> StepReport {

@@ -84,7 +84,8 @@ impl<'a> Model<'a> {
     }
 
     /// From tokens to hidden states, in `activations`, which fits the batch. Word embeddings are
-    /// read from `words`, (T, H), where given, else from the table.
+    /// read from `words`, (T, H), where given, else from the table. Each hidden state is shown to
+    /// `seen`, since only `keep` leaves all of them in place.
     pub(crate) fn encoder_forward(
         &self,
         batch: &PackedBatch,
@@ -92,6 +93,7 @@ impl<'a> Model<'a> {
         sites: DropoutSites<'_>,
         keep: bool,
         activations: &mut Activations,
+        mut seen: impl FnMut(usize, &Hidden),
     ) {
         let Activations { positions, embedding_norm, embedded, layers, .. } = activations;
         let tokens: Vec<u32>;
@@ -113,6 +115,7 @@ impl<'a> Model<'a> {
         self.profile.time(Part::Embeddings, || {
             embedding::forward(self.cpu, tables, at, norm, saved, sites.embeddings(), embedded);
         });
+        seen(0, embedded);
         let slots = layers.len();
         for layer in 0..self.config.num_hidden_layers {
             if layer == 0 {
@@ -122,24 +125,29 @@ impl<'a> Model<'a> {
                 let [before, current] = slots.expect("neighbouring layers have slots of their own");
                 self.layer_forward(layer, batch, sites, keep, &before.output, current);
             }
+            seen(layer + 1, &layers[layer % slots].output);
         }
     }
 
     /// The reverse of [`Model::encoder_forward`]: from `d_hidden` in `activations.gradients` to the
-    /// gradients of all weights, added to.
+    /// gradients of all weights, added to. `add` is shown each hidden state with its gradient, to which
+    /// it may add, and the gradients of the weights.
     pub(crate) fn encoder_backward(
         &self,
         batch: &PackedBatch,
         sites: DropoutSites<'_>,
         activations: &mut Activations,
         d_weights: &mut [f32],
+        mut add: impl FnMut(usize, &Hidden, &mut [f32], &mut [f32]),
     ) {
         let Activations { positions, embedding_norm, embedded, layers, gradients, .. } =
             activations;
         for layer in (0..self.config.num_hidden_layers).rev() {
             let input = if layer == 0 { &*embedded } else { &layers[layer - 1].output };
+            add(layer + 1, &layers[layer].output, &mut gradients.d_hidden, d_weights);
             self.layer_backward(layer, batch, sites, input, &layers[layer], gradients, d_weights);
         }
+        add(0, embedded, &mut gradients.d_hidden, d_weights);
         self.profile.time(Part::Embeddings, || {
             let hidden = self.config.hidden_size;
             let GradientBuffers { d_hidden, d_attended: d_sum, .. } = gradients;

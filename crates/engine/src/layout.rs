@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use tinymood_core::{ModelConfig, ParameterSpec, Pooling};
+use tinymood_core::{ModelConfig, ParameterSpec, Pooling, Projections};
 
 /// A place in the arena.
 pub(crate) type Place = Range<usize>;
@@ -68,11 +68,14 @@ pub(crate) struct Layout {
     pub(crate) pooler: Option<Affine>,
     /// Weight (C, H), bias (C).
     pub(crate) classifier: Affine,
+    /// Of a student: weight (W, H), bias (W) each.
+    pub(crate) projections: Vec<Affine>,
 }
 
 impl Layout {
     pub(crate) fn new(config: &ModelConfig, num_labels: usize) -> Self {
         let specs = config.parameters(num_labels);
+        let projections = config.projections.as_ref().map_or(0, |of| of.states.len());
         let mut places = vec![0..0; specs.len()];
         let mut len = 0;
         for index in arena_order(&specs) {
@@ -113,6 +116,7 @@ impl Layout {
             layers: (0..config.num_hidden_layers).map(layer).collect(),
             pooler: (config.pooling == Pooling::Cls).then(|| affine("bert.pooler.dense")),
             classifier: affine("classifier"),
+            projections: (0..projections).map(|index| affine(&Projections::name(index))).collect(),
             parameters,
         }
     }

@@ -8,6 +8,7 @@
 //! encoder      embeddings, attention, feed-forward: forward and backward side by side
 //! head         pooling and classifier
 //! losses       cross-entropy, focal, asymmetric: value and slope
+//! matching     what a student takes from its teacher's hidden states
 //! profile      where the time of a step goes
 //! cpu_engine   the seam
 //! ```
@@ -20,6 +21,7 @@ mod encoder;
 mod head;
 mod layout;
 pub mod losses;
+mod matching;
 mod packed;
 mod profile;
 

@@ -62,6 +62,7 @@ pub(crate) struct PackedWeights {
     pub(crate) layers: Vec<PackedLayer>,
     pub(crate) pooler: Option<PackedLinear>,
     pub(crate) classifier: PackedLinear,
+    pub(crate) projections: Vec<PackedLinear>,
 }
 
 impl PackedWeights {
@@ -73,10 +74,13 @@ impl PackedWeights {
             intermediate: PackedLinear::new(cpu, layout, &layer.intermediate, i, h),
             output: PackedLinear::new(cpu, layout, &layer.output, h, i),
         });
+        let projection =
+            |place: &Affine| PackedLinear::new(cpu, layout, place, place.bias.len(), h);
         Self {
             layers: layers.collect(),
             pooler: layout.pooler.as_ref().map(|place| PackedLinear::new(cpu, layout, place, h, h)),
             classifier: PackedLinear::new(cpu, layout, &layout.classifier, num_labels, h),
+            projections: layout.projections.iter().map(projection).collect(),
         }
     }
 
@@ -116,6 +120,6 @@ impl PackedWeights {
             let PackedLayer { qkv, attention_output, intermediate, output } = layer;
             [qkv, attention_output, intermediate, output]
         });
-        layers.chain(&mut self.pooler).chain([&mut self.classifier])
+        layers.chain(&mut self.pooler).chain([&mut self.classifier]).chain(&mut self.projections)
     }
 }

@@ -10,6 +10,7 @@
 pub mod adamw;
 pub mod attention;
 mod cpu;
+pub mod distance;
 pub mod dropout;
 pub mod embedding;
 pub mod lazy;
