@@ -226,18 +226,12 @@ impl ModelConfig {
         }
     }
 
-    /// The configuration as `transformers` reads it (`BertForSequenceClassification`, multi-label),
-    /// with a `tinymood` object for what it has no field for.
-    pub fn to_json(&self, labels: &LabelSet) -> Value {
-        let names = labels.names().iter().enumerate();
-        let id2label: Map<String, Value> =
-            names.clone().map(|(id, name)| (id.to_string(), json!(name))).collect();
-        let label2id: Map<String, Value> =
-            names.map(|(id, name)| (name.clone(), json!(id))).collect();
-        json!({
-            "architectures": ["BertForSequenceClassification"],
+    /// The configuration as `transformers` reads it, with a `tinymood` object for what it has no field
+    /// for: of a multi-label `BertForSequenceClassification`, or, without labels, of a `BertModel`.
+    pub fn to_json(&self, labels: Option<&LabelSet>) -> Value {
+        let mut json = json!({
+            "architectures": ["BertModel"],
             "model_type": "bert",
-            "problem_type": "multi_label_classification",
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
             "num_hidden_layers": self.num_hidden_layers,
@@ -254,10 +248,20 @@ impl ModelConfig {
             "initializer_range": short(self.initializer_range),
             "pad_token_id": self.pad_token_id,
             "torch_dtype": "float32",
-            "id2label": id2label,
-            "label2id": label2id,
             "tinymood": { "pooling": self.pooling },
-        })
+        });
+        if let Some(labels) = labels {
+            let names = labels.names().iter().enumerate();
+            let id2label: Map<String, Value> =
+                names.clone().map(|(id, name)| (id.to_string(), json!(name))).collect();
+            let label2id: Map<String, Value> =
+                names.map(|(id, name)| (name.clone(), json!(id))).collect();
+            json["architectures"] = json!(["BertForSequenceClassification"]);
+            json["problem_type"] = json!("multi_label_classification");
+            json["id2label"] = Value::Object(id2label);
+            json["label2id"] = Value::Object(label2id);
+        }
+        json
     }
 
     /// `D`, the width of one attention head.
@@ -499,7 +503,7 @@ mod tests {
         let labels = LabelSet::goemotions();
         let config =
             ModelConfig { pooling: Pooling::Mean, ..ModelConfig::preset("6L-384D").unwrap() };
-        let text = config.to_json(&labels).to_string();
+        let text = config.to_json(Some(&labels)).to_string();
         assert_eq!(ModelConfig::from_json(&text), Ok(config));
         assert_eq!(LabelSet::from_config_json(&text), Ok(Some(labels)));
     }

@@ -25,7 +25,7 @@ pub(crate) fn of_settings(
     for (name, value) in fields(&recipe).filter(|(name, _)| !HARMLESS.contains(&name.as_str())) {
         fingerprint.insert(name.clone(), value.to_string());
     }
-    let config = config.to_json(labels);
+    let config = config.to_json(Some(labels));
     let told_otherwise = ["id2label", "label2id", "architectures", "torch_dtype"];
     for (name, value) in
         fields(&config).filter(|(name, _)| !told_otherwise.contains(&name.as_str()))

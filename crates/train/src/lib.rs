@@ -8,6 +8,8 @@
 //! objective    the loss, with what depends on the training data
 //! order        the batches of each epoch
 //! trainer      the loop
+//!   lesson     what is learned, apart from how runs go
+//!   labels     learning labels
 //!   judging    the validation split on the way
 //!   model_card the README.md beside the model
 //! checkpoint   all that a resumed run needs to end in the very same bytes
@@ -33,6 +35,8 @@ mod error;
 mod event;
 mod fingerprint;
 mod judging;
+mod labels;
+mod lesson;
 mod model_card;
 mod objective;
 mod observers;

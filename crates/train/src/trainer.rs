@@ -17,18 +17,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tinymood_core::{
-    Engine, LabelSet, Objective, PackedBatch, Randomness, Targets, TensorSet, TokenizedText,
-};
-use tinymood_weights::{ModelParts, durable, write_model_folder};
+use tinymood_core::{Engine, LabelSet, PackedBatch, Randomness, TokenizedText};
 
 use crate::checkpoint::{self, Best, State};
 use crate::error::TrainError;
 use crate::event::{Event, Finish, Judged, Observers, Start, Tick, Window};
 use crate::fingerprint;
-use crate::judging::{self, Judgement};
-use crate::model_card::{Figures, ModelCardFacts, model_card};
-use crate::objective::objective;
+use crate::labels::Labels;
+use crate::lesson::{Lesson, Verdict};
+use crate::model_card::ModelCardFacts;
 use crate::observers::{JsonLog, ScalarWriter};
 use crate::order::BatchPlan;
 use crate::run_folder::{RunFolder, failed};
@@ -99,7 +96,42 @@ pub fn train<E: Engine>(
     inputs: &TrainInputs<'_>,
     observers: &mut Observers,
 ) -> Result<Outcome, TrainError> {
-    let mut trainer = Trainer::new(engine, inputs, observers)?;
+    check_splits(engine.num_labels(), inputs)?;
+    let course = Course {
+        settings: inputs.settings,
+        texts: inputs.train.texts,
+        lines: inputs.train.lines,
+        run: inputs.run,
+        resume: inputs.resume,
+        fingerprint: full_fingerprint(engine, inputs),
+        stop: inputs.stop,
+    };
+    let lesson = Labels::new(inputs)?;
+    take(engine, &course, lesson, observers)
+}
+
+/// What a run goes through, whatever it learns.
+pub(crate) struct Course<'a> {
+    pub(crate) settings: &'a TrainSettings,
+    /// The texts to learn from.
+    pub(crate) texts: &'a [TokenizedText],
+    /// Where they came from: [`SplitView::lines`].
+    pub(crate) lines: &'a [usize],
+    pub(crate) run: &'a RunFolder,
+    pub(crate) resume: bool,
+    /// Everything that decides the result, by name.
+    pub(crate) fingerprint: BTreeMap<String, String>,
+    pub(crate) stop: &'a AtomicBool,
+}
+
+/// Goes through a course.
+pub(crate) fn take<E: Engine, L: Lesson<E>>(
+    engine: &mut E,
+    course: &Course<'_>,
+    lesson: L,
+    observers: &mut Observers,
+) -> Result<Outcome, TrainError> {
+    let mut trainer = Trainer::new(engine, course, lesson, observers)?;
     let outcome = trainer.run();
     trainer.engine.infer_with_average(false);
     if let Err(error) = &outcome {
@@ -110,13 +142,13 @@ pub fn train<E: Engine>(
     outcome
 }
 
-struct Trainer<'a, E> {
+struct Trainer<'a, E, L> {
     engine: &'a mut E,
-    inputs: &'a TrainInputs<'a>,
+    course: &'a Course<'a>,
+    lesson: L,
     observers: &'a mut Observers,
     log: JsonLog,
     scalars: ScalarWriter,
-    objective: Objective,
     schedule: Schedule,
     plan: BatchPlan,
     steps_per_epoch: u64,
@@ -127,7 +159,6 @@ struct Trainer<'a, E> {
     /// The batches of the epoch under way.
     order: Option<(u64, Vec<Vec<usize>>)>,
     batch: PackedBatch,
-    targets: Targets,
     clock: Clock,
 }
 
@@ -149,43 +180,41 @@ impl Clock {
     }
 }
 
-impl<'a, E: Engine> Trainer<'a, E> {
+impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
     fn new(
         engine: &'a mut E,
-        inputs: &'a TrainInputs<'a>,
+        course: &'a Course<'a>,
+        lesson: L,
         observers: &'a mut Observers,
     ) -> Result<Self, TrainError> {
-        let settings = inputs.settings;
-        check_splits(engine.num_labels(), inputs)?;
-        let objective = objective(settings, inputs.labels, inputs.train.targets)?;
+        let settings = course.settings;
         let keep = settings.keep_checkpoints();
         let average = settings.ema_decay().is_some();
-        inputs.run.check_space(count_parameters(engine), keep, average)?;
+        course.run.check_space(count_parameters(engine), keep, average)?;
 
         let mut warnings = Vec::new();
-        let fingerprint = full_fingerprint(engine, inputs);
-        let (state, resumed_from) = match resume(engine, inputs, &fingerprint, &mut warnings)? {
+        let (state, resumed_from) = match resume(engine, course, &mut warnings)? {
             Some((state, path)) => (state, Some(path)),
-            None => (State::new(fingerprint), None),
+            None => (State::new(course.fingerprint.clone()), None),
         };
-        let log_path = inputs.run.log();
+        let log_path = course.run.log();
         let log = JsonLog::open(&log_path, state.log_offset).map_err(failed("write", &log_path))?;
-        let folder = inputs.run.tensorboard();
+        let folder = course.run.tensorboard();
         // An interrupted process may have told of steps that are now taken again.
-        let void_from = if inputs.resume { state.step + 1 } else { 0 };
+        let void_from = if course.resume { state.step + 1 } else { 0 };
         let scalars =
             ScalarWriter::create(&folder, void_from).map_err(failed("write to", &folder))?;
 
-        let plan = BatchPlan::new(inputs.train.texts, settings);
+        let plan = BatchPlan::new(course.texts, settings);
         let steps_per_epoch = plan.batches_per_epoch() as u64;
         let total_steps = settings.total_steps(steps_per_epoch);
         let mut trainer = Self {
             engine,
-            inputs,
+            course,
+            lesson,
             observers,
             log,
             scalars,
-            objective,
             schedule: Schedule::new(settings, total_steps),
             plan,
             steps_per_epoch,
@@ -194,7 +223,6 @@ impl<'a, E: Engine> Trainer<'a, E> {
             state,
             order: None,
             batch: PackedBatch::new(),
-            targets: Targets { values: Vec::new(), num_labels: inputs.labels.len() },
             clock: Clock::new(),
         };
         for message in warnings {
@@ -210,8 +238,8 @@ impl<'a, E: Engine> Trainer<'a, E> {
             resumed_from,
             total_steps: self.schedule.total_steps,
             steps_per_epoch: self.steps_per_epoch,
-            train_rows: self.inputs.train.texts.len(),
-            validation_rows: self.inputs.validation.map(|split| split.texts.len()),
+            train_rows: self.course.texts.len(),
+            validation_rows: self.lesson.validation_rows(),
             parameters: count_parameters(self.engine),
             engine: self.engine.describe(),
         };
@@ -221,7 +249,7 @@ impl<'a, E: Engine> Trainer<'a, E> {
     /// Tells the log, TensorBoard and everybody else.
     fn tell(&mut self, event: &Event) -> Result<(), TrainError> {
         self.observers.event(event);
-        let (log, folder) = (self.inputs.run.log(), self.inputs.run.tensorboard());
+        let (log, folder) = (self.course.run.log(), self.course.run.tensorboard());
         self.log.write(event).map_err(failed("write", &log))?;
         self.scalars.write(event).map_err(failed("write to", &folder))?;
         Ok(())
@@ -232,12 +260,12 @@ impl<'a, E: Engine> Trainer<'a, E> {
         while self.state.step < total_steps && !self.state.ended_early {
             self.step()?;
             let step = self.state.step;
-            let due = self.inputs.settings.evaluates_after(step, self.steps_per_epoch, total_steps);
+            let due = self.course.settings.evaluates_after(step, self.steps_per_epoch, total_steps);
             let resting = Instant::now();
             if due {
                 self.evaluate()?;
             }
-            let stop = self.inputs.stop.load(Ordering::Relaxed);
+            let stop = self.course.stop.load(Ordering::Relaxed);
             if stop || self.checkpoint_is_due(due) {
                 self.checkpoint()?;
             }
@@ -252,7 +280,7 @@ impl<'a, E: Engine> Trainer<'a, E> {
 
     /// Takes one optimizer step.
     fn step(&mut self) -> Result<(), TrainError> {
-        let settings = self.inputs.settings;
+        let settings = self.course.settings;
         let taken = self.state.step;
         let (epoch, position) = (taken / self.steps_per_epoch, taken % self.steps_per_epoch);
         let batches = match self.order.take() {
@@ -289,30 +317,21 @@ impl<'a, E: Engine> Trainer<'a, E> {
 
     /// Gathers the gradient of a step in micro-batches; returns its loss.
     fn accumulate(&mut self, rows: &[usize]) -> Result<f64, TrainError> {
-        let train = self.inputs.train;
         let mut randomness = Randomness {
-            seed: self.inputs.settings.seed(),
+            seed: self.course.settings.seed(),
             step: self.state.step,
             first_token: 0,
             first_text: 0,
         };
         let mut loss = 0.0;
-        for micro_batch in rows.chunks(self.inputs.settings.micro_batch()) {
+        for micro_batch in rows.chunks(self.course.settings.micro_batch()) {
             self.batch.clear();
-            self.targets.values.clear();
             for &row in micro_batch {
-                self.batch.push(row, &train.texts[row].ids);
-                self.targets.values.extend_from_slice(train.row(row, self.targets.num_labels));
+                self.batch.push(row, &self.course.texts[row].ids);
             }
-            let share = self.engine.accumulate(
-                &self.batch,
-                &self.targets,
-                &self.objective,
-                rows.len(),
-                randomness,
-            );
+            let share = self.lesson.accumulate(self.engine, &self.batch, rows.len(), randomness);
             let step = self.state.step + 1;
-            loss += share.map_err(|source| TrainError::Engine { step, source })?.loss;
+            loss += share.map_err(|source| TrainError::Engine { step, source })?;
             randomness.first_token += self.batch.num_tokens() as u64;
             randomness.first_text += self.batch.num_texts() as u64;
         }
@@ -320,7 +339,7 @@ impl<'a, E: Engine> Trainer<'a, E> {
     }
 
     fn non_finite(&self, what: &'static str, rows: &[usize]) -> TrainError {
-        let lines = self.inputs.train.lines;
+        let lines = self.course.lines;
         TrainError::NonFinite {
             what,
             step: self.state.step + 1,
@@ -352,17 +371,17 @@ impl<'a, E: Engine> Trainer<'a, E> {
     /// Judges the validation split, keeps the model if it is the best, and sees whether it is time
     /// to end.
     fn evaluate(&mut self) -> Result<(), TrainError> {
-        let Some(split) = self.inputs.validation else { return Ok(()) };
-        let settings = self.inputs.settings;
+        let Some(rows) = self.lesson.validation_rows() else { return Ok(()) };
+        let settings = self.course.settings;
         let (step, metric) = (self.state.step, settings.recipe().metric);
-        self.tell(&Event::Evaluating { step, rows: split.texts.len() })?;
+        self.tell(&Event::Evaluating { step, rows })?;
         let begun = Instant::now();
         self.engine.infer_with_average(settings.ema_decay().is_some());
-        let judgement = judging::judge(self.engine, &split, self.inputs.labels, settings.recipe());
+        let verdict = self.lesson.judge(self.engine);
         self.engine.infer_with_average(false);
-        let judgement = judgement.map_err(|source| TrainError::Judge { step, source })?;
+        let Verdict { value, metrics } =
+            verdict.map_err(|source| TrainError::Judge { step, source })?;
 
-        let value = judgement.metric(metric);
         let best = metric.improves(value, self.state.best.map(|best| best.value));
         let judged = Judged {
             step,
@@ -370,11 +389,11 @@ impl<'a, E: Engine> Trainer<'a, E> {
             metric: metric.name(),
             value,
             best,
-            metrics: judgement.metrics(),
+            metrics,
             seconds: begun.elapsed().as_secs_f64(),
         };
         if best {
-            self.save_model(Some(&judgement))?;
+            self.lesson.save_model(self.engine, &self.course.run.best())?;
             self.state.best = Some(Best { step, value });
             self.state.evaluations_without_improvement = 0;
         } else {
@@ -386,48 +405,10 @@ impl<'a, E: Engine> Trainer<'a, E> {
         self.tell(&Event::Evaluation(judged))
     }
 
-    /// Writes the model in the place of the last best one.
-    fn save_model(&mut self, judgement: Option<&Judgement>) -> Result<(), TrainError> {
-        let average = self.inputs.settings.ema_decay().is_some();
-        let averaged = average && !self.engine.tensors(TensorSet::Average).is_empty();
-        let set = if averaged { TensorSet::Average } else { TensorSet::Parameters };
-        let config = self.engine.config().clone();
-        let tensors = self.engine.tensors(set);
-        let inputs = self.inputs;
-        let metrics = judgement.map(Judgement::metrics).unwrap_or_default();
-        let split = inputs.validation.map_or("", |split| split.name);
-        let figures = judgement.map(|_| Figures { split, metrics: &metrics });
-        let card = model_card(inputs.facts, inputs.settings, inputs.labels, figures);
-        let thresholds = match judgement {
-            Some(judgement) => judgement.thresholds.clone(),
-            None => judging::untuned(inputs.settings.recipe(), inputs.labels.len()),
-        };
-        let mut files = inputs.tokenizer_files.to_vec();
-        files.push(("thresholds.json".to_owned(), pretty(&thresholds.to_json(inputs.labels))));
-        files.push(("README.md".to_owned(), card.into_bytes()));
-        let parts = ModelParts {
-            config: &config,
-            labels: inputs.labels,
-            tensors,
-            quantised: Vec::new(),
-            facts: serde_json::Map::new(),
-            files,
-        };
-        let path = inputs.run.best();
-        write_model_folder(&path, &parts)
-            .map_err(|source| TrainError::Save { path, source: Box::new(source) })?;
-        if let Some(judgement) = judgement {
-            let path = inputs.run.evaluation();
-            let json = pretty(&judgement.evaluation.to_json());
-            durable::write_file(&path, &json).map_err(failed("write", &path))?;
-        }
-        Ok(())
-    }
-
     fn checkpoint_is_due(&self, evaluated: bool) -> bool {
-        let minutes = self.inputs.settings.recipe().checkpoint_minutes;
+        let minutes = self.course.settings.recipe().checkpoint_minutes;
         let overdue = minutes > 0.0 && self.saved_at.elapsed().as_secs_f64() >= 60.0 * minutes;
-        overdue || self.inputs.settings.checkpoints_after(self.state.step, evaluated)
+        overdue || self.course.settings.checkpoints_after(self.state.step, evaluated)
     }
 
     /// Writes a checkpoint of the step just taken, unless there is one, and then removes old ones.
@@ -436,33 +417,33 @@ impl<'a, E: Engine> Trainer<'a, E> {
         if self.saved == Some(step) {
             return Ok(());
         }
-        let log = self.inputs.run.log();
+        let log = self.course.run.log();
         self.state.log_offset = self.log.sync().map_err(failed("write", &log))?;
-        let folder = self.inputs.run.checkpoints();
+        let folder = self.course.run.checkpoints();
         let path = checkpoint::write(&folder, self.engine, &self.state)?;
         self.saved = Some(step);
-        checkpoint::prune(&folder, self.inputs.settings.keep_checkpoints())?;
+        checkpoint::prune(&folder, self.course.settings.keep_checkpoints())?;
         self.saved_at = Instant::now();
         self.tell(&Event::Checkpoint { step, path })
     }
 
     fn finish(&mut self) -> Result<Outcome, TrainError> {
         self.checkpoint()?;
-        let model = self.inputs.run.best();
+        let model = self.course.run.best();
         // Without a validation split, or a single evaluation that came to a number.
         if self.state.best.is_none() {
-            self.save_model(None)?;
+            self.lesson.save_model(self.engine, &model)?;
         }
         let finish = Finish {
             step: self.state.step,
             early: self.state.ended_early,
             best_step: self.state.best.map(|best| best.step),
-            metric: self.inputs.settings.recipe().metric.name(),
+            metric: self.course.settings.recipe().metric.name(),
             best_value: self.state.best.map(|best| best.value),
             model,
         };
         self.tell(&Event::Finish(finish.clone()))?;
-        let log = self.inputs.run.log();
+        let log = self.course.run.log();
         self.log.sync().map_err(failed("write", &log))?;
         Ok(Outcome::Finished(finish))
     }
@@ -470,16 +451,9 @@ impl<'a, E: Engine> Trainer<'a, E> {
 
 impl<'a> SplitView<'a> {
     /// The targets of a row; (C).
-    fn row(&self, row: usize, num_labels: usize) -> &'a [f32] {
+    pub(crate) fn row(&self, row: usize, num_labels: usize) -> &'a [f32] {
         &self.targets[row * num_labels..(row + 1) * num_labels]
     }
-}
-
-/// JSON as a file has it.
-fn pretty(value: &serde_json::Value) -> Vec<u8> {
-    let mut text = format!("{value:#}");
-    text.push('\n');
-    text.into_bytes()
 }
 
 fn count_parameters<E: Engine>(engine: &E) -> usize {
@@ -521,21 +495,20 @@ fn full_fingerprint<E: Engine>(engine: &E, inputs: &TrainInputs<'_>) -> BTreeMap
 /// Brings the engine to where the newest whole checkpoint stood.
 fn resume<E: Engine>(
     engine: &mut E,
-    inputs: &TrainInputs<'_>,
-    fingerprint: &BTreeMap<String, String>,
+    course: &Course<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<(State, PathBuf)>, TrainError> {
-    if !inputs.resume {
+    if !course.resume {
         return Ok(None);
     }
-    let folder = inputs.run.checkpoints();
+    let folder = course.run.checkpoints();
     let newest = checkpoint::newest(&folder, &mut |warning| warnings.push(warning))?;
     let Some(found) = newest else {
         warnings.push("there is no checkpoint yet: training begins at the beginning".to_owned());
         return Ok(None);
     };
     if let Some((field, saved, now)) =
-        fingerprint::difference(&found.state.fingerprint, fingerprint)
+        fingerprint::difference(&found.state.fingerprint, &course.fingerprint)
     {
         return Err(TrainError::Different { field, saved, now });
     }
@@ -545,7 +518,7 @@ fn resume<E: Engine>(
         loaded.map_err(|source| TrainError::Engine { step: found.state.step, source })?;
     }
     let mut state = found.state;
-    if state.best.is_some() && !inputs.run.best().exists() {
+    if state.best.is_some() && !course.run.best().exists() {
         warnings
             .push("the best model so far is gone: the next evaluation counts as best".to_owned());
         state.best = None;

@@ -109,8 +109,8 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
 pub struct ModelParts<'a> {
     /// For `config.json`.
     pub config: &'a ModelConfig,
-    /// For `id2label`.
-    pub labels: &'a LabelSet,
+    /// For `id2label`; `None` for an encoder without a classifier.
+    pub labels: Option<&'a LabelSet>,
     /// For `model.safetensors`.
     pub tensors: Vec<TensorView<'a>>,
     /// For the same file, as int8.

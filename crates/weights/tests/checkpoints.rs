@@ -209,7 +209,7 @@ fn a_folder_reads_back_and_is_replaced_as_a_whole() {
         let files = vec![(extra.to_owned(), b"hello".to_vec())];
         let parts = ModelParts {
             config: &config,
-            labels: &labels,
+            labels: Some(&labels),
             tensors: views(tensors),
             quantised: Vec::new(),
             facts: serde_json::Map::new(),
@@ -264,7 +264,7 @@ fn int8_weights_come_back_as_bytes_times_scales() {
     let facts = serde_json::json!({ "int8": { "passed": true } });
     let parts = ModelParts {
         config: &config,
-        labels: &labels,
+        labels: Some(&labels),
         tensors: views(&rest),
         quantised: quantised.clone(),
         facts: facts.as_object().unwrap().clone(),
@@ -322,7 +322,7 @@ fn folders_that_are_none_are_named() {
     let error = || read_model_folder(path).unwrap_err().to_string();
     assert!(error().contains("config.json"));
     let (config, labels, _) = small_model();
-    fs::write(path.join("config.json"), config.to_json(&labels).to_string()).unwrap();
+    fs::write(path.join("config.json"), config.to_json(Some(&labels)).to_string()).unwrap();
     assert!(error().contains("neither model.safetensors nor pytorch_model.bin"));
     fs::write(path.join("model.safetensors.index.json"), "{}").unwrap();
     assert!(error().contains("several files"));

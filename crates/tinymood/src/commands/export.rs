@@ -80,7 +80,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         });
         let parts = ModelParts {
             config: &config,
-            labels: &model.labels,
+            labels: Some(&model.labels),
             tensors: tensors.collect(),
             quantised: rounded,
             facts: Map::from_iter([("int8".to_owned(), judgement.clone())]),
