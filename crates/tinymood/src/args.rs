@@ -2,6 +2,8 @@
 
 #![allow(missing_docs)] // comments here are help texts, and flattened groups show none
 
+mod distill;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,6 +15,8 @@ use tinymood_train::{
     CheckpointEvery, DropoutRecipe, EvaluateEvery, LossRecipe, Metric, PosWeightRecipe,
     RecipeOverrides, ScheduleKind, ThresholdRecipe,
 };
+
+pub use distill::DistillArgs;
 
 /// Fine-tune, judge and use tiny multi-label emotion classifiers, on the machine you have.
 #[derive(Debug, Parser)]
@@ -97,6 +101,8 @@ impl PrecisionArg {
 pub enum Command {
     /// Fine-tune a BERT-family encoder
     Train(Box<TrainArgs>),
+    /// Make a smaller encoder of a large one, from plain text
+    Distill(Box<DistillArgs>),
     /// Judge a model on a labelled split
     Evaluate(EvaluateArgs),
     /// Tune a model's thresholds on a labelled split and save them with it

@@ -20,19 +20,25 @@ pub(crate) fn of_settings(
     config: &ModelConfig,
     labels: &LabelSet,
 ) -> BTreeMap<String, String> {
+    let mut fingerprint = of_model(settings, config);
+    fingerprint.insert("labels".to_owned(), labels.names().join(", "));
+    fingerprint
+}
+
+/// [`of_settings`] without labels.
+pub(crate) fn of_model(settings: &TrainSettings, config: &ModelConfig) -> BTreeMap<String, String> {
     let mut fingerprint = BTreeMap::new();
     let recipe = serde_json::to_value(settings.recipe()).expect("a recipe is plain values");
     for (name, value) in fields(&recipe).filter(|(name, _)| !HARMLESS.contains(&name.as_str())) {
         fingerprint.insert(name.clone(), value.to_string());
     }
-    let config = config.to_json(Some(labels));
-    let told_otherwise = ["id2label", "label2id", "architectures", "torch_dtype"];
+    let config = config.to_json(None);
+    let told_otherwise = ["architectures", "torch_dtype"];
     for (name, value) in
         fields(&config).filter(|(name, _)| !told_otherwise.contains(&name.as_str()))
     {
         fingerprint.insert(format!("model.{name}"), value.to_string());
     }
-    fingerprint.insert("labels".to_owned(), labels.names().join(", "));
     fingerprint
 }
 

@@ -10,7 +10,7 @@ use crate::recipe::Recipe;
 use crate::trainer::SplitView;
 
 /// Tokens of one batch when judging: enough to keep an engine busy, few enough for its caches.
-const TOKENS_PER_BATCH: usize = 512;
+pub(crate) const TOKENS_PER_BATCH: usize = 512;
 
 /// What an evaluation found.
 pub(crate) struct Judgement {

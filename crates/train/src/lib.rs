@@ -12,11 +12,12 @@
 //!   labels     learning labels
 //!   judging    the validation split on the way
 //!   model_card the README.md beside the model
+//! distill      a small student learns a teacher's hidden states
+//!   student    its tensors before the first step
+//!   states     the lesson
 //! checkpoint   all that a resumed run needs to end in the very same bytes
 //!   fingerprint  what must not change in between
 //! run_folder   who may write, what is where, whether there is room
-//! distill      a student from its teacher
-//!   student    its tensors before the first step
 //! event        what training tells
 //!   observers  progress, log.jsonl, TensorBoard
 //! ```
@@ -33,7 +34,7 @@
 
 mod checkpoint;
 mod choices;
-mod distill;
+pub mod distill;
 mod error;
 mod event;
 mod fingerprint;
@@ -55,7 +56,6 @@ pub use choices::{
     CheckpointEvery, DropoutRecipe, EpochWord, EvaluateEvery, EvaluationWord, LossRecipe, Metric,
     PosWeightPolicy, PosWeightRecipe, ScheduleKind, ThresholdRecipe, TunedThresholds,
 };
-pub use distill::{Basis, SecondMoment, StudentError, default_layers, student_from_teacher};
 pub use error::TrainError;
 pub use event::{Event, Finish, Judged, Observer, Observers, Start, Tick, Window};
 pub use judging::JudgeError;

@@ -15,9 +15,10 @@ use crate::choices::{
 };
 
 /// The recipes that come with tinymood, by name.
-pub const NAMED_RECIPES: [(&str, &str); 2] = [
+pub const NAMED_RECIPES: [(&str, &str); 3] = [
     ("default", include_str!("recipes/default.toml")),
     ("seed", include_str!("recipes/seed.toml")),
+    ("distill", include_str!("recipes/distill.toml")),
 ];
 
 /// Larger files are not recipes.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod distill;
 mod doctor;
 mod evaluate;
 mod export;
@@ -25,6 +26,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let Cli { command, global } = cli;
     match command {
         Command::Train(args) => train::run(*args, &global),
+        Command::Distill(args) => distill::run(*args, &global),
         Command::Evaluate(args) => evaluate::run(args, &global),
         Command::Tune(args) => tune::run(args, &global),
         Command::Predict(args) => predict::run(args, &global),

@@ -169,10 +169,14 @@ impl Place {
 /// `runs/DATA-RECIPE`, with a number when it is taken.
 fn free_name(data: &str, recipe: &str) -> PathBuf {
     let recipe = Path::new(recipe).file_stem().unwrap_or_default().to_string_lossy();
-    let base = format!("{data}-{recipe}");
+    free_path(&format!("{data}-{recipe}"))
+}
+
+/// `runs/BASE`, with a number when it is taken.
+pub(super) fn free_path(base: &str) -> PathBuf {
     let runs = Path::new("runs");
     let numbered = (2..).map(|number| runs.join(format!("{base}-{number}")));
-    let mut names = std::iter::once(runs.join(&base)).chain(numbered);
+    let mut names = std::iter::once(runs.join(base)).chain(numbered);
     names.find(|path| !path.exists()).unwrap_or_else(|| runs.join(base))
 }
 
@@ -198,7 +202,7 @@ fn view<'a>(name: &'a str, split: &'a EncodedSplit) -> SplitView<'a> {
 }
 
 /// A flag that Ctrl-C and SIGTERM set. A second Ctrl-C ends the process at once.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&stop))

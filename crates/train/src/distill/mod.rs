@@ -1,9 +1,13 @@
-//! Distillation: a smaller student learns to give the hidden states of a larger teacher.
+//! Distillation: a small student takes over what a larger teacher of the same vocabulary has learned
+//! (TinyBERT: Jiao et al., 2020).
 //!
 //! ```text
 //! student  the student's tensors before the first step, cut from the teacher's
+//! states   learning the teacher's hidden states
 //! ```
 
+mod states;
 mod student;
 
+pub use states::{DistillInputs, distill, hidden_states};
 pub use student::{Basis, SecondMoment, StudentError, default_layers, student_from_teacher};

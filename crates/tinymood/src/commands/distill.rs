@@ -1,0 +1,308 @@
+//! `tinymood distill`: from a teacher and plain text to a smaller encoder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+use tinymood_core::{
+    Engine, Matching, ModelConfig, PackedBatch, Pooling, Projections, TensorMap, TensorSet,
+    TokenizedText,
+};
+use tinymood_engine::CpuEngine;
+use tinymood_text::{TextStream, Tokenizer};
+use tinymood_train::distill::{
+    DistillInputs, SecondMoment, default_layers, distill, hidden_states, student_from_teacher,
+};
+use tinymood_train::{
+    Observers, Outcome, Progress, ProgressStyle, Recipe, RecipeOverrides, RunFolder, SavedSettings,
+    TrainSettings,
+};
+use tinymood_weights::{fit, initialise, read_model_folder};
+
+use super::train::stop_on_signals;
+use crate::args::{DistillArgs, GlobalArgs, PrecisionArg};
+use crate::init::{check_vocabulary, folder};
+use crate::model::{ModelError, engine};
+
+/// Texts whose hidden states say which directions the student keeps.
+const BASIS_TEXTS: usize = 512;
+
+/// Where teacher and texts of a run come from, and what of the teacher is learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Source {
+    teacher: String,
+    texts: Vec<PathBuf>,
+    student: String,
+    /// From 1, as a person counts; empty until the teacher is known.
+    layers: Vec<usize>,
+    state_weight: f32,
+    last_weight: f32,
+    mean_weight: f32,
+    pooler_weight: f32,
+    #[serde(default)]
+    precision: PrecisionArg,
+}
+
+/// A teacher that infers, with its parts.
+struct Teacher {
+    engine: CpuEngine,
+    tensors: TensorMap,
+    tokenizer: Tokenizer,
+}
+
+pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    let (settings, mut source, existing) = match &args.resume {
+        Some(path) => {
+            let saved = RunFolder::settings(path)?;
+            let source: Source = saved.source.try_into().with_context(|| {
+                format!("the settings of {} are not of a distillation", path.display())
+            })?;
+            let recipe = saved.recipe.with(&RecipeOverrides::from(args.overrides));
+            (TrainSettings::new(recipe)?, source, true)
+        }
+        None => {
+            let recipe = Recipe::load(&args.recipe)?.with(&RecipeOverrides::from(args.overrides));
+            let source = Source {
+                teacher: absolute(&args.teacher.context("no teacher was named: --teacher")?)?,
+                texts: args.texts.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
+                student: args.student,
+                layers: args.layers,
+                state_weight: args.state_weight,
+                last_weight: args.last_weight,
+                mean_weight: args.mean_weight,
+                pooler_weight: args.pooler_weight,
+                precision: global.precision,
+            };
+            (TrainSettings::new(recipe)?, source, false)
+        }
+    };
+    if source.precision == PrecisionArg::Int8 {
+        return Err(ModelError::TrainInt8.into());
+    }
+    let say = |text: String| {
+        if !global.quiet {
+            eprintln!("{text}");
+        }
+    };
+    let teacher = Teacher::open(&source, global)
+        .with_context(|| format!("cannot learn from {:?}", source.teacher))?;
+    let mut config = ModelConfig::preset(&source.student)?;
+    config.pooling = Pooling::Cls;
+    config.vocab_size = teacher.engine.config().vocab_size;
+    let saved_config = config.clone();
+    settings.apply_to(&mut config);
+    let layers = source.teacher_layers(teacher.engine.config(), &config)?;
+    config.projections = Some(Projections {
+        width: teacher.engine.config().hidden_size,
+        states: (0..=config.num_hidden_layers).collect(),
+    });
+    ensure!(
+        settings.max_length() <= config.max_position_embeddings,
+        "max_length is {}, the student has {} positions",
+        settings.max_length(),
+        config.max_position_embeddings
+    );
+
+    let texts = read_texts(&source.texts)?;
+    let tokenizer = teacher.tokenizer.clone().with_max_length(settings.max_length())?;
+    let texts = tokenizer.encode_all(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
+    say(format!("texts: {} of {} files", texts.len(), source.texts.len()));
+    let (tensors, kept) = teacher.student(&config, &layers, &texts, settings.seed())?;
+    say(format!(
+        "student: {} from the teacher's layers {}; its width keeps {:.1} % of the teacher's energy",
+        source.student,
+        join(&source.layers),
+        100.0 * kept
+    ));
+
+    let width = teacher.engine.config().hidden_size;
+    let mut engine = engine(config, width, source.precision, global)?;
+    source.precision = PrecisionArg::of(engine.cpu().precision());
+    engine.load_tensors(TensorSet::Parameters, &tensors)?;
+    drop(tensors);
+    let run = match (&args.resume, args.output) {
+        (Some(path), _) => RunFolder::open(path)?.0,
+        (None, output) => {
+            let path = output.unwrap_or_else(|| free_name(&source.teacher));
+            let saved = SavedSettings {
+                tinymood: env!("CARGO_PKG_VERSION").to_owned(),
+                source: toml::Table::try_from(&source).context("settings are plain values")?,
+                recipe: settings.recipe().clone(),
+            };
+            RunFolder::create(&path, &saved)?
+        }
+    };
+    say(format!("engine: {}; run: {}", engine.describe(), run.path().display()));
+
+    let teacher_states: Vec<usize> =
+        std::iter::once(0).chain(layers.iter().map(|layer| layer + 1)).collect();
+    let mut files = teacher.tokenizer.files()?;
+    files.push(("README.md".to_owned(), source.card().into_bytes()));
+    let stop = stop_on_signals()?;
+    let inputs = DistillInputs {
+        settings: &settings,
+        texts: &texts,
+        teacher: &teacher.engine,
+        teacher_states: &teacher_states,
+        matching: &source.matching(layers.len()),
+        config: &saved_config,
+        run: &run,
+        resume: existing,
+        identity: &BTreeMap::from([
+            ("teacher".to_owned(), source.teacher.clone()),
+            ("student".to_owned(), source.student.clone()),
+            ("precision".to_owned(), engine.cpu().precision().to_string()),
+        ]),
+        files: &files,
+        stop: &stop,
+    };
+    let style = if global.quiet { ProgressStyle::Quiet } else { ProgressStyle::detect() };
+    let mut observers = Observers::new().with(Progress::new(style));
+    match distill(&mut engine, &inputs, &mut observers)? {
+        Outcome::Stopped { step, total_steps } => say(format!(
+            "stopped after step {step} of {total_steps}; go on with: tinymood distill --resume {}",
+            run.path().display()
+        )),
+        Outcome::Finished(finish) => say(format!(
+            "encoder: {0}\nfine-tune it with: tinymood train --init {0}",
+            finish.model.display()
+        )),
+    }
+    Ok(())
+}
+
+impl Source {
+    /// Which of the teacher's layers, from 0, each of the student's follows; noted in the settings.
+    fn teacher_layers(
+        &mut self,
+        teacher: &ModelConfig,
+        student: &ModelConfig,
+    ) -> anyhow::Result<Vec<usize>> {
+        let (has, needs) = (teacher.num_hidden_layers, student.num_hidden_layers);
+        ensure!(needs <= has, "the student has {needs} layers, its teacher only {has}");
+        if self.layers.is_empty() {
+            self.layers = default_layers(has, needs).iter().map(|layer| layer + 1).collect();
+        }
+        if self.layers.len() != needs {
+            bail!("--layers names {}, the student has {needs} layers", join(&self.layers));
+        }
+        if self.layers.iter().any(|layer| !(1..=has).contains(layer))
+            || !self.layers.is_sorted_by(|a, b| a < b)
+        {
+            bail!("--layers is {}, expected layers from 1 to {has}, ascending", join(&self.layers));
+        }
+        Ok(self.layers.iter().map(|layer| layer - 1).collect())
+    }
+
+    fn matching(&self, layers: usize) -> Matching {
+        let mut state_weights = vec![self.state_weight; layers];
+        state_weights.push(self.last_weight);
+        let Self { mean_weight, pooler_weight: head_weight, .. } = *self;
+        Matching { state_weights, mean_weight, head_weight }
+    }
+
+    fn card(&self) -> String {
+        let name = teacher_name(&self.teacher);
+        format!(
+            "# A {} encoder distilled from {name}\n\nMade with `tinymood distill`: hidden states of \
+             layers {} and the embeddings, on plain text. `bert.pooler` follows the teacher's mean \
+             over the text. It has no classifier: fine-tune it with `tinymood train --init`.\n",
+            self.student,
+            join(&self.layers)
+        )
+    }
+}
+
+impl Teacher {
+    fn open(source: &Source, global: &GlobalArgs) -> anyhow::Result<Self> {
+        let path = folder(&source.teacher, global.offline)?;
+        let best = path.join("best");
+        let path = if best.join("config.json").is_file() { best } else { path };
+        let model = read_model_folder(&path)?;
+        let tokenizer = Tokenizer::from_folder(&path)?;
+        // Only hidden states are asked of it: a head of any shape will do.
+        let config = ModelConfig { pooling: Pooling::Mean, ..model.config };
+        check_vocabulary(&tokenizer, &config)?;
+        let (tensors, _) = fit(&config.parameters(1), model.tensors, &config, 0)?;
+        let mut engine = engine(config, 1, source.precision, global)?;
+        engine.load_tensors(TensorSet::Parameters, &tensors)?;
+        Ok(Self { engine, tensors, tokenizer })
+    }
+
+    /// The weights that a student begins with, and the share of the energy of the teacher's hidden
+    /// states that its width keeps.
+    fn student(
+        &self,
+        config: &ModelConfig,
+        layers: &[usize],
+        texts: &[TokenizedText],
+        seed: u64,
+    ) -> anyhow::Result<(TensorMap, f64)> {
+        let teacher = self.engine.config();
+        let batch = PackedBatch::pack(texts.iter().take(BASIS_TEXTS).enumerate());
+        let all: Vec<usize> = (0..=teacher.num_hidden_layers).collect();
+        let mut moment = SecondMoment::new(teacher.hidden_size);
+        for state in hidden_states(&self.engine, &batch, &all)? {
+            moment.add_rows(&state)?;
+        }
+        let basis = moment.basis(config.hidden_size)?;
+        let mut tensors = student_from_teacher(teacher, &self.tensors, config, layers, &basis)?;
+        for index in 0..=config.num_hidden_layers {
+            let (weight, bias) = basis.projection();
+            tensors.insert(format!("{}.weight", Projections::name(index)), weight);
+            tensors.insert(format!("{}.bias", Projections::name(index)), bias);
+        }
+        for spec in config.parameters(teacher.hidden_size) {
+            let new = || initialise(&spec, config, seed);
+            tensors.entry(spec.name.clone()).or_insert_with(new);
+        }
+        Ok((tensors, basis.energy_kept()))
+    }
+}
+
+/// All texts of all files; blank ones are passed over.
+fn read_texts(paths: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for path in paths {
+        for row in TextStream::open(path, "text")? {
+            let row = row?;
+            let text = row.text.with_context(|| format!("{}:{}", path.display(), row.line))?;
+            if !text.trim().is_empty() {
+                texts.push(text);
+            }
+        }
+    }
+    ensure!(!texts.is_empty(), "there is no text in {}", list(paths));
+    Ok(texts)
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let names = paths.iter().map(|path| path.display().to_string());
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn join(layers: &[usize]) -> String {
+    layers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A folder's path that holds from anywhere; hub ids stay as they are.
+fn absolute(model: &str) -> anyhow::Result<String> {
+    let path = Path::new(model);
+    Ok(match path.is_dir() {
+        true => std::path::absolute(path)?.to_string_lossy().into_owned(),
+        false => model.to_owned(),
+    })
+}
+
+/// The teacher's name without folders: a run's is that of the run.
+fn teacher_name(teacher: &str) -> String {
+    let path = Path::new(teacher);
+    let path = if path.ends_with("best") { path.parent().unwrap_or(path) } else { path };
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// `runs/distill-TEACHER`, with a number when it is taken.
+fn free_name(teacher: &str) -> PathBuf {
+    super::train::free_path(&format!("distill-{}", teacher_name(teacher)))
+}
