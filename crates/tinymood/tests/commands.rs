@@ -295,6 +295,71 @@ fn export_refuses_what_it_cannot_stand_for() {
     run(here, "export --int8 --model x --output y --data sample").fails(1, &["int8 already"]);
 }
 
+#[test]
+fn distill_makes_an_encoder_that_trains_and_exports() {
+    let folder = trained();
+    let texts: Vec<String> = (0..40).map(|i| format!("text {i} is so very happy\n")).collect();
+    fs::write(folder.join("texts.txt"), texts.concat() + "\n\n").unwrap();
+    let distill = "distill --teacher runs/quick --texts texts.txt --student 1L-64D --batch-size 8 \
+                   --max-length 16 --log-every 1 --warmup-steps 5 --learning-rate 5e-3";
+    let said = run(folder, &format!("{distill} --epochs 6 --output runs/student")).ok();
+    for expected in ["texts: 40", "layers 2", "% of the teacher's energy", "train --init"] {
+        assert!(said.stderr.contains(expected), "no {expected:?} in {}", said.stderr);
+    }
+    let student = folder.join("runs/student");
+    let log = fs::read_to_string(student.join("log.jsonl")).unwrap();
+    let losses: Vec<f64> = rows(&log).iter().filter_map(|event| event["loss"].as_f64()).collect();
+    assert_eq!(losses.len(), 30);
+    assert!(losses[29] < 0.8 * losses[0], "{losses:?}");
+    let config = json(&fs::read_to_string(student.join("best/config.json")).unwrap());
+    assert_eq!(config["architectures"][0], "BertModel");
+    assert_eq!(config["hidden_dropout_prob"], 0.1, "for fine-tuning");
+    assert!(config.get("id2label").is_none());
+
+    // Stopped half way and resumed, it ends in the same bytes.
+    run(folder, &format!("{distill} --max-steps 30 --output runs/again --checkpoint-every 13"))
+        .ok();
+    for step in ["step-00000026", "step-00000030"] {
+        let path = folder.join("runs/again/checkpoints").join(step);
+        assert!(path.is_dir(), "{path:?}");
+    }
+    fs::remove_dir_all(folder.join("runs/again/checkpoints/step-00000030")).unwrap();
+    fs::remove_dir_all(folder.join("runs/again/best")).unwrap();
+    run(folder, "distill --resume runs/again --quiet").ok();
+    let weights = |run: &str| fs::read(folder.join(run).join("best/model.safetensors")).unwrap();
+    assert_eq!(weights("runs/again"), weights("runs/student"));
+
+    run(
+        folder,
+        "train --init runs/student/best --batch-size 8 --max-steps 1 --output fine --quiet",
+    )
+    .ok();
+    let said = run(folder, "export --int8 --model runs/student/best --output encoder --json").ok();
+    let judged = json(&said.stdout);
+    assert!(judged["mean_cosine"].as_f64().unwrap() > 0.99, "{judged}");
+    let (before, after) = (bytes_of(&student.join("best")), bytes_of(&folder.join("encoder")));
+    assert!(after * 100 < before * 30, "{before} bytes became {after}");
+    run(folder, "train --init encoder --batch-size 8 --max-steps 1 --output finer --quiet").ok();
+}
+
+#[test]
+fn distill_refuses_what_cannot_be_learned() {
+    let folder = trained();
+    fs::write(folder.join("blank.txt"), "\n \n").unwrap();
+    fs::write(folder.join("some.txt"), "some text\n").unwrap();
+    fs::write(folder.join("bad.txt"), b"fine\n\xff\xfe\n").unwrap();
+    let distill = |rest: &str| run(folder, &format!("distill --teacher runs/quick {rest}"));
+    distill("--student 1L-64D").fails(2, &["--texts"]);
+    distill("--texts blank.txt --student 1L-64D").fails(1, &["no text", "blank.txt"]);
+    distill("--texts bad.txt --student 1L-64D").fails(1, &["bad.txt:2", "UTF-8"]);
+    distill("--texts nowhere.txt --student 1L-64D").fails(1, &["nowhere.txt"]);
+    distill("--texts some.txt --student 4L-64D").fails(1, &["4 layers", "only 2"]);
+    distill("--texts some.txt --student 1L-256D").fails(1, &["256", "128"]);
+    distill("--texts some.txt --student 1L-64D --layers 3").fails(1, &["--layers", "1 to 2"]);
+    distill("--texts some.txt --student 1L-64D --precision int8").fails(1, &["int8", "hint:"]);
+    run(folder, "distill --resume runs/quick").fails(1, &["not of a distillation"]);
+}
+
 /// Makes the last norm's output 0 in column 0 and 1 in column 1, and the classifier of that: each row
 /// has a huge weight for the 0, and what its bias loses, as a weight for the 1. In f32 little changes;
 /// in int8 the huge weight leaves the other no bits, and no label is ever near its threshold.

@@ -1,5 +1,7 @@
 //! `tinymood export --int8`: a model with 8-bit weights, written only where it is as good as in f32.
 
+mod encoder;
+
 use std::fs;
 use std::path::Path;
 
@@ -11,13 +13,14 @@ use tinymood_eval::{Evaluation, Predictions, Thresholds, infer_split};
 use tinymood_kernels::matmul::quantise_row;
 use tinymood_text::{Dataset, EncodedSplit};
 use tinymood_train::RunFolder;
-use tinymood_weights::{ModelParts, QuantisedTensor, write_model_folder};
+use tinymood_weights::{ModelParts, QuantisedTensor, read_model_folder, write_model_folder};
 
-use super::evaluate::{data_for, in_labels};
-use super::train::Source;
-use super::{print, print_json};
 use crate::args::{DatasetArgs, ExportArgs, GlobalArgs, PrecisionArg, SplitArg};
+use crate::commands::evaluate::{data_for, in_labels};
+use crate::commands::train::Source;
+use crate::commands::{print, print_json};
 use crate::data::{DataSettings, choose};
+use crate::init;
 use crate::model::{Model, ModelError, TOKENS_PER_BATCH, engine};
 
 /// The largest loss of micro- or macro-F1 that passes: 0.3 points.
@@ -26,6 +29,16 @@ const LARGEST_LOSS: f64 = 0.003;
 pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     if args.output.exists() {
         bail!("{} exists already", args.output.display());
+    }
+    if let Some(name) = &args.model.model {
+        let folder = init::folder(name, global.offline)?;
+        // A run is opened below, where there is a best model in it.
+        if folder.join("config.json").is_file() {
+            let encoder = read_model_folder(&folder)?;
+            if encoder::is_encoder(&encoder) {
+                return encoder::export(encoder, &args, global);
+            }
+        }
     }
     let exact = GlobalArgs { precision: PrecisionArg::F32, ..global.clone() };
     let mut model = Model::open(args.model.model.as_deref(), &exact)?;
@@ -97,12 +110,25 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     }
     match refused {
         Some(losses) => Err(ModelError::GateFailed(losses).into()),
-        None => {
-            if !global.quiet {
-                eprintln!("model: {}", args.output.display());
-            }
-            Ok(())
-        }
+        None => written(&args, global),
+    }
+}
+
+/// Says where the folder is.
+fn written(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    if !global.quiet {
+        eprintln!("model: {}", args.output.display());
+    }
+    Ok(())
+}
+
+/// A folder's model card; empty where it has none.
+fn read_card(folder: &Path) -> anyhow::Result<String> {
+    let card = folder.join("README.md");
+    match fs::read_to_string(&card) {
+        Ok(card) => Ok(card),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", card.display())),
     }
 }
 
@@ -188,14 +214,7 @@ fn files(
     let mut files = model.tokenizer.files()?;
     let thresholds = format!("{:#}\n", thresholds.to_json(&model.labels));
     files.push(("thresholds.json".to_owned(), thresholds.into_bytes()));
-    let card = model.path.join("README.md");
-    let mut card = match fs::read_to_string(&card) {
-        Ok(card) => card,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot read {}", card.display()));
-        }
-    };
+    let mut card = read_card(&model.path)?;
     card += &format!(
         "\n## int8\n\nThe weights of this copy are 8-bit integers with a scale for each output, those \
          of embeddings with one for each token, which tinymood reads and other tools do not. Judged \
