@@ -4,6 +4,7 @@
 //! open       a `--data` argument to splits: a name, a file, or a folder
 //! readers    TSV, CSV and JSONL rows to texts and targets
 //! stream     texts one by one, for predictions, in constant memory
+//! unlabelled texts without labels, for a teacher to label
 //! goemotions the dataset itself: cached, downloaded, verified
 //! sample     the bundled sample
 //! stats      what a dataset is like
@@ -25,6 +26,7 @@ mod sample;
 mod stats;
 mod stream;
 mod tokenizer;
+mod unlabelled;
 
 pub use dataset::{Dataset, Example, Splits};
 pub use encoded::EncodedSplit;
@@ -35,3 +37,4 @@ pub use sample::sample;
 pub use stats::{LengthBin, SplitStats, Stats};
 pub use stream::{StreamedText, TextStream};
 pub use tokenizer::{PLACEHOLDERS, Tokenizer, TokenizerError};
+pub use unlabelled::Unlabelled;

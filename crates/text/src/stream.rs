@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
+use flate2::read::MultiGzDecoder;
+
 use crate::readers::{Format, Records, csv_column, json_object, json_text, without_mark};
 use crate::{DataError, RowProblem};
 
@@ -45,14 +47,21 @@ enum Rows {
 type NumberedText = (u64, Result<String, RowProblem>);
 
 impl TextStream {
-    /// The rows of a file: CSV with a header, TSV (the first column), JSONL, else one text a line.
+    /// The rows of a file: CSV with a header, TSV (the first column), JSONL, else one text a line;
+    /// any of them compressed, as `.txt.gz`.
     ///
     /// # Errors
     /// When it cannot be read, or a header lacks the text's column.
     pub fn open(path: &Path, text_column: &str) -> Result<Self, DataError> {
         let file =
             File::open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-        Self::new(file, path, Format::of(path), text_column)
+        match path.extension() {
+            Some(extension) if extension.eq_ignore_ascii_case("gz") => {
+                let format = Format::of(&path.with_extension(""));
+                Self::new(MultiGzDecoder::new(file), path, format, text_column)
+            }
+            _ => Self::new(file, path, Format::of(path), text_column),
+        }
     }
 
     /// The lines of a reader, one text each; `name` stands for its path in errors.

@@ -1,13 +1,15 @@
 //! Readers on what people have, and on what goes wrong.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_text::{
-    DataSource, Dataset, EncodedSplit, ReadOptions, Stats, TextStream, Tokenizer, goemotions, open,
-    read_dataset, sample,
+    DataSource, Dataset, EncodedSplit, ReadOptions, Stats, TextStream, Tokenizer, Unlabelled,
+    goemotions, open, read_dataset, sample,
 };
 
 struct Place(tempfile::TempDir);
@@ -246,6 +248,60 @@ fn streams_give_one_item_a_row() {
     assert!(rows[0].1.as_ref().unwrap_err().contains("in one row"));
     assert_eq!(rows[1..], [ok(2, "short")]);
     assert_eq!(stream("a.txt", b""), []);
+}
+
+fn compressed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn compressed_files_are_what_they_hold() {
+    let ok = |row: u64, text: &str| (row, Ok(text.to_owned()));
+    assert_eq!(
+        stream("a.txt.gz", &compressed(b"one\n\ntwo")),
+        [ok(1, "one"), ok(2, ""), ok(3, "two")]
+    );
+    assert_eq!(stream("a.CSV.GZ", &compressed(b"id,text\n1,a\n")), [ok(1, "a")]);
+    // As `cat a.gz b.gz` and many writers of logs leave them.
+    let members = [compressed(b"one\n"), compressed(b"two\n")].concat();
+    assert_eq!(stream("a.txt.gz", &members), [ok(1, "one"), ok(2, "two")]);
+
+    let place = Place::new();
+    let whole = compressed(&b"a line like any other\n".repeat(1000));
+    for damaged in [&whole[..whole.len() / 2], &b"one\n"[..], b""] {
+        let path = place.write("a.txt.gz", damaged);
+        let error = Unlabelled::read(&[path], "text", true).unwrap_err();
+        assert!(error.to_string().contains("a.txt.gz"), "{error}");
+    }
+}
+
+#[test]
+fn unlabelled_texts_are_read_whatever_stands_beside_them() {
+    let place = Place::new();
+    let read = |paths: &[PathBuf], skip| Unlabelled::read(paths, "text", skip);
+    let files = [
+        place.write("a.txt", "one\n\n  \ntwo\n"),
+        place.write("b.jsonl", "{\"text\": \"three\", \"labels\": [\"no such\"]}\n"),
+        place.write("c.csv", "labels,text\nnonsense,four\n"),
+        place.write("d.tsv", "five\t99\tx\n"),
+    ];
+    let all = read(&files, false).unwrap();
+    assert_eq!(all.texts, ["one", "two", "three", "four", "five"]);
+    assert_eq!((all.blank, all.bad_rows.len()), (2, 0));
+
+    let damaged = [files[0].clone(), place.write("e.txt", b"fine\n\xff\xfe\nfine too\n")];
+    let error = read(&damaged, false).unwrap_err();
+    assert!(error.to_string().contains("e.txt:2: found bytes that are not UTF-8"), "{error}");
+    let passed = read(&damaged, true).unwrap();
+    assert_eq!(passed.texts, ["one", "two", "fine", "fine too"]);
+    assert_eq!(passed.bad_rows.len(), 1);
+
+    let empty = read(&[place.write("f.txt", "\n\n")], false).unwrap_err();
+    assert!(empty.to_string().contains("f.txt"), "{empty}");
+    assert!(read(&[place.0.path().join("none.txt")], false).is_err());
+    assert!(read(&[place.0.path().to_owned()], false).is_err());
 }
 
 proptest! {

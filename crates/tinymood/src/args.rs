@@ -3,6 +3,7 @@
 #![allow(missing_docs)] // comments here are help texts, and flattened groups show none
 
 mod distill;
+mod teaching;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -17,6 +18,7 @@ use tinymood_train::{
 };
 
 pub use distill::DistillArgs;
+pub use teaching::TeachingArgs;
 
 /// Fine-tune, judge and use tiny multi-label emotion classifiers, on the machine you have.
 #[derive(Debug, Parser)]
@@ -190,6 +192,7 @@ Examples:
   tinymood train --data goemotions --init sentence-transformers/all-MiniLM-L6-v2
   tinymood train --data goemotions --recipe seed
   tinymood train --data my-data/ --labels my-labels.txt --epochs 6 --loss focal:gamma=2
+  tinymood train --data goemotions --teacher runs/a --teacher runs/b --unlabelled texts.txt.gz
   tinymood train --resume runs/sample-default")]
 pub struct TrainArgs {
     #[command(flatten)]
@@ -208,12 +211,16 @@ pub struct TrainArgs {
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Go on with a run that was stopped or killed; all settings come from its folder
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "init", "recipe", "output"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = [
+        "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_rows",
+    ])]
     pub resume: Option<PathBuf>,
     /// Print the final evaluation as one JSON document on standard output
     #[arg(long)]
     pub json: bool,
 
+    #[command(flatten)]
+    pub teaching: TeachingArgs,
     #[command(flatten)]
     pub overrides: OverrideArgs,
 }
@@ -291,6 +298,9 @@ pub struct OverrideArgs {
     /// Share by which targets move to each label's frequency
     #[arg(long, value_name = "X")]
     label_smoothing: Option<f64>,
+    /// Share by which targets move to what teachers say
+    #[arg(long, value_name = "X")]
+    teacher_weight: Option<f64>,
     /// cls (BERT's pooler) or mean
     #[arg(long, value_name = "NAME", value_parser = parse_pooling)]
     pooling: Option<Pooling>,
@@ -355,6 +365,7 @@ impl From<OverrideArgs> for RecipeOverrides {
             pos_weight: args.pos_weight,
             pos_weight_cap: args.pos_weight_cap,
             label_smoothing: args.label_smoothing,
+            teacher_weight: args.teacher_weight,
             pooling: args.pooling,
             hidden_dropout: args.hidden_dropout,
             attention_dropout: args.attention_dropout,

@@ -6,6 +6,7 @@ use tinymood_train::{RunFolderError, TrainError};
 use tinymood_weights::WeightsError;
 
 use crate::model::ModelError;
+use crate::teachers::TeacherError;
 
 /// The hint of the outermost cause that has one.
 pub fn hint(error: &anyhow::Error) -> Option<String> {
@@ -29,6 +30,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = cause.downcast_ref::<ModelError>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = cause.downcast_ref::<TeacherError>() {
         return error.hint().map(str::to_owned);
     }
     match cause.downcast_ref::<TokenizerError>() {

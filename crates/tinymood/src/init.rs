@@ -23,6 +23,14 @@ pub(crate) fn hub(offline: bool) -> anyhow::Result<Hub> {
     Ok(Hub::new(HubSettings::from_environment(offline)?))
 }
 
+/// A model folder's path that holds from anywhere; hub ids and random shapes stay as they are.
+pub(crate) fn absolute_model(name: &str) -> String {
+    match std::path::absolute(name) {
+        Ok(path) if Path::new(name).is_dir() => path.to_string_lossy().into_owned(),
+        _ => name.to_owned(),
+    }
+}
+
 /// The folder of a model that is one, or is on the hub.
 pub(crate) fn folder(model: &str, offline: bool) -> anyhow::Result<PathBuf> {
     let path = Path::new(model);

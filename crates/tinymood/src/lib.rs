@@ -6,6 +6,7 @@
 //! commands     one module a command: args to settings to library calls
 //! data         a dataset's arguments to splits
 //! model        a folder, run or hub id to a model ready to answer
+//! teachers     models that label texts for a student
 //! init         where training starts
 //! predictions  probabilities to labels, and how they are written
 //! hint         what to do about an error
@@ -20,5 +21,7 @@ pub mod hint;
 mod init;
 mod model;
 pub mod predictions;
+mod teachers;
 
 pub use model::{Model, ModelError};
+pub use teachers::TeacherError;

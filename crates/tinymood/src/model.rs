@@ -9,7 +9,7 @@ use tinymood_core::{Engine, LabelSet, Logits, TensorSet, TokenizedText};
 use tinymood_engine::{CpuEngine, CpuSettings};
 use tinymood_eval::{Thresholds, infer_split};
 use tinymood_text::Tokenizer;
-use tinymood_weights::{canonical_name, fit, read_model_folder};
+use tinymood_weights::{ModelFolder, canonical_name, fit, read_model_folder};
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::init::{check_vocabulary, folder};
@@ -107,11 +107,9 @@ impl Model {
     /// When there is none, or a file of it is missing or damaged.
     pub fn open(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
         let path = match name {
-            Some(name) => folder(name, global.offline)?,
-            None => newest_run(Path::new("runs")).ok_or(ModelError::NoRuns)?,
+            Some(name) => model_folder(name, global)?,
+            None => best_of(newest_run(Path::new("runs")).ok_or(ModelError::NoRuns)?),
         };
-        let best = path.join("best");
-        let path = if best.join("config.json").is_file() { best } else { path };
         if name.is_none() && !global.quiet {
             eprintln!("model: {}", path.display());
         }
@@ -119,16 +117,9 @@ impl Model {
             .with_context(|| format!("cannot open the model {}", path.display()))
     }
 
-    fn open_folder(path: &Path, global: &GlobalArgs) -> anyhow::Result<Self> {
+    pub(crate) fn open_folder(path: &Path, global: &GlobalArgs) -> anyhow::Result<Self> {
         let model = read_model_folder(path)?;
-        let mut tensors = model.tensors.tensors.iter();
-        let classifier = tensors.find(|(name, _)| canonical_name(name) == "classifier.weight");
-        let outputs = classifier.and_then(|(_, tensor)| tensor.shape.first().copied());
-        let outputs = outputs.ok_or_else(|| ModelError::NoClassifier(path.to_owned()))?;
-        let labels = match model.labels {
-            Some(labels) => labels,
-            None => LabelSet::new((0..outputs).map(|id| format!("LABEL_{id}")))?,
-        };
+        let labels = labels_of(&model)?;
         let tokenizer = Tokenizer::from_folder(path)?;
         let positions = model.config.max_position_embeddings;
         let length = tokenizer.max_length().min(positions);
@@ -168,6 +159,29 @@ impl Model {
     pub fn logits(&self, texts: &[TokenizedText]) -> anyhow::Result<Logits> {
         Ok(infer_split(&self.engine, texts, TOKENS_PER_BATCH)?)
     }
+}
+
+/// The folder of a model: of a run, the best one.
+pub(crate) fn model_folder(name: &str, global: &GlobalArgs) -> anyhow::Result<PathBuf> {
+    Ok(best_of(folder(name, global.offline)?))
+}
+
+/// The model of a run's folder; other folders stay as they are.
+fn best_of(path: PathBuf) -> PathBuf {
+    let best = path.join("best");
+    if best.join("config.json").is_file() { best } else { path }
+}
+
+/// The labels of a classifier, in the order of its outputs; numbered where it names none.
+pub(crate) fn labels_of(model: &ModelFolder) -> anyhow::Result<LabelSet> {
+    let mut tensors = model.tensors.tensors.iter();
+    let classifier = tensors.find(|(name, _)| canonical_name(name) == "classifier.weight");
+    let outputs = classifier.and_then(|(_, tensor)| tensor.shape.first().copied());
+    let outputs = outputs.ok_or_else(|| ModelError::NoClassifier(model.path.clone()))?;
+    Ok(match &model.labels {
+        Some(labels) => labels.clone(),
+        None => LabelSet::new((0..outputs).map(|id| format!("LABEL_{id}")))?,
+    })
 }
 
 /// The CPU engine in a precision, with as many threads as the arguments say.

@@ -10,9 +10,10 @@ use tinymood_core::{LabelSet, ModelConfig, TokenizedText};
 use crate::checkpoint::hex;
 use crate::settings::TrainSettings;
 
-/// Settings that change what is kept and shown, and not what is learned.
-const HARMLESS: [&str; 4] =
-    ["checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "log_every"];
+/// Settings that change what is kept and shown, and not what is learned; and the teachers' weight,
+/// which is seen in the targets.
+const HARMLESS: [&str; 5] =
+    ["checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "log_every", "teacher_weight"];
 
 /// Names and values of everything that decides the result but for the data.
 pub(crate) fn of_settings(
@@ -61,6 +62,7 @@ pub(crate) fn of_split<'a>(
 }
 
 /// The first name under which two fingerprints differ, with both values; `-` where one has none.
+/// Data comes last, since settings that change it say more.
 pub(crate) fn difference(
     saved: &BTreeMap<String, String>,
     now: &BTreeMap<String, String>,
@@ -69,6 +71,8 @@ pub(crate) fn difference(
     let value = |of: &BTreeMap<String, String>, name| {
         of.get(name).cloned().unwrap_or_else(|| "-".to_owned())
     };
-    let mut differing = names.filter(|name| saved.get(*name) != now.get(*name));
-    differing.next().map(|name| (name.clone(), value(saved, name), value(now, name)))
+    let differing = names.filter(|name| saved.get(*name) != now.get(*name));
+    differing
+        .min_by_key(|name| name.starts_with("data."))
+        .map(|name| (name.clone(), value(saved, name), value(now, name)))
 }

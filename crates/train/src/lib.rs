@@ -15,6 +15,7 @@
 //! distill      a small student learns a teacher's hidden states
 //!   student    its tensors before the first step
 //!   states     the lesson
+//! soft_labels  what teachers say of texts, as targets and as a file
 //! checkpoint   all that a resumed run needs to end in the very same bytes
 //!   fingerprint  what must not change in between
 //! run_folder   who may write, what is where, whether there is room
@@ -49,6 +50,7 @@ mod recipe;
 mod run_folder;
 mod schedule;
 mod settings;
+mod soft_labels;
 mod trainer;
 
 pub use checkpoint::{Best, Checkpoint, CheckpointError, State, read as read_checkpoint};
@@ -61,10 +63,11 @@ pub use event::{Event, Finish, Judged, Observer, Observers, Start, Tick, Window}
 pub use judging::JudgeError;
 pub use model_card::{Figures, ModelCardFacts, model_card};
 pub use objective::objective;
-pub use observers::{Progress, ProgressStyle, ScalarWriter, masked_crc32c};
-pub use order::BatchPlan;
+pub use observers::{Meter, Progress, ProgressStyle, ScalarWriter, masked_crc32c};
+pub use order::{BatchPlan, draw_rows};
 pub use recipe::{NAMED_RECIPES, Recipe, RecipeError, RecipeOverrides};
 pub use run_folder::{RunFolder, RunFolderError, SavedSettings};
 pub use schedule::Schedule;
 pub use settings::TrainSettings;
+pub use soft_labels::{SoftLabelsError, mix, read_soft_labels, write_soft_labels};
 pub use trainer::{Outcome, SplitView, TrainInputs, train};

@@ -55,6 +55,17 @@ impl BatchPlan {
     }
 }
 
+/// `limit` of `rows` rows, drawn by `seed`, in ascending order; all of them where `limit` is 0.
+pub fn draw_rows(rows: usize, limit: usize, seed: u64) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..rows).collect();
+    if limit > 0 && limit < rows {
+        SplitMix::new(seed, 0).shuffle(&mut all);
+        all.truncate(limit);
+        all.sort_unstable();
+    }
+    all
+}
+
 /// SplitMix64 (Steele, Lea & Flood, 2014): small, and good enough to shuffle with.
 struct SplitMix(u64);
 
@@ -95,6 +106,19 @@ mod tests {
     fn plan(rows: usize, batch_size: usize, group_by_length: bool, seed: u64) -> BatchPlan {
         let lengths = (0..rows).map(|row| 3 + row * 7 % 40).collect();
         BatchPlan { lengths, batch_size, group_by_length, seed }
+    }
+
+    #[test]
+    fn drawn_rows_are_distinct_and_the_seeds() {
+        assert_eq!(draw_rows(5, 0, 1), [0, 1, 2, 3, 4]);
+        assert_eq!(draw_rows(5, 9, 1), [0, 1, 2, 3, 4]);
+        let drawn = draw_rows(1000, 100, 1);
+        assert_eq!(drawn.len(), 100);
+        assert!(drawn.is_sorted_by(|a, b| a < b) && drawn[99] < 1000);
+        assert_eq!(drawn, draw_rows(1000, 100, 1));
+        assert_ne!(drawn, draw_rows(1000, 100, 2));
+        // Not only the first ones.
+        assert!(drawn[50] > 300 && drawn[50] < 700, "{drawn:?}");
     }
 
     #[test]

@@ -76,6 +76,9 @@ pub struct Recipe {
     pub pos_weight_cap: f64,
     /// Share by which targets move to each label's frequency.
     pub label_smoothing: f64,
+    /// Share by which targets move to what teachers say; without teachers it changes nothing.
+    #[serde(default = "half")]
+    pub teacher_weight: f64,
     /// How hidden states become one vector.
     pub pooling: Pooling,
     /// Dropout after embeddings and sublayers; `"model"`: as the model's configuration says.
@@ -133,6 +136,7 @@ pub struct RecipeOverrides {
     pub pos_weight: Option<PosWeightRecipe>,
     pub pos_weight_cap: Option<f64>,
     pub label_smoothing: Option<f64>,
+    pub teacher_weight: Option<f64>,
     pub pooling: Option<Pooling>,
     pub hidden_dropout: Option<DropoutRecipe>,
     pub attention_dropout: Option<DropoutRecipe>,
@@ -184,6 +188,11 @@ pub enum RecipeError {
         /// What may stand there.
         expected: String,
     },
+}
+
+/// What settings of runs from before there were teachers leave out.
+fn half() -> f64 {
+    0.5
 }
 
 /// The named recipes, for messages.
@@ -276,6 +285,7 @@ impl Recipe {
         set(&mut self.pos_weight, &given.pos_weight);
         set(&mut self.pos_weight_cap, &given.pos_weight_cap);
         set(&mut self.label_smoothing, &given.label_smoothing);
+        set(&mut self.teacher_weight, &given.teacher_weight);
         set(&mut self.pooling, &given.pooling);
         set(&mut self.hidden_dropout, &given.hidden_dropout);
         set(&mut self.attention_dropout, &given.attention_dropout);

@@ -7,6 +7,7 @@
 //!   tensorboard/         event files
 //!   checkpoints/step-…/  what a resumed run goes on from
 //!   best/                the model
+//!   teacher.safetensors  what teachers said of the texts, where there are any
 //!   evaluation.json      the evaluation that made it the best
 //!   .lock                held by the process that trains; the system lets go when that dies
 //! ```
@@ -174,7 +175,7 @@ impl RunFolder {
     }
 
     fn clean(&self) -> Result<(), RunFolderError> {
-        let prefixes = ["settings.toml", "evaluation.json", "best"];
+        let prefixes = ["settings.toml", "evaluation.json", "teacher.safetensors", "best"];
         durable::remove_leftovers(&self.path, &prefixes)
             .and_then(|()| durable::remove_leftovers(&self.checkpoints(), &["step-"]))
             .and_then(|()| durable::restore_folder(&self.best()))
@@ -233,6 +234,11 @@ impl RunFolder {
     /// The folder of the model.
     pub fn best(&self) -> PathBuf {
         self.path.join("best")
+    }
+
+    /// `teacher.safetensors`.
+    pub fn teacher(&self) -> PathBuf {
+        self.path.join("teacher.safetensors")
     }
 
     /// `evaluation.json`.
@@ -332,10 +338,12 @@ mod tests {
             fs::write(path.join(folder).join("file"), folder).unwrap();
         }
         fs::write(path.join("evaluation.json.tmp-9"), "{").unwrap();
+        fs::write(path.join("teacher.safetensors.tmp-9"), "").unwrap();
         RunFolder::open(path).unwrap();
         assert!(!path.join("checkpoints/step-00000003.tmp-77").exists());
         assert!(!path.join("best.tmp-77").exists());
         assert!(!path.join("evaluation.json.tmp-9").exists());
+        assert!(!path.join("teacher.safetensors.tmp-9").exists());
         assert!(path.join("mine.tmp-1").exists(), "not ours");
         // The kill came after the old model had made way: it is back.
         assert_eq!(fs::read_to_string(path.join("best/file")).unwrap(), "best.old");

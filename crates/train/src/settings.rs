@@ -201,6 +201,7 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     }
     number("pos_weight_cap", recipe.pos_weight_cap, 1.0, 1e6)?;
     number("label_smoothing", recipe.label_smoothing, 0.0, 1.0)?;
+    number("teacher_weight", recipe.teacher_weight, 0.0, 1.0)?;
     for (field, value) in [
         ("hidden_dropout", recipe.hidden_dropout),
         ("attention_dropout", recipe.attention_dropout),

@@ -27,7 +27,8 @@ mod pytorch;
 mod safetensors;
 
 pub use crate::safetensors::{
-    QuantisedTensor, read_safetensors, write_quantised_safetensors, write_safetensors,
+    QuantisedTensor, read_safetensors, safetensors_metadata, write_quantised_safetensors,
+    write_safetensors, write_safetensors_with_metadata,
 };
 pub use error::WeightsError;
 pub use fit::{LoadReport, fit};

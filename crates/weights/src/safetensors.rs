@@ -206,7 +206,35 @@ fn plain<'a>(tensor: &'a TensorView<'_>) -> (String, Bytes<'a>) {
 /// # Errors
 /// When it cannot be written.
 pub fn write_safetensors(path: &Path, tensors: &[TensorView<'_>]) -> Result<(), WeightsError> {
-    write(path, tensors.iter().map(plain).collect())
+    write(path, tensors.iter().map(plain).collect(), [])
+}
+
+/// [`write_safetensors`] with names and values that the file's metadata is to hold.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_safetensors_with_metadata(
+    path: &Path,
+    tensors: &[TensorView<'_>],
+    metadata: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), WeightsError> {
+    write(path, tensors.iter().map(plain).collect(), metadata)
+}
+
+/// The names and values that the metadata of a safetensors file holds; `path` names it in errors.
+///
+/// # Errors
+/// When the bytes are not one.
+pub fn safetensors_metadata(
+    bytes: &[u8],
+    path: &Path,
+) -> Result<HashMap<String, String>, WeightsError> {
+    let wrong = |error: SafeTensorError| WeightsError::Contents {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    };
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(wrong)?;
+    Ok(metadata.metadata().clone().unwrap_or_default())
 }
 
 /// [`write_safetensors`] with some tensors as int8, each with its scales beside it.
@@ -225,13 +253,18 @@ pub fn write_quantised_safetensors(
         views.push((name.clone(), Bytes::Int8 { shape, values: bytes }));
         views.push((scale_name(name), Bytes::F32 { shape: rows, values: scales }));
     }
-    write(path, views)
+    write(path, views, [])
 }
 
-fn write(path: &Path, views: Vec<(String, Bytes<'_>)>) -> Result<(), WeightsError> {
+fn write(
+    path: &Path,
+    views: Vec<(String, Bytes<'_>)>,
+    metadata: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), WeightsError> {
     let failed = |source| WeightsError::Io { action: "write", path: path.to_owned(), source };
     // transformers refuses files that do not say which framework's layout they have.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let format = ("format".to_owned(), "pt".to_owned());
+    let metadata = HashMap::from_iter(metadata.into_iter().chain([format]));
     // Tensor by tensor: a second copy of a whole model is memory that training has a use for.
     let write = |unfinished: &Path| {
         ::safetensors::serialize_to_file(views, Some(metadata), unfinished).map_err(|error| {

@@ -7,6 +7,7 @@ mod doctor;
 mod evaluate;
 mod export;
 mod predict;
+mod teaching;
 mod train;
 mod tune;
 

@@ -20,10 +20,11 @@ use tinymood_train::{
 };
 
 use super::evaluate::Judged;
+use super::teaching::{Class, Means, Teaching};
 use super::{print, print_json};
 use crate::args::{GlobalArgs, PrecisionArg, TrainArgs};
 use crate::data::DataSettings;
-use crate::init::{Start, start};
+use crate::init::{Start, absolute_model, start};
 use crate::model::{Model, ModelError, engine};
 
 /// Where data and weights of a run come from.
@@ -35,6 +36,8 @@ pub(super) struct Source {
     precision: PrecisionArg,
     #[serde(flatten)]
     pub(super) data: DataSettings,
+    #[serde(flatten)]
+    teaching: Teaching,
 }
 
 impl Source {
@@ -48,6 +51,7 @@ impl Source {
 
 pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let json = args.json;
+    let overrides = RecipeOverrides::from(args.overrides);
     let (settings, mut source, place) = match &args.resume {
         Some(path) => {
             let saved = RunFolder::settings(path)?;
@@ -55,25 +59,27 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
             if global.precision != PrecisionArg::Auto {
                 source.precision = global.precision;
             }
-            let recipe = saved.recipe.with(&RecipeOverrides::from(args.overrides));
+            let recipe = saved.recipe.with(&overrides);
             (TrainSettings::new(recipe)?, source, Place::Existing(path.clone()))
         }
         None => {
-            let recipe = Recipe::load(&args.recipe)?.with(&RecipeOverrides::from(args.overrides));
+            let recipe = Recipe::load(&args.recipe)?.with(&overrides);
             let taxonomy = Taxonomy::from(args.taxonomy);
             let data = DataSettings::new(&args.dataset, taxonomy)?;
-            let init = absolute_init(&args.init);
+            let init = absolute_model(&args.init);
             let place = match args.output {
                 Some(path) => path,
                 None => free_name(&data.name(), &args.recipe),
             };
-            let source = Source { init, precision: global.precision, data };
+            let teaching = Teaching::new(&args.teaching)?;
+            let source = Source { init, precision: global.precision, data, teaching };
             (TrainSettings::new(recipe)?, source, Place::New(place))
         }
     };
     if source.precision == PrecisionArg::Int8 {
         return Err(ModelError::TrainInt8.into());
     }
+    source.teaching.check(overrides.teacher_weight.is_some())?;
     let say = |text: String| {
         if !global.quiet {
             eprintln!("{text}");
@@ -82,14 +88,15 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let splits = source.data.open(global, false)?;
     let train_split = splits.train.context("the data has no train split")?;
     let labels = train_split.labels.clone();
+    let class = source.teaching.open(&source.data, &labels, &settings, global)?;
     let Start { config, tensors, tokenizer, report } =
         start(&source.init, &labels, &settings, global.offline)?;
-    say(describe_data(&source.data.data, &train_split, splits.dev.as_ref()));
+    say(describe_data(&source.data.data, &train_split, class.as_ref(), splits.dev.as_ref()));
     match report {
         Some(report) => say(format!("init: {}: {report}", source.init)),
         None => say(format!("init: {}: all weights are new", source.init)),
     }
-    let encoded = EncodedSplit::new(&train_split, &tokenizer)?;
+    let mut encoded = EncodedSplit::new(&train_split, &tokenizer)?;
     let validation =
         splits.dev.as_ref().map(|dev| EncodedSplit::new(dev, &tokenizer)).transpose()?;
     let mut engine = engine(config, labels.len(), source.precision, global)?;
@@ -103,11 +110,17 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     run.check_space(parameters, settings.keep_checkpoints(), average)?;
     say(format!("engine: {}; run: {}", engine.describe(), run.path().display()));
 
-    let stop = stop_on_signals()?;
-    let identity = BTreeMap::from([
+    let mut identity = BTreeMap::from([
         ("init".to_owned(), source.init.clone()),
         ("precision".to_owned(), engine.cpu().precision().to_string()),
     ]);
+    if let Some(class) = class {
+        let (precision, run) = (source.precision, &run);
+        let by = Means { settings: &settings, precision, run, global };
+        class.teach(&train_split, &mut encoded, &tokenizer, &by)?;
+        class.tell_identity(&settings, &mut identity);
+    }
+    let stop = stop_on_signals()?;
     let facts = card_facts(&run, &source);
     let inputs = TrainInputs {
         settings: &settings,
@@ -180,21 +193,19 @@ pub(super) fn free_path(base: &str) -> PathBuf {
     names.find(|path| !path.exists()).unwrap_or_else(|| runs.join(base))
 }
 
-/// A folder's path that holds from anywhere; hub ids and random shapes stay as they are.
-fn absolute_init(init: &str) -> String {
-    match std::path::absolute(init) {
-        Ok(path) if Path::new(init).is_dir() => path.to_string_lossy().into_owned(),
-        _ => init.to_owned(),
-    }
-}
-
-fn describe_data(data: &str, train: &Dataset, dev: Option<&Dataset>) -> String {
+fn describe_data(
+    data: &str,
+    train: &Dataset,
+    class: Option<&Class>,
+    dev: Option<&Dataset>,
+) -> String {
     let dev = dev.map_or_else(
         || "no dev split: the last weights become the model".to_owned(),
         |dev| format!("{} dev rows", dev.examples.len()),
     );
     let (rows, labels) = (train.examples.len(), train.labels.len());
-    format!("data: {data}: {rows} train rows, {dev}, {labels} labels")
+    let more = class.map(Class::describe).unwrap_or_default();
+    format!("data: {data}: {rows} train rows{more}, {dev}, {labels} labels")
 }
 
 fn view<'a>(name: &'a str, split: &'a EncodedSplit) -> SplitView<'a> {

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 use crate::event::{Event, Observer, Start, Tick};
 
 /// Plain lines come at most this often.
-const RHYTHM: Duration = Duration::from_secs(10);
+pub(super) const RHYTHM: Duration = Duration::from_secs(10);
 /// Metrics that the line on an evaluation tells, beside the recipe's own.
 const SHOWN: [&str; 3] = ["macro_f1", "micro_f1", "loss"];
 /// How much of the shown loss is that of the last step.
@@ -220,7 +220,7 @@ impl Progress {
 }
 
 /// Seconds as `h:mm:ss` or `m:ss`.
-fn clock(seconds: f64) -> String {
+pub(super) fn clock(seconds: f64) -> String {
     let seconds = if seconds.is_finite() { seconds.max(0.0) as u64 } else { 0 };
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {

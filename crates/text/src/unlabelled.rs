@@ -1,0 +1,51 @@
+//! Texts without labels, for a teacher to label. They are held in memory, all of them.
+
+use std::path::PathBuf;
+
+use crate::{DataError, RowError, TextStream};
+
+/// The texts of some files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unlabelled {
+    /// The texts, in the order of the files and their rows.
+    pub texts: Vec<String>,
+    /// Rows that were passed over because nothing stands in them.
+    pub blank: usize,
+    /// Rows that were passed over because they are malformed.
+    pub bad_rows: Vec<RowError>,
+}
+
+impl Unlabelled {
+    /// Reads files as [`TextStream`] does; labels that stand beside the texts are not looked at.
+    ///
+    /// # Errors
+    /// When one cannot be read, has no text, or has a malformed row that is not to be passed over.
+    pub fn read(
+        paths: &[PathBuf],
+        text_column: &str,
+        skip_bad_rows: bool,
+    ) -> Result<Self, DataError> {
+        let mut all = Self::default();
+        for path in paths {
+            let before = all.texts.len();
+            for row in TextStream::open(path, text_column)? {
+                let row = row?;
+                match row.text {
+                    Ok(text) if text.trim().is_empty() => all.blank += 1,
+                    Ok(text) => all.texts.push(text),
+                    Err(problem) => {
+                        let error = RowError { path: path.clone(), line: row.line, problem };
+                        if !skip_bad_rows {
+                            return Err(error.into());
+                        }
+                        all.bad_rows.push(error);
+                    }
+                }
+            }
+            if all.texts.len() == before {
+                return Err(DataError::Empty(path.clone()));
+            }
+        }
+        Ok(all)
+    }
+}

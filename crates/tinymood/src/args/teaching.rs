@@ -1,0 +1,20 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Who else says what labels texts have.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Teachers")]
+pub struct TeachingArgs {
+    /// A trained model to learn from: a run, a model folder or a hub id; of several, the mean of
+    /// their probabilities is learned. Targets move to it by --teacher-weight
+    #[arg(long, value_name = "MODEL")]
+    pub teacher: Vec<String>,
+    /// Texts for the teachers to label, in which labels are not looked at: one a line, .csv, .tsv or
+    /// .jsonl, also as .gz; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub unlabelled: Vec<PathBuf>,
+    /// How many of these texts are used, drawn by the seed; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "unlabelled")]
+    pub unlabelled_rows: usize,
+}

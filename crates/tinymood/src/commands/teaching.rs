@@ -1,0 +1,137 @@
+//! What `tinymood train` learns from teachers: soft labels of the training split, and of texts that
+//! only they label. The split is made larger before training is called, which sees no difference.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tinymood_core::LabelSet;
+use tinymood_text::{Dataset, EncodedSplit, Tokenizer, Unlabelled};
+use tinymood_train::{RunFolder, TrainSettings, draw_rows, mix};
+
+use crate::args::{GlobalArgs, PrecisionArg, TeachingArgs};
+use crate::data::DataSettings;
+use crate::init::absolute_model;
+use crate::teachers::{TeacherError, Teachers};
+
+/// Teachers and what else they label, as a run's settings say it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Teaching {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    teachers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unlabelled: Vec<PathBuf>,
+    /// 0 for all.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    unlabelled_rows: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Teachers that are there, with the texts that only they label.
+pub(super) struct Class {
+    teachers: Teachers,
+    unlabelled: Vec<String>,
+}
+
+impl Teaching {
+    pub(super) fn new(args: &TeachingArgs) -> anyhow::Result<Self> {
+        let unlabelled = args.unlabelled.iter().map(std::path::absolute);
+        Ok(Self {
+            teachers: args.teacher.iter().map(|name| absolute_model(name)).collect(),
+            unlabelled: unlabelled.collect::<Result<_, _>>().context("--unlabelled is no path")?,
+            unlabelled_rows: args.unlabelled_rows,
+        })
+    }
+
+    /// Refuses what only means something with a teacher, where there is none.
+    pub(super) fn check(&self, weight_is_given: bool) -> Result<(), TeacherError> {
+        match self.teachers.is_empty() {
+            true if !self.unlabelled.is_empty() => Err(TeacherError::None("--unlabelled")),
+            true if weight_is_given => Err(TeacherError::None("--teacher-weight")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at the teachers and reads the texts; `None` without teachers.
+    pub(super) fn open(
+        &self,
+        data: &DataSettings,
+        labels: &LabelSet,
+        settings: &TrainSettings,
+        global: &GlobalArgs,
+    ) -> anyhow::Result<Option<Class>> {
+        if self.teachers.is_empty() {
+            return Ok(None);
+        }
+        let teachers = Teachers::find(&self.teachers, labels, global)?;
+        let Unlabelled { mut texts, blank, bad_rows } =
+            Unlabelled::read(&self.unlabelled, &data.text_column, data.skip_bad_rows)?;
+        if !global.quiet && (blank > 0 || !bad_rows.is_empty()) {
+            let malformed = bad_rows.len();
+            eprintln!("unlabelled: passed over {blank} empty rows and {malformed} malformed ones");
+        }
+        let rows = draw_rows(texts.len(), self.unlabelled_rows, settings.seed());
+        let unlabelled = rows.into_iter().map(|row| std::mem::take(&mut texts[row])).collect();
+        Ok(Some(Class { teachers, unlabelled }))
+    }
+}
+
+impl Class {
+    /// Follows the number of labelled rows: ` + 410193 unlabelled, labelled by 2 teachers`.
+    pub(super) fn describe(&self) -> String {
+        let more = match self.unlabelled.len() {
+            0 => String::new(),
+            rows => format!(" + {rows} unlabelled"),
+        };
+        let count = self.teachers.len();
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{more}, labelled by {count} teacher{plural}")
+    }
+
+    /// What a resumed run must be given again.
+    pub(super) fn tell_identity(
+        &self,
+        settings: &TrainSettings,
+        identity: &mut BTreeMap<String, String>,
+    ) {
+        identity.insert("teachers".to_owned(), self.teachers.identity());
+        let weight = settings.recipe().teacher_weight.to_string();
+        identity.insert("teacher_weight".to_owned(), weight);
+    }
+
+    /// Moves the targets of `encoded`, which `labelled` became, to what the teachers say, and adds
+    /// the texts that only they label.
+    pub(super) fn teach(
+        &self,
+        labelled: &Dataset,
+        encoded: &mut EncodedSplit,
+        tokenizer: &Tokenizer,
+        by: &Means<'_>,
+    ) -> anyhow::Result<()> {
+        let unlabelled: Vec<&str> = self.unlabelled.iter().map(String::as_str).collect();
+        let mut texts: Vec<&str> =
+            labelled.examples.iter().map(|example| example.text.as_str()).collect();
+        texts.extend(&unlabelled);
+        let probabilities = self.teachers.label(&texts, by.precision, by.run, by.global)?;
+        let (of_labelled, of_unlabelled) = probabilities.split_at(encoded.targets.len());
+        mix(&mut encoded.targets, of_labelled, by.settings.recipe().teacher_weight);
+        encoded.targets.extend(of_unlabelled);
+        encoded.texts.extend(tokenizer.encode_all(&unlabelled)?);
+        if !unlabelled.is_empty() {
+            encoded.lines.clear(); // rows come from several files
+        }
+        Ok(())
+    }
+}
+
+/// How teaching is done.
+pub(super) struct Means<'a> {
+    pub(super) settings: &'a TrainSettings,
+    pub(super) precision: PrecisionArg,
+    pub(super) run: &'a RunFolder,
+    pub(super) global: &'a GlobalArgs,
+}

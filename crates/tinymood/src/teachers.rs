@@ -1,0 +1,265 @@
+//! Models that label texts for a student to learn from.
+//!
+//! Probabilities are averaged, not logits: cross-entropy is linear in its targets, so that learning
+//! the mean of probabilities is learning from every teacher at once, each as sure as it is.
+//!
+//! Each teacher reads texts as it does when it predicts: with its own tokenizer, length and pooling.
+//! Their answers are computed once. They are kept with the run, so that resuming does not ask again,
+//! and in the cache folder under the fingerprint of teachers and texts, for other runs of the same.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use tinymood_core::LabelSet;
+use tinymood_eval::infer_split_with;
+use tinymood_hub::{sha256, sha256_of_file};
+use tinymood_train::{Meter, ProgressStyle, RunFolder, read_soft_labels, write_soft_labels};
+use tinymood_weights::{durable, read_model_folder};
+
+use crate::args::{GlobalArgs, PrecisionArg};
+use crate::model::{Model, TOKENS_PER_BATCH, labels_of, model_folder};
+
+/// Texts taken at a time: enough that batches hold texts of like length, few enough that what is
+/// said of speed and time left soon holds.
+const ROWS: usize = 8192;
+
+/// The files of a model's folder that decide what it answers.
+const FILES: [&str; 7] = [
+    "config.json",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "tokenizer.json",
+    "vocab.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+];
+
+/// Why there is nobody to learn from.
+#[derive(Debug)]
+pub enum TeacherError {
+    /// A flag that only means something with a teacher.
+    None(&'static str),
+    /// A label of the data that a teacher does not know.
+    Label {
+        /// The teacher's folder.
+        teacher: PathBuf,
+        /// The label.
+        label: String,
+    },
+}
+
+impl fmt::Display for TeacherError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None(flag) => write!(f, "{flag} needs a teacher, and there is none"),
+            Self::Label { teacher, label } => {
+                write!(f, "the teacher {} has no label {label:?}", teacher.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for TeacherError {}
+
+impl TeacherError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::None(_) => "name a trained model with --teacher, as --teacher runs/NAME",
+            Self::Label { .. } => {
+                "a teacher must know all labels of the data: train it on the same ones, with the \
+                 same --taxonomy"
+            }
+        })
+    }
+}
+
+/// Trained models whose answers are averaged.
+pub(crate) struct Teachers {
+    teachers: Vec<Teacher>,
+    /// Of the data; `C` is their number.
+    labels: LabelSet,
+}
+
+struct Teacher {
+    folder: PathBuf,
+    /// Which of its outputs stands for each label of the data; (C).
+    outputs: Vec<usize>,
+    /// SHA-256 of its files.
+    digest: String,
+}
+
+impl Teachers {
+    /// Looks at each teacher's files; `names` are runs, model folders or hub ids.
+    ///
+    /// # Errors
+    /// When one cannot be read or lacks a label of the data.
+    pub(crate) fn find(
+        names: &[String],
+        labels: &LabelSet,
+        global: &GlobalArgs,
+    ) -> anyhow::Result<Self> {
+        let teacher = |name: &String| {
+            Teacher::find(name, labels, global)
+                .with_context(|| format!("cannot learn from {name:?}"))
+        };
+        let teachers = names.iter().map(teacher).collect::<anyhow::Result<_>>()?;
+        Ok(Self { teachers, labels: labels.clone() })
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.teachers.len()
+    }
+
+    /// What tells these teachers from others.
+    pub(crate) fn identity(&self) -> String {
+        let digests: Vec<&str> = self.teachers.iter().map(|one| one.digest.as_str()).collect();
+        digests.join(" ")
+    }
+
+    /// The mean of what they say of texts, row-major; (N, C). From the run's folder, or from the
+    /// cache, or asked now and kept in both.
+    ///
+    /// # Errors
+    /// When a teacher cannot be asked, or its answers cannot be written to the run's folder.
+    pub(crate) fn label(
+        &self,
+        texts: &[&str],
+        precision: PrecisionArg,
+        run: &RunFolder,
+        global: &GlobalArgs,
+    ) -> anyhow::Result<Vec<f32>> {
+        let say = |text: String| {
+            if !global.quiet {
+                eprintln!("{text}");
+            }
+        };
+        let shape = [texts.len(), self.labels.len()];
+        let fingerprint = self.fingerprint(texts, precision);
+        let own = run.teacher();
+        let cached = cached(&fingerprint, global);
+        for path in std::iter::once(&own).chain(&cached) {
+            match read_soft_labels(path, &fingerprint, shape) {
+                Ok(Some(probabilities)) => {
+                    say(format!("teachers: what they say is in {}", path.display()));
+                    if *path != own {
+                        link(path, &own).with_context(|| cannot_write(&own))?;
+                    }
+                    return Ok(probabilities);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    say(format!("warning: {} {error}: it is made again", path.display()));
+                }
+            }
+        }
+        let probabilities = self.ask(texts, precision, global)?;
+        write_soft_labels(&own, &fingerprint, shape, &probabilities)?;
+        if let Some(cached) = cached {
+            let folder = cached.parent().map_or(Ok(()), fs::create_dir_all);
+            if let Err(error) = folder.and_then(|()| link(&own, &cached)) {
+                say(format!("warning: {}: {error}", cannot_write(&cached)));
+            }
+        }
+        Ok(probabilities)
+    }
+
+    /// Asks every teacher about every text.
+    fn ask(
+        &self,
+        texts: &[&str],
+        precision: PrecisionArg,
+        global: &GlobalArgs,
+    ) -> anyhow::Result<Vec<f32>> {
+        let num_labels = self.labels.len();
+        let global = GlobalArgs { precision, ..global.clone() };
+        let style = if global.quiet { ProgressStyle::Quiet } else { ProgressStyle::detect() };
+        let mut sums = vec![0.0; texts.len() * num_labels];
+        for (index, teacher) in self.teachers.iter().enumerate() {
+            let model = Model::open_folder(&teacher.folder, &global)
+                .with_context(|| format!("cannot open the model {}", teacher.folder.display()))?;
+            let what = format!("teacher {} of {} labels", index + 1, self.teachers.len());
+            let mut meter = Meter::new(style, &what, texts.len());
+            let mut asked = 0;
+            for (texts, sums) in texts.chunks(ROWS).zip(sums.chunks_mut(ROWS * num_labels)) {
+                let encoded = model.tokenizer.encode_all(texts)?;
+                let tell = |done| meter.set(asked + done);
+                let logits = infer_split_with(&model.engine, &encoded, TOKENS_PER_BATCH, tell)?;
+                let probabilities = logits.probabilities();
+                let answers = probabilities.chunks_exact(model.labels.len());
+                for (sums, answer) in sums.chunks_exact_mut(num_labels).zip(answers) {
+                    for (sum, &output) in sums.iter_mut().zip(&teacher.outputs) {
+                        *sum += answer[output];
+                    }
+                }
+                asked += texts.len();
+            }
+            meter.finish();
+            ensure!(
+                sums.iter().all(|sum| sum.is_finite()),
+                "the teacher {} gives probabilities that are no numbers",
+                teacher.folder.display()
+            );
+        }
+        let count = self.teachers.len() as f32;
+        sums.iter_mut().for_each(|sum| *sum /= count);
+        Ok(sums)
+    }
+
+    /// Changes with whatever the answers depend on, but for the instruction set: a run that moves to
+    /// another machine keeps its targets.
+    fn fingerprint(&self, texts: &[&str], precision: PrecisionArg) -> String {
+        let mut facts = format!("soft labels, 1\n{precision:?}\n{}\n", self.identity());
+        for name in self.labels.names() {
+            facts += &format!("{name}\n");
+        }
+        let mut bytes = facts.into_bytes();
+        for text in texts {
+            bytes.extend((text.len() as u64).to_le_bytes());
+            bytes.extend(text.as_bytes());
+        }
+        sha256(&bytes)
+    }
+}
+
+impl Teacher {
+    fn find(name: &str, labels: &LabelSet, global: &GlobalArgs) -> anyhow::Result<Self> {
+        let folder = model_folder(name, global)?;
+        let known = labels_of(&read_model_folder(&folder)?)?;
+        let outputs = labels.names().iter().map(|label| {
+            known.index_of(label).ok_or_else(|| TeacherError::Label {
+                teacher: folder.clone(),
+                label: label.clone(),
+            })
+        });
+        let outputs = outputs.collect::<Result<_, _>>()?;
+        let mut facts = String::new();
+        for file in FILES.iter().map(|file| folder.join(file)).filter(|path| path.is_file()) {
+            let sum = sha256_of_file(&file);
+            let sum = sum.with_context(|| format!("cannot read {}", file.display()))?;
+            facts += &format!("{} {sum}\n", file.file_name().unwrap_or_default().display());
+        }
+        Ok(Self { folder, outputs, digest: sha256(facts.as_bytes()) })
+    }
+}
+
+/// Where answers are kept for other runs; nowhere for a user without a home.
+fn cached(fingerprint: &str, global: &GlobalArgs) -> Option<PathBuf> {
+    let cache = tinymood_hub::cache_folder(global.cache_dir.as_deref()).ok()?;
+    Some(cache.join("teachers").join(format!("{fingerprint}.safetensors")))
+}
+
+/// Gives a file a second name, or copies it where that cannot be. Neither is ever written to again,
+/// only replaced.
+fn link(from: &Path, to: &Path) -> std::io::Result<()> {
+    durable::replace_file(to, |unfinished| {
+        fs::hard_link(from, unfinished).or_else(|_| fs::copy(from, unfinished).map(drop))
+    })
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
+}

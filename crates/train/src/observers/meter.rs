@@ -1,0 +1,117 @@
+//! Progress of work outside of the training loop: how many texts of how many are done.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
+
+use super::progress::{ProgressStyle, RHYTHM, clock};
+
+/// Counts texts for people, on standard error: as a bar, as plain lines now and then, or not at all.
+pub struct Meter {
+    style: ProgressStyle,
+    what: String,
+    total: usize,
+    begun: Instant,
+    last_line: Instant,
+    bar: Option<ProgressBar>,
+    out: Box<dyn Write>,
+}
+
+impl Meter {
+    /// A meter of `total` texts; `what` says what is done to them.
+    pub fn new(style: ProgressStyle, what: &str, total: usize) -> Self {
+        let mut meter = Self::to(style, what, total, Box::new(std::io::stderr()));
+        if style == ProgressStyle::Bar {
+            let target = ProgressDrawTarget::stderr_with_hz(8);
+            let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+            if let Ok(style) = BarStyle::with_template("{wide_bar} {pos}/{len} · {msg}") {
+                bar.set_style(style);
+            }
+            meter.bar = Some(bar);
+        }
+        meter
+    }
+
+    /// A meter whose lines go to `out`.
+    fn to(style: ProgressStyle, what: &str, total: usize, out: Box<dyn Write>) -> Self {
+        let (what, now) = (what.to_owned(), Instant::now());
+        Self { style, what, total, begun: now, last_line: now, bar: None, out }
+    }
+
+    /// Says that `done` texts are done by now.
+    pub fn set(&mut self, done: usize) {
+        let seconds = self.begun.elapsed().as_secs_f64().max(1e-9);
+        let speed = done as f64 / seconds;
+        let left = clock(self.total.saturating_sub(done) as f64 / speed.max(1e-9));
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+            bar.set_message(format!("{} · {speed:.0} texts/s · {left} left", self.what));
+        } else if self.style == ProgressStyle::Lines && self.last_line.elapsed() >= RHYTHM {
+            self.last_line = Instant::now();
+            let (what, total) = (&self.what, self.total);
+            self.say(&format!("{what}: {done}/{total} · {speed:.0} texts/s · {left} left"));
+        }
+    }
+
+    /// Takes the bar away and says how long it took.
+    pub fn finish(mut self) {
+        let took = self.begun.elapsed();
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        if self.style != ProgressStyle::Quiet {
+            let speed = self.total as f64 / took.max(Duration::from_micros(1)).as_secs_f64();
+            let (what, total, took) = (&self.what, self.total, clock(took.as_secs_f64()));
+            self.say(&format!("{what}: {total} texts in {took}, {speed:.0} texts/s"));
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        // A closed standard error is no reason to stop working.
+        let _ = writeln!(self.out, "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Said(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_come_in_their_rhythm_and_not_at_all_when_quiet() {
+        for (style, expected) in [(ProgressStyle::Lines, 2), (ProgressStyle::Quiet, 0)] {
+            let said = Said::default();
+            let mut meter = Meter::to(style, "labelling", 100, Box::new(said.clone()));
+            meter.set(10);
+            let ago = RHYTHM + Duration::from_secs(1);
+            meter.last_line = Instant::now().checked_sub(ago).unwrap();
+            meter.begun = meter.last_line;
+            meter.set(50);
+            meter.set(60);
+            meter.finish();
+            let text = String::from_utf8(said.0.borrow().clone()).unwrap();
+            assert_eq!(text.lines().count(), expected, "{text}");
+            if expected > 0 {
+                let lines: Vec<&str> = text.lines().collect();
+                assert!(lines[0].starts_with("labelling: 50/100 · 5 texts/s · "), "{text}");
+                assert!(lines[1].starts_with("labelling: 100 texts in "), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Soft labels: what teachers say of texts, mixed into targets and kept in a file (Hinton et al.,
+//! *Distilling the Knowledge in a Neural Network*, 2015; the prediction layer of Jiao et al.,
+//! *TinyBERT*, 2020).
+//!
+//! The file is safetensors with one tensor, `probabilities` (N, C), in f32: what is read back must
+//! be what was computed, bit for bit, or a resumed run would learn something else. Its metadata
+//! holds a fingerprint of teachers and texts, and a checksum of the values.
+
+// Shapes: N texts, C labels.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use tinymood_core::TensorView;
+use tinymood_weights::{
+    WeightsError, read_safetensors, safetensors_metadata, write_safetensors_with_metadata,
+};
+
+use crate::checkpoint::hex;
+
+/// The tensor.
+const TENSOR: &str = "probabilities";
+
+/// Why a file of soft labels is of no use. It can be made again.
+#[derive(Debug, thiserror::Error)]
+pub enum SoftLabelsError {
+    /// It cannot be read.
+    #[error("cannot be read")]
+    Read(#[source] std::io::Error),
+    /// It is no such file, or not whole.
+    #[error("is damaged")]
+    Damaged,
+    /// Other teachers said it, or of other texts.
+    #[error("is of other teachers or texts")]
+    Foreign,
+}
+
+/// Moves targets to what teachers say: `targets = (1 - weight) * targets + weight * probabilities`;
+/// (N, C) both.
+pub fn mix(targets: &mut [f32], probabilities: &[f32], weight: f64) {
+    assert_eq!(targets.len(), probabilities.len(), "one probability for each target");
+    for (target, &probability) in targets.iter_mut().zip(probabilities) {
+        let mixed = (1.0 - weight) * f64::from(*target) + weight * f64::from(probability);
+        *target = mixed.clamp(0.0, 1.0) as f32;
+    }
+}
+
+/// Reads what [`write_soft_labels`] wrote under the same fingerprint; row-major, (N, C). `None`
+/// where there is no file.
+///
+/// # Errors
+/// When the file is of no use.
+pub fn read_soft_labels(
+    path: &Path,
+    fingerprint: &str,
+    shape: [usize; 2],
+) -> Result<Option<Vec<f32>>, SoftLabelsError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(SoftLabelsError::Read(error)),
+    };
+    let damaged = |_| SoftLabelsError::Damaged;
+    let metadata = safetensors_metadata(&bytes, path).map_err(damaged)?;
+    let mut file = read_safetensors(&bytes, path).map_err(damaged)?;
+    let tensor = file.tensors.remove(TENSOR).ok_or(SoftLabelsError::Damaged)?;
+    if metadata.get("sha256") != Some(&checksum(&tensor.values)) {
+        return Err(SoftLabelsError::Damaged);
+    }
+    if metadata.get("fingerprint").map(String::as_str) != Some(fingerprint) || tensor.shape != shape
+    {
+        return Err(SoftLabelsError::Foreign);
+    }
+    Ok(Some(tensor.values.to_vec()))
+}
+
+/// Writes what teachers said of texts, as a whole or not at all; `probabilities` is row-major,
+/// (N, C).
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_soft_labels(
+    path: &Path,
+    fingerprint: &str,
+    shape: [usize; 2],
+    probabilities: &[f32],
+) -> Result<(), WeightsError> {
+    let tensor = TensorView {
+        name: TENSOR.into(),
+        shape: shape.as_slice().into(),
+        values: probabilities.into(),
+    };
+    let metadata = [
+        ("fingerprint".to_owned(), fingerprint.to_owned()),
+        ("sha256".to_owned(), checksum(probabilities)),
+    ];
+    write_safetensors_with_metadata(path, &[tensor], metadata)
+}
+
+fn checksum(values: &[f32]) -> String {
+    let mut hasher = Sha256::new();
+    let mut buffer = Vec::with_capacity(1 << 16);
+    for values in values.chunks(1 << 14) {
+        buffer.clear();
+        buffer.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        hasher.update(&buffer);
+    }
+    hex(&hasher.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn targets_move_by_the_weight() {
+        let probabilities = [0.25, 1.0, 0.0, 0.7];
+        for (weight, expected) in
+            [(0.0, [1.0, 1.0, 0.0, 0.0]), (0.5, [0.625, 1.0, 0.0, 0.35]), (1.0, probabilities)]
+        {
+            let mut targets = [1.0, 1.0, 0.0, 0.0];
+            mix(&mut targets, &probabilities, weight);
+            assert_eq!(targets, expected, "{weight}");
+        }
+        // Rounding never leaves the range that losses take.
+        for step in 0..1000 {
+            let mut target = [1.0];
+            mix(&mut target, &[1.0], f64::from(step) / 1000.0);
+            assert_eq!(target, [1.0]);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("teacher.safetensors");
+        let values: Vec<f32> = (0..60_000_u16).map(|i| f32::from(i) / 60_001.0).collect();
+        let shape = [20_000, 3];
+        assert!(read_soft_labels(&path, "a", shape).unwrap().is_none());
+        write_soft_labels(&path, "a", shape, &values).unwrap();
+        assert_eq!(read_soft_labels(&path, "a", shape).unwrap().unwrap(), values);
+
+        let foreign = |fingerprint, shape| {
+            matches!(read_soft_labels(&path, fingerprint, shape), Err(SoftLabelsError::Foreign))
+        };
+        assert!(foreign("b", shape));
+        assert!(foreign("a", [30_000, 2]));
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() - 1000] ^= 1;
+        for damaged in [&flipped[..], &whole[..whole.len() - 4], &whole[..100], b"{}", b""] {
+            fs::write(&path, damaged).unwrap();
+            let read = read_soft_labels(&path, "a", shape);
+            assert!(matches!(read, Err(SoftLabelsError::Damaged)), "{}", damaged.len());
+        }
+    }
+}
