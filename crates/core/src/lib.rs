@@ -21,4 +21,4 @@ pub use engine::{
 };
 pub use labels::{GOEMOTIONS, LabelError, LabelSet};
 pub use taxonomy::{Taxonomy, TaxonomyError, TaxonomyMap};
-pub use tensor::{Tensor, TensorMap, TensorView, Values};
+pub use tensor::{Elements, Tensor, TensorMap, TensorView, Values};

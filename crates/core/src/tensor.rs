@@ -3,17 +3,73 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-/// The elements of a tensor, which all clones share: a vector, or a part of a mapped file.
+/// Where the elements of a tensor are.
+pub trait Elements: Send + Sync {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// All of them, where they lie in memory as they are.
+    fn borrowed(&self) -> Option<&[f32]>;
+
+    /// All of them, made and kept where need be.
+    fn all(&self) -> &[f32];
+
+    /// Writes some of them to `out`, without making the others.
+    ///
+    /// # Panics
+    /// When the range is not within them, or `out` is not as long.
+    fn read(&self, range: Range<usize>, out: &mut [f32]);
+}
+
+impl Elements for Vec<f32> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn borrowed(&self) -> Option<&[f32]> {
+        Some(self)
+    }
+
+    fn all(&self) -> &[f32] {
+        self
+    }
+
+    fn read(&self, range: Range<usize>, out: &mut [f32]) {
+        out.copy_from_slice(&self[range]);
+    }
+}
+
+/// The elements of a tensor, which all clones share: a vector, or a part of a mapped file. As a slice
+/// they are all made, where they are not floats yet.
 #[derive(Clone)]
-pub struct Values(Arc<dyn AsRef<[f32]> + Send + Sync>);
+pub struct Values(Arc<dyn Elements>);
 
 impl Values {
-    /// What `owner` lends. It must lend the same at every call.
-    pub fn shared(owner: Arc<dyn AsRef<[f32]> + Send + Sync>) -> Self {
-        Self(owner)
+    /// Elements that lie elsewhere.
+    pub fn shared(elements: Arc<dyn Elements>) -> Self {
+        Self(elements)
+    }
+
+    /// How many there are; nothing is made to know it.
+    #[allow(clippy::len_without_is_empty)] // that of the slice will do
+    pub fn len(&self) -> usize {
+        self.0.count()
+    }
+
+    /// See [`Elements::borrowed`].
+    pub fn borrowed(&self) -> Option<&[f32]> {
+        self.0.borrowed()
+    }
+
+    /// See [`Elements::read`].
+    ///
+    /// # Panics
+    /// When the range is not within them, or `out` is not as long.
+    pub fn read(&self, range: Range<usize>, out: &mut [f32]) {
+        self.0.read(range, out);
     }
 }
 
@@ -21,7 +77,7 @@ impl Deref for Values {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        (*self.0).as_ref()
+        self.0.all()
     }
 }
 

@@ -234,7 +234,8 @@ impl CpuEngine {
         let workspaces = || self.inference.lock().unwrap_or_else(PoisonError::into_inner);
         let mut activations = workspaces().pop().unwrap_or_default();
         activations.fit(&self.cpu, &self.config, self.num_labels, batch, false);
-        let model = match (self.packed_from, &self.average, &self.loaded_words) {
+        let loaded = self.loaded_words.as_ref().and_then(Values::borrowed);
+        let model = match (self.packed_from, &self.average, loaded) {
             (PackedFrom::Average, Some(average), _) => self.model(average),
             (_, _, Some(words)) => Model { words, ..self.model(&self.parameters) },
             _ => self.model(&self.parameters),
@@ -302,7 +303,7 @@ impl CpuEngine {
     /// Copies the word embeddings to the arena.
     fn own_words(&mut self) {
         if let Some(words) = self.loaded_words.take() {
-            self.parameters[self.layout.word.clone()].copy_from_slice(&words);
+            words.read(0..words.len(), &mut self.parameters[self.layout.word.clone()]);
         }
     }
 
@@ -316,9 +317,20 @@ impl CpuEngine {
         words.settle(&self.cpu, &mut table);
     }
 
-    /// The word embeddings of a batch, (T, H), where some have missed steps; `None` where the table
-    /// itself can be read.
+    /// The word embeddings of a batch, (T, H), where some have missed steps or are no floats yet; `None`
+    /// where the table itself can be read.
     fn words_of(&self, batch: &PackedBatch) -> Option<Vec<f32>> {
+        let stored =
+            |words: &&Values| words.borrowed().is_none() && self.packed_from != PackedFrom::Average;
+        if let Some(loaded) = self.loaded_words.as_ref().filter(stored) {
+            let width = self.config.hidden_size;
+            let mut rows = vec![0.0; batch.num_tokens() * width];
+            for (&id, row) in batch.token_ids().iter().zip(rows.chunks_exact_mut(width)) {
+                let start = id as usize * width;
+                loaded.read(start..start + width, row);
+            }
+            return Some(rows);
+        }
         let state = self.training.as_ref().filter(|state| !state.words.is_settled())?;
         let width = self.config.hidden_size;
         let from_average = self.packed_from == PackedFrom::Average;
@@ -594,7 +606,7 @@ impl Engine for CpuEngine {
             if set == TensorSet::Parameters && *place == self.layout.word {
                 words = Some(found.values.clone());
             } else {
-                arena[place.clone()].copy_from_slice(&found.values);
+                found.values.read(0..spec.len(), &mut arena[place.clone()]);
             }
         }
         if tensors.len() > self.layout.parameters.len() {

@@ -7,6 +7,7 @@
 //! counts       what a threshold decides: precision, recall, F1, MCC
 //! ranking      what no threshold decides: average precision, ROC AUC, LRAP
 //! calibration  whether probabilities mean what they say
+//! temperature  logits scaled so that they do
 //! thresholds   fixed, one for all, one a label; tuned, saved, read back
 //! bootstrap    how far the figures would move on other rows
 //! evaluation   all of it together, as a table and as JSON
@@ -24,11 +25,13 @@ mod infer;
 mod predictions;
 pub mod ranking;
 mod table;
+mod temperature;
 mod thresholds;
 
 pub use evaluation::{Evaluation, LabelEvaluation, ThresholdSummary};
 pub use infer::{infer_split, infer_split_with};
 pub use predictions::{EvalError, Predictions};
+pub use temperature::{Calibration, CalibrationKind};
 pub use thresholds::{
     CrossValidated, Objective, SHRINKAGE, ThresholdError, ThresholdPolicy, Thresholds,
     cross_validated,

@@ -1,4 +1,4 @@
-//! Where training starts: a model folder, a hub id, or random weights of a shape.
+//! Where training starts: the bundled encoder, a model folder, a hub id, or random weights of a shape.
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +7,9 @@ use tinymood_core::{LabelSet, ModelConfig, TensorMap};
 use tinymood_hub::{Hub, HubSettings};
 use tinymood_text::{PLACEHOLDERS, Tokenizer};
 use tinymood_train::TrainSettings;
+
+use crate::bundled;
+use crate::model::ModelError;
 use tinymood_weights::{LoadReport, TensorFile, fit, initialise, read_model_folder};
 
 /// What training starts from.
@@ -18,14 +21,20 @@ pub(crate) struct Start {
     pub(crate) report: Option<LoadReport>,
 }
 
+/// What `tinybert` is short for.
+const TINYBERT: &str = "huawei-noah/TinyBERT_General_4L_312D";
+
 /// A hub of the environment's settings.
 pub(crate) fn hub(offline: bool) -> anyhow::Result<Hub> {
     Ok(Hub::new(HubSettings::from_environment(offline)?))
 }
 
-/// A model folder's path that holds from anywhere; hub ids and random shapes stay as they are.
+/// A model folder's path that holds from anywhere, and what `tinybert` is short for; other names, hub
+/// ids and random shapes stay as they are. A folder of one of those names is `./NAME`.
 pub(crate) fn absolute_model(name: &str) -> String {
     match std::path::absolute(name) {
+        _ if name == "tinybert" => TINYBERT.to_owned(),
+        _ if name == bundled::NAME => name.to_owned(),
         Ok(path) if Path::new(name).is_dir() => path.to_string_lossy().into_owned(),
         _ => name.to_owned(),
     }
@@ -34,6 +43,9 @@ pub(crate) fn absolute_model(name: &str) -> String {
 /// The folder of a model that is one, or is on the hub.
 pub(crate) fn folder(model: &str, offline: bool) -> anyhow::Result<PathBuf> {
     let path = Path::new(model);
+    if model == "tinybert" {
+        return Ok(hub(offline)?.model(TINYBERT)?);
+    }
     if path.is_dir() {
         return Ok(path.to_owned());
     }
@@ -50,9 +62,13 @@ pub(crate) fn start(
     settings: &TrainSettings,
     offline: bool,
 ) -> anyhow::Result<Start> {
-    let (mut config, checkpoint, tokenizer) = match init.strip_prefix("random:") {
-        Some(shape) => (ModelConfig::preset(shape)?, None, Tokenizer::bundled()),
-        None => {
+    let (mut config, checkpoint, tokenizer) = match (init, init.strip_prefix("random:")) {
+        (_, Some(shape)) => (ModelConfig::preset(shape)?, None, Tokenizer::bundled()),
+        (bundled::NAME, _) => {
+            let model = bundled::encoder()?.ok_or(ModelError::NotBundled)?;
+            (model.config, Some(model.tensors), Tokenizer::bundled())
+        }
+        _ => {
             let folder = folder(init, offline)?;
             let model = read_model_folder(&folder)?;
             (model.config, Some(model.tensors), Tokenizer::from_folder(&folder)?)

@@ -4,6 +4,7 @@
 //! ```text
 //! args         the command line as typed
 //! commands     one module a command: args to settings to library calls
+//! bundled      the models that are part of the program
 //! data         a dataset's arguments to splits
 //! model        a folder, run or hub id to a model ready to answer
 //! teachers     models that label texts for a student
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod bundled;
 pub mod commands;
 mod data;
 pub mod hint;

@@ -12,6 +12,7 @@ use tinymood_text::Tokenizer;
 use tinymood_weights::{ModelFolder, canonical_name, fit, read_model_folder};
 
 use crate::args::{GlobalArgs, PrecisionArg};
+use crate::bundled;
 use crate::init::{check_vocabulary, folder};
 
 /// Tokens of one batch of inference.
@@ -20,13 +21,24 @@ pub(crate) const TOKENS_PER_BATCH: usize = 512;
 /// The threshold of a model that brings none.
 const DEFAULT_THRESHOLD: f32 = 0.5;
 
+const THRESHOLDS: &str = "thresholds.json";
+
+/// The name of the newest run in `./runs`.
+const LATEST: &str = "latest";
+
 /// Why there is no model.
 #[derive(Debug)]
 pub enum ModelError {
-    /// No model was named and no run is there.
+    /// The newest run was asked for, and there is none.
     NoRuns,
+    /// What was asked for is not part of this build.
+    NotBundled,
+    /// The bundled classifier was to be changed.
+    BundledIsFixed,
     /// A folder without a trained classifier.
     NoClassifier(PathBuf),
+    /// To be calibrated, and rounded already.
+    CalibrateInt8(PathBuf),
     /// To be exported as int8, and so already.
     AlreadyInt8(PathBuf),
     /// To be exported, and nothing says on which data to judge it.
@@ -42,9 +54,14 @@ pub enum ModelError {
 impl std::fmt::Display for ModelError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NoRuns => write!(f, "no model was named, and ./runs holds none"),
+            Self::NoRuns => write!(f, "./runs holds no run with a model"),
+            Self::NotBundled => write!(f, "this build has no bundled models"),
+            Self::BundledIsFixed => write!(f, "the bundled classifier is part of the program"),
             Self::NoClassifier(path) => {
                 write!(f, "{} is an encoder without a classifier", path.display())
+            }
+            Self::CalibrateInt8(path) => {
+                write!(f, "{} is int8, whose weights stay as they are", path.display())
             }
             Self::AlreadyInt8(path) => write!(f, "{} is int8 already", path.display()),
             Self::NoData(path) => write!(
@@ -65,10 +82,15 @@ impl ModelError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::NoRuns => {
-                "train one (`tinymood train --init random:4L-312D`), or name one with --model"
+            Self::NoRuns => "train one (`tinymood train`), or name one with --model",
+            Self::NotBundled => {
+                "name a folder or a hub id (--model, --init), or build with the feature \"bundled\""
+            }
+            Self::BundledIsFixed => {
+                "name a model that may be written to with --model, or add --dry-run to look only"
             }
             Self::NoClassifier(_) => "fine-tune it first: `tinymood train --init FOLDER`",
+            Self::CalibrateInt8(_) => "calibrate the model that it was made of, then export that",
             Self::AlreadyInt8(_) => "export from the model that it was made of",
             Self::NoData(_) | Self::NoValidation(_) => {
                 "name labelled rows that it was not trained on: --data goemotions, a folder with a \
@@ -98,41 +120,60 @@ pub struct Model {
     pub path: PathBuf,
     /// Whether the folder holds int8 weights, as `tinymood export --int8` writes them.
     pub quantised: bool,
+    /// Whether it is part of the program, and cannot be written to.
+    pub is_bundled: bool,
 }
 
 impl Model {
-    /// Opens a run, a model folder or a hub id; with none, the newest run in `./runs`.
+    /// Opens a run, a model folder, a hub id, `latest` (the newest run in `./runs`), or `bundled`, as
+    /// without a name.
     ///
     /// # Errors
     /// When there is none, or a file of it is missing or damaged.
     pub fn open(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
         let path = match name {
+            None | Some(bundled::NAME) => return Self::bundled(global),
             Some(name) => model_folder(name, global)?,
-            None => best_of(newest_run(Path::new("runs")).ok_or(ModelError::NoRuns)?),
         };
-        if name.is_none() && !global.quiet {
+        if name == Some(LATEST) && !global.quiet {
             eprintln!("model: {}", path.display());
         }
         Self::open_folder(&path, global)
             .with_context(|| format!("cannot open the model {}", path.display()))
     }
 
+    fn bundled(global: &GlobalArgs) -> anyhow::Result<Self> {
+        let (model, thresholds) = bundled::classifier()?.ok_or(ModelError::NotBundled)?;
+        let model = Self::new(model, Tokenizer::bundled(), Some(thresholds.to_owned()), global)?;
+        Ok(Self { is_bundled: true, ..model })
+    }
+
     pub(crate) fn open_folder(path: &Path, global: &GlobalArgs) -> anyhow::Result<Self> {
         let model = read_model_folder(path)?;
+        let thresholds = match fs::read_to_string(path.join(THRESHOLDS)) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).context("cannot read thresholds.json"),
+        };
+        Self::new(model, Tokenizer::from_folder(path)?, thresholds, global)
+    }
+
+    fn new(
+        model: ModelFolder,
+        tokenizer: Tokenizer,
+        thresholds: Option<String>,
+        global: &GlobalArgs,
+    ) -> anyhow::Result<Self> {
         let labels = labels_of(&model)?;
-        let tokenizer = Tokenizer::from_folder(path)?;
+        let path = model.path;
         let positions = model.config.max_position_embeddings;
         let length = tokenizer.max_length().min(positions);
         let tokenizer = tokenizer.with_max_length(length)?;
         check_vocabulary(&tokenizer, &model.config)?;
-        let thresholds = match fs::read_to_string(path.join("thresholds.json")) {
-            Ok(text) => Thresholds::from_json(&text, &labels).with_context(|| {
-                format!("cannot use {}", path.join("thresholds.json").display())
-            })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Thresholds::fixed(DEFAULT_THRESHOLD, labels.len())
-            }
-            Err(error) => return Err(error).context("cannot read thresholds.json"),
+        let thresholds = match thresholds {
+            Some(text) => Thresholds::from_json(&text, &labels)
+                .with_context(|| format!("cannot use {}", path.join(THRESHOLDS).display()))?,
+            None => Thresholds::fixed(DEFAULT_THRESHOLD, labels.len()),
         };
         let quantised = model.tensors.quantised;
         let precision = match global.precision {
@@ -143,13 +184,12 @@ impl Model {
         let (weights, report) = fit(&specs, model.tensors, &model.config, 0)?;
         if !report.initialised.is_empty() {
             // The head is there, but not as the configuration says.
-            return Err(ModelError::NoClassifier(path.to_owned()))
+            return Err(ModelError::NoClassifier(path))
                 .with_context(|| format!("missing: {}", report.initialised.join(", ")));
         }
         let mut engine = engine(model.config, labels.len(), precision, global)?;
         engine.load_tensors(TensorSet::Parameters, &weights)?;
-        let path = path.to_owned();
-        Ok(Self { engine, tokenizer, labels, thresholds, path, quantised })
+        Ok(Self { engine, tokenizer, labels, thresholds, path, quantised, is_bundled: false })
     }
 
     /// Logits of texts, in their order.
@@ -163,6 +203,9 @@ impl Model {
 
 /// The folder of a model: of a run, the best one.
 pub(crate) fn model_folder(name: &str, global: &GlobalArgs) -> anyhow::Result<PathBuf> {
+    if name == LATEST {
+        return Ok(best_of(newest_run(Path::new("runs")).ok_or(ModelError::NoRuns)?));
+    }
     Ok(best_of(folder(name, global.offline)?))
 }
 

@@ -7,6 +7,8 @@ use std::fs;
 use common::{QUICK, run, run_with, trained};
 use serde_json::Value;
 
+const QUICK_RUN: &str = "runs/quick";
+
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
 }
@@ -43,8 +45,12 @@ fn a_run_is_a_folder_with_all_that_belongs_to_it() {
 #[test]
 fn predict_answers_each_row_once() {
     let folder = trained();
-    let said =
-        run_with(folder, &["predict", "--scores", "so happy", "", "so [SEP] what"], b"").ok();
+    let said = run_with(
+        folder,
+        &["predict", "--model", QUICK_RUN, "--scores", "so happy", "", "so [SEP] what"],
+        b"",
+    )
+    .ok();
     let answers = rows(&said.stdout);
     assert_eq!(answers.len(), 3);
     for (index, answer) in answers.iter().enumerate() {
@@ -52,15 +58,21 @@ fn predict_answers_each_row_once() {
         assert!(answer["labels"].is_array());
         assert_eq!(answer["scores"].as_object().unwrap().len(), 28);
     }
-    assert!(said.stderr.contains("runs/quick/best"), "{}", said.stderr);
 
     let lines: Vec<String> = (0..1100).map(|i| format!("line {i}\n")).collect();
-    let said = run_with(folder, &["predict", "--json", "--quiet"], lines.concat().as_bytes()).ok();
+    let said = run_with(
+        folder,
+        &["predict", "--model", QUICK_RUN, "--json", "--quiet"],
+        lines.concat().as_bytes(),
+    )
+    .ok();
     let answers = rows(&said.stdout);
     assert_eq!(answers.len(), 1100);
     assert!(answers.iter().enumerate().all(|(i, answer)| answer["text"] == format!("line {i}")));
 
-    let said = run_with(folder, &["predict"], b"fine\n\xff\xfe\nfine again\n").fails(1, &["1 row"]);
+    let said =
+        run_with(folder, &["predict", "--model", QUICK_RUN], b"fine\n\xff\xfe\nfine again\n")
+            .fails(1, &["1 row"]);
     let answers = rows(&said.stdout);
     assert_eq!(answers.len(), 3);
     assert!(answers[1]["error"].as_str().unwrap().contains("UTF-8"));
@@ -70,19 +82,33 @@ fn predict_answers_each_row_once() {
 #[test]
 fn predict_selects_and_writes_as_told() {
     let folder = trained();
-    let none = run_with(folder, &["predict", "--threshold", "1", "x"], b"").ok();
+    let none =
+        run_with(folder, &["predict", "--model", QUICK_RUN, "--threshold", "1", "x"], b"").ok();
     assert_eq!(rows(&none.stdout)[0]["labels"], json("[]"));
-    let best = run_with(folder, &["predict", "--threshold", "1", "--at-least-one", "x"], b"").ok();
+    let best = run_with(
+        folder,
+        &["predict", "--model", QUICK_RUN, "--threshold", "1", "--at-least-one", "x"],
+        b"",
+    )
+    .ok();
     assert_eq!(rows(&best.stdout)[0]["labels"].as_array().unwrap().len(), 1);
-    let top = run_with(folder, &["predict", "--top-k", "3", "x"], b"").ok();
+    let top = run_with(folder, &["predict", "--model", QUICK_RUN, "--top-k", "3", "x"], b"").ok();
     assert_eq!(rows(&top.stdout)[0]["labels"].as_array().unwrap().len(), 3);
-    let all = run_with(folder, &["predict", "--threshold", "0", "--taxonomy", "ekman", "x"], b"");
+    let all = run_with(
+        folder,
+        &["predict", "--model", QUICK_RUN, "--threshold", "0", "--taxonomy", "ekman", "x"],
+        b"",
+    );
     assert_eq!(rows(&all.ok().stdout)[0]["labels"].as_array().unwrap().len(), 7);
-    let table = run_with(folder, &["predict", "--format", "table", "--threshold", "1", "x"], b"");
+    let table = run_with(
+        folder,
+        &["predict", "--model", QUICK_RUN, "--format", "table", "--threshold", "1", "x"],
+        b"",
+    );
     assert!(table.ok().stdout.contains("(no label reaches its threshold)"));
 
     fs::write(folder.join("in.csv"), "id,body\n1,\"a, b\"\n2,c\n").unwrap();
-    run(folder, "predict --input in.csv --text-column body --format csv --output out.csv").ok();
+    run(folder, "predict --model runs/quick --input in.csv --text-column body --format csv --output out.csv").ok();
     let written = fs::read_to_string(folder.join("out.csv")).unwrap();
     assert!(written.starts_with("row,text,labels,scores,error\n1,\"a, b\","), "{written}");
     assert_eq!(written.lines().count(), 3);
@@ -98,11 +124,11 @@ fn evaluate_and_tune_agree_and_tell_the_policy() {
     assert_eq!(saved["thresholds"]["policy"], "per-label");
     assert!(saved["labels"]["joy"]["f1"].is_number());
     assert!(saved["confidence_intervals"]["macro_f1"][1].is_number());
-    let table = run(folder, "evaluate --threshold 0.2 --split test").ok().stdout;
+    let table = run(folder, "evaluate --model runs/quick --threshold 0.2 --split test").ok().stdout;
     assert!(table.contains("fixed 0.2") && table.contains("split test"), "{table}");
 
     let before = fs::read(folder.join("runs/quick/best/thresholds.json")).unwrap();
-    let dry = run(folder, "tune --policy global --dry-run --json").ok().stdout;
+    let dry = run(folder, "tune --model runs/quick --policy global --dry-run --json").ok().stdout;
     assert_eq!(json(&dry)["policy"], "global");
     assert_eq!(fs::read(folder.join("runs/quick/best/thresholds.json")).unwrap(), before);
     let copy = folder.join("copied");
@@ -149,7 +175,7 @@ fn wrong_usage_is_two_and_failures_are_one_with_a_hint() {
     run(folder, "train --epochs many").fails(2, &["invalid value 'many'"]);
     run(folder, "predict --threshold 2 x").fails(2, &["a number from 0 to 1"]);
     run(folder, "train --loss hinge").fails(2, &["hinge"]);
-    run(folder, "predict hello").fails(1, &["./runs holds none", "hint:", "tinymood train"]);
+    run(folder, "predict --model latest hello").fails(1, &["./runs", "hint:", "tinymood train"]);
     run(folder, "evaluate --model no/such/model").fails(1, &["no/such/model", "hint:"]);
     run(folder, "train --offline --init org/name").fails(1, &["org/name", "--offline", "hint:"]);
     run(folder, "train --init random:4L-313D").fails(1, &["4L-313D"]);
@@ -296,6 +322,55 @@ fn export_refuses_what_it_cannot_stand_for() {
 }
 
 #[test]
+fn calibrating_changes_the_classifier_and_helps() {
+    let folder = trained();
+    let place = tempfile::tempdir().unwrap();
+    let copy = place.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(folder.join("runs/quick/best")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+    }
+    let here = place.path();
+    let loss = || {
+        let said = run(here, "evaluate --model copy --json --bootstrap 0").ok().stdout;
+        json(&said)["loss"].as_f64().unwrap()
+    };
+    let before = loss();
+    let said = run(here, "tune --model copy --calibrate --json").ok();
+    assert!(said.stderr.contains("calibrated: "), "{}", said.stderr);
+    let after = loss();
+    assert!(after < before - 1e-4, "{before} {after}");
+    assert_eq!(json(&said.stdout)["evaluation"]["loss"], after);
+    run(here, "tune --model copy --calibrate --dry-run").fails(2, &["--dry-run"]);
+    run(here, "export --int8 --model copy --output small --data sample --force").ok();
+    run(here, "tune --model small --calibrate").fails(1, &["int8", "hint:", "export"]);
+}
+
+#[cfg(feature = "bundled")]
+#[test]
+fn with_nothing_given_the_bundled_models_answer_and_train() {
+    let place = tempfile::tempdir().unwrap();
+    let here = place.path();
+    let said =
+        run_with(here, &["predict", "thank you so much!", "this makes me so angry"], b"").ok();
+    let answers = rows(&said.stdout);
+    for (answer, label) in answers.iter().zip(["gratitude", "anger"]) {
+        assert_eq!(answer["labels"][0]["label"], label, "{answer}");
+    }
+    run(here, "tune").fails(1, &["part of the program", "hint:", "--model", "--dry-run"]);
+    run(here, "tune --dry-run --json").ok();
+    run(here, "export --int8 --output x").fails(1, &["int8 already"]);
+    run(here, "predict --model latest x").fails(1, &["./runs", "hint:", "tinymood train"]);
+
+    let said = run(here, "train --max-steps 2 --batch-size 8 --json").ok();
+    assert!(said.stderr.contains("init: bundled: "), "{}", said.stderr);
+    assert!(said.stderr.contains("newly initialised: classifier"), "{}", said.stderr);
+    let latest = json(&run(here, "evaluate --model latest --json").ok().stdout);
+    assert_eq!(latest["micro_f1"], json(&said.stdout)["micro_f1"]);
+}
+
+#[test]
 fn distill_makes_an_encoder_that_trains_and_exports() {
     let folder = trained();
     let texts: Vec<String> = (0..40).map(|i| format!("text {i} is so very happy\n")).collect();
@@ -350,7 +425,7 @@ fn distill_refuses_what_cannot_be_learned() {
     fs::write(folder.join("bad.txt"), b"fine\n\xff\xfe\n").unwrap();
     let distill = |rest: &str| run(folder, &format!("distill --teacher runs/quick {rest}"));
     distill("--student 1L-64D").fails(2, &["--texts"]);
-    distill("--texts blank.txt --student 1L-64D").fails(1, &["no text", "blank.txt"]);
+    distill("--texts blank.txt --student 1L-64D").fails(1, &["no rows", "blank.txt"]);
     distill("--texts bad.txt --student 1L-64D").fails(1, &["bad.txt:2", "UTF-8"]);
     distill("--texts nowhere.txt --student 1L-64D").fails(1, &["nowhere.txt"]);
     distill("--texts some.txt --student 4L-64D").fails(1, &["4 layers", "only 2"]);

@@ -62,7 +62,7 @@ pub fn read_soft_labels(
     };
     let damaged = |_| SoftLabelsError::Damaged;
     let metadata = safetensors_metadata(&bytes, path).map_err(damaged)?;
-    let mut file = read_safetensors(&bytes, path).map_err(damaged)?;
+    let mut file = read_safetensors(bytes, path).map_err(damaged)?;
     let tensor = file.tensors.remove(TENSOR).ok_or(SoftLabelsError::Damaged)?;
     if metadata.get("sha256") != Some(&checksum(&tensor.values)) {
         return Err(SoftLabelsError::Damaged);

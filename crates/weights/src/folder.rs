@@ -11,7 +11,7 @@ use tinymood_kernels::MappedFile;
 use crate::durable;
 use crate::pytorch;
 use crate::safetensors::{
-    QuantisedTensor, read_mapped, read_safetensors, write_quantised_safetensors,
+    FileBytes, QuantisedTensor, read, read_safetensors, write_quantised_safetensors,
 };
 use crate::{TensorFile, WeightsError};
 
@@ -55,9 +55,7 @@ pub fn read_model_folder(path: &Path) -> Result<ModelFolder, WeightsError> {
         return Err(unreadable(&config_path, std::io::Error::other(problem)));
     }
     let text = fs::read_to_string(&config_path).map_err(|error| unreadable(&config_path, error))?;
-    let wrong = |source| WeightsError::Config { path: config_path.clone(), source };
-    let config = ModelConfig::from_json(&text).map_err(wrong)?;
-    let labels = LabelSet::from_config_json(&text).map_err(wrong)?;
+    let (config, labels) = read_config(&text, &config_path)?;
     for weights in [SAFETENSORS, PYTORCH] {
         let weights_path = path.join(weights);
         if weights_path.is_file() {
@@ -72,6 +70,28 @@ pub fn read_model_folder(path: &Path) -> Result<ModelFolder, WeightsError> {
     Err(WeightsError::NoWeights(path.to_owned()))
 }
 
+/// Reads a model that is part of the program: its `config.json` and the bytes of its
+/// `model.safetensors`; `path` stands for its folder.
+///
+/// # Errors
+/// When one is damaged or of a kind that is not supported.
+pub fn read_static_model(
+    path: &Path,
+    config: &str,
+    weights: &'static [u8],
+) -> Result<ModelFolder, WeightsError> {
+    let (config, labels) = read_config(config, &path.join(CONFIG))?;
+    let tensors = read(&FileBytes::Static(weights), &path.join(SAFETENSORS))?;
+    Ok(ModelFolder { path: path.to_owned(), config, labels, tensors })
+}
+
+fn read_config(text: &str, path: &Path) -> Result<(ModelConfig, Option<LabelSet>), WeightsError> {
+    let wrong = |source| WeightsError::Config { path: path.to_owned(), source };
+    let config = ModelConfig::from_json(text).map_err(wrong)?;
+    let labels = LabelSet::from_config_json(text).map_err(wrong)?;
+    Ok((config, labels))
+}
+
 /// Whether bytes are of a safetensors file: the length of its header, then the header's brace.
 fn are_safetensors(bytes: &[u8]) -> bool {
     bytes.get(8) == Some(&b'{')
@@ -81,7 +101,7 @@ fn are_safetensors(bytes: &[u8]) -> bool {
 fn map_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
     // What cannot be mapped, as an empty file, can still be read, or says better what is wrong.
     match MappedFile::open(path) {
-        Ok(file) if are_safetensors(&file) => read_mapped(&Arc::new(file), path),
+        Ok(file) if are_safetensors(&file) => read(&FileBytes::Mapped(Arc::new(file)), path),
         _ => read_tensors(path),
     }
 }
@@ -98,7 +118,7 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
         source,
     })?;
     if are_safetensors(&bytes) {
-        read_safetensors(&bytes, path)
+        read_safetensors(bytes, path)
     } else {
         pytorch::read(&bytes, path)
     }

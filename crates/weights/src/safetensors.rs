@@ -5,69 +5,139 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ::safetensors::tensor::TensorView as FileView;
 use ::safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use half::{bf16, f16};
-use tinymood_core::{Tensor, TensorView, Values};
+use tinymood_core::{Elements, Tensor, TensorView, Values};
 use tinymood_kernels::MappedFile;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{TensorFile, WeightsError, durable};
 
-/// Reads the bytes of a safetensors file; `path` names it in errors.
-///
-/// # Errors
-/// When they are not one, or a tensor is of a kind that cannot become f32.
-pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<TensorFile, WeightsError> {
-    read(bytes, path, |data| chunks(data).map(f32::from_le_bytes).collect())
+/// The bytes of a safetensors file, which stay for as long as a tensor of it does.
+#[derive(Clone)]
+pub(crate) enum FileBytes {
+    Mapped(Arc<MappedFile>),
+    Owned(Arc<Vec<u8>>),
+    Static(&'static [u8]),
 }
 
-/// As [`read_safetensors`] of a mapped file. Tensors of f32 stay where they are: of what is not
-/// looked at, nothing is read.
-///
-/// # Errors
-/// As [`read_safetensors`].
-pub(crate) fn read_mapped(file: &Arc<MappedFile>, path: &Path) -> Result<TensorFile, WeightsError> {
-    read(file, path, |data| {
-        let start = data.as_ptr().addr() - file.as_ptr().addr();
-        let place = MappedFloats { file: Arc::clone(file), range: start..start + data.len() };
-        match place.floats() {
-            Some(_) => Values::shared(Arc::new(place)),
-            None => chunks(data).map(f32::from_le_bytes).collect(),
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(file) => file,
+            Self::Owned(bytes) => bytes,
+            Self::Static(bytes) => bytes,
         }
-    })
+    }
 }
 
-/// A range of a mapped file.
-struct MappedFloats {
-    file: Arc<MappedFile>,
+impl FileBytes {
+    /// Where `part`, a part of these bytes, lies.
+    fn range(&self, part: &[u8]) -> Range<usize> {
+        let start = part.as_ptr().addr() - self.as_ptr().addr();
+        start..start + part.len()
+    }
+}
+
+/// Floats of a file, as they lie there.
+struct StoredFloats {
+    file: FileBytes,
     range: Range<usize>,
 }
 
-impl MappedFloats {
-    /// The range as floats, where they are aligned and this machine is little-endian as the file is.
+impl StoredFloats {
+    /// The floats, where they are aligned and this machine is little-endian as the file is.
     fn floats(&self) -> Option<&[f32]> {
         let floats = <[f32]>::ref_from_bytes(&self.file[self.range.clone()]).ok();
         floats.filter(|_| cfg!(target_endian = "little"))
     }
 }
 
-impl AsRef<[f32]> for MappedFloats {
-    fn as_ref(&self) -> &[f32] {
+impl Elements for StoredFloats {
+    fn count(&self) -> usize {
+        self.range.len() / size_of::<f32>()
+    }
+
+    fn borrowed(&self) -> Option<&[f32]> {
+        self.floats()
+    }
+
+    fn all(&self) -> &[f32] {
         self.floats().expect("asked when it was made")
+    }
+
+    fn read(&self, range: Range<usize>, out: &mut [f32]) {
+        out.copy_from_slice(&self.all()[range]);
     }
 }
 
-/// Reads the bytes of a safetensors file, f32 by `floats`.
-fn read(
-    bytes: &[u8],
-    path: &Path,
-    floats: impl Fn(&[u8]) -> Values,
-) -> Result<TensorFile, WeightsError> {
+/// Rows of bytes with a scale each, floats only once they are asked for.
+struct StoredInt8 {
+    file: FileBytes,
+    /// Where the bytes are.
+    range: Range<usize>,
+    scales: Vec<f32>,
+    /// Elements of a row.
+    width: usize,
+    all: OnceLock<Vec<f32>>,
+}
+
+impl Elements for StoredInt8 {
+    fn count(&self) -> usize {
+        self.range.len()
+    }
+
+    fn borrowed(&self) -> Option<&[f32]> {
+        self.all.get().map(Vec::as_slice)
+    }
+
+    fn all(&self) -> &[f32] {
+        self.all.get_or_init(|| {
+            let mut all = vec![0.0; self.count()];
+            self.read(0..all.len(), &mut all);
+            all
+        })
+    }
+
+    fn read(&self, range: Range<usize>, out: &mut [f32]) {
+        let bytes = &self.file[self.range.clone()][range.clone()];
+        assert_eq!(bytes.len(), out.len(), "as many as asked for");
+        let (mut bytes, mut out, mut at) = (bytes, out, range.start);
+        while !bytes.is_empty() {
+            // To the end of the row at hand.
+            let len = (self.width - at % self.width).min(bytes.len());
+            let scale = self.scales[at / self.width];
+            let (row, other_bytes) = bytes.split_at(len);
+            let (values, other_out) = std::mem::take(&mut out).split_at_mut(len);
+            for (value, byte) in values.iter_mut().zip(row) {
+                *value = f32::from(byte.cast_signed()) * scale;
+            }
+            (bytes, out, at) = (other_bytes, other_out, at + len);
+        }
+    }
+}
+
+/// Reads the bytes of a safetensors file; `path` names it in errors.
+///
+/// # Errors
+/// When they are not one, or a tensor is of a kind that cannot become f32.
+pub fn read_safetensors(bytes: Vec<u8>, path: &Path) -> Result<TensorFile, WeightsError> {
+    read(&FileBytes::Owned(Arc::new(bytes)), path)
+}
+
+/// [`read_safetensors`] of bytes that stay where they are. So do tensors of f32 and int8: of what is
+/// not looked at, nothing is read.
+///
+/// # Errors
+/// As [`read_safetensors`].
+pub(crate) fn read(bytes: &FileBytes, path: &Path) -> Result<TensorFile, WeightsError> {
     let wrong = |problem: String| WeightsError::Contents { path: path.to_owned(), problem };
     let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(error.to_string()))?;
     let mut out = TensorFile::default();
@@ -75,18 +145,23 @@ fn read(
     for (name, view) in file.iter() {
         let data = view.data();
         let values: Values = match view.dtype() {
-            Dtype::F32 => floats(data),
+            Dtype::F32 => {
+                let place = StoredFloats { file: bytes.clone(), range: bytes.range(data) };
+                match place.floats() {
+                    Some(_) => Values::shared(Arc::new(place)),
+                    None => chunks(data).map(f32::from_le_bytes).collect(),
+                }
+            }
             Dtype::F16 => chunks(data).map(|b| f16::from_le_bytes(b).to_f32()).collect(),
             Dtype::BF16 => chunks(data).map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
             Dtype::F64 => chunks(data).map(|b| f64::from_le_bytes(b) as f32).collect(),
             Dtype::I8 if file.tensor(&scale_name(name)).is_ok() => {
                 scales.push(scale_name(name));
                 let scales = file.tensor(&scale_name(name)).map_err(|e| wrong(e.to_string()))?;
-                dequantise(&view, &scales)
-                    .map_err(|problem| {
-                        wrong(format!("the scales of the int8 tensor {name:?} {problem}"))
-                    })?
-                    .into()
+                let stored = stored_int8(bytes, &view, &scales).map_err(|problem| {
+                    wrong(format!("the scales of the int8 tensor {name:?} {problem}"))
+                })?;
+                Values::shared(Arc::new(stored))
             }
             Dtype::BOOL
             | Dtype::U8
@@ -120,8 +195,12 @@ fn scale_name(name: &str) -> String {
     format!("{name}_scale")
 }
 
-/// An int8 tensor's elements, or what is wrong with its scales.
-fn dequantise(tensor: &FileView<'_>, scales: &FileView<'_>) -> Result<Vec<f32>, String> {
+/// An int8 tensor of a file, or what is wrong with its scales.
+fn stored_int8(
+    file: &FileBytes,
+    tensor: &FileView<'_>,
+    scales: &FileView<'_>,
+) -> Result<StoredInt8, String> {
     let Some(&rows) = tensor.shape().first() else {
         return Err("are for no rows: it has no dimensions".to_owned());
     };
@@ -129,13 +208,10 @@ fn dequantise(tensor: &FileView<'_>, scales: &FileView<'_>) -> Result<Vec<f32>, 
         let (dtype, shape) = (scales.dtype(), scales.shape());
         return Err(format!("are {dtype:?} of shape {shape:?}, expected F32 of shape [{rows}]"));
     }
-    let width = tensor.data().len().checked_div(rows).unwrap_or(0).max(1);
-    let rows = tensor.data().chunks_exact(width).zip(chunks(scales.data()));
-    let of_row = |(bytes, scale): (&'_ [u8], [u8; 4])| {
-        let scale = f32::from_le_bytes(scale);
-        bytes.iter().map(|byte| f32::from(byte.cast_signed()) * scale).collect::<Vec<f32>>()
-    };
-    Ok(rows.flat_map(of_row).collect())
+    let range = file.range(tensor.data());
+    let width = range.len().checked_div(rows).unwrap_or(0).max(1);
+    let scales = chunks(scales.data()).map(f32::from_le_bytes).collect();
+    Ok(StoredInt8 { file: file.clone(), range, scales, width, all: OnceLock::new() })
 }
 
 fn chunks<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {

@@ -10,7 +10,7 @@ use tinymood_core::{
     TokenizedText,
 };
 use tinymood_engine::CpuEngine;
-use tinymood_text::{TextStream, Tokenizer};
+use tinymood_text::{Tokenizer, Unlabelled};
 use tinymood_train::distill::{
     DistillInputs, SecondMoment, default_layers, distill, hidden_states, student_from_teacher,
 };
@@ -22,8 +22,8 @@ use tinymood_weights::{fit, initialise, read_model_folder};
 
 use super::train::stop_on_signals;
 use crate::args::{DistillArgs, GlobalArgs, PrecisionArg};
-use crate::init::{check_vocabulary, folder};
-use crate::model::{ModelError, engine};
+use crate::init::check_vocabulary;
+use crate::model::{ModelError, engine, model_folder};
 
 /// Texts whose hidden states say which directions the student keeps.
 const BASIS_TEXTS: usize = 512;
@@ -104,7 +104,7 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         config.max_position_embeddings
     );
 
-    let texts = read_texts(&source.texts)?;
+    let Unlabelled { texts, .. } = Unlabelled::read(&source.texts, "text", false)?;
     let tokenizer = teacher.tokenizer.clone().with_max_length(settings.max_length())?;
     let texts = tokenizer.encode_all(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
     say(format!("texts: {} of {} files", texts.len(), source.texts.len()));
@@ -216,9 +216,7 @@ impl Source {
 
 impl Teacher {
     fn open(source: &Source, global: &GlobalArgs) -> anyhow::Result<Self> {
-        let path = folder(&source.teacher, global.offline)?;
-        let best = path.join("best");
-        let path = if best.join("config.json").is_file() { best } else { path };
+        let path = model_folder(&source.teacher, global)?;
         let model = read_model_folder(&path)?;
         let tokenizer = Tokenizer::from_folder(&path)?;
         // Only hidden states are asked of it: a head of any shape will do.
@@ -259,27 +257,6 @@ impl Teacher {
         }
         Ok((tensors, basis.energy_kept()))
     }
-}
-
-/// All texts of all files; blank ones are passed over.
-fn read_texts(paths: &[PathBuf]) -> anyhow::Result<Vec<String>> {
-    let mut texts = Vec::new();
-    for path in paths {
-        for row in TextStream::open(path, "text")? {
-            let row = row?;
-            let text = row.text.with_context(|| format!("{}:{}", path.display(), row.line))?;
-            if !text.trim().is_empty() {
-                texts.push(text);
-            }
-        }
-    }
-    ensure!(!texts.is_empty(), "there is no text in {}", list(paths));
-    Ok(texts)
-}
-
-fn list(paths: &[PathBuf]) -> String {
-    let names = paths.iter().map(|path| path.display().to_string());
-    names.collect::<Vec<_>>().join(", ")
 }
 
 fn join(layers: &[usize]) -> String {

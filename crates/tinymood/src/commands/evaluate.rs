@@ -1,8 +1,8 @@
 //! `tinymood evaluate`: a model's figures on a labelled split.
 
 use anyhow::bail;
-use tinymood_core::{LabelSet, Taxonomy};
-use tinymood_eval::{Evaluation, Predictions, Thresholds};
+use tinymood_core::{LabelSet, Logits, Taxonomy};
+use tinymood_eval::{Calibration, Evaluation, Predictions, Thresholds};
 use tinymood_text::{Dataset, EncodedSplit};
 
 use super::{print, print_json};
@@ -29,9 +29,9 @@ pub(super) fn run(args: EvaluateArgs, global: &GlobalArgs) -> anyhow::Result<()>
 /// A split with what a model says of it.
 pub(super) struct Judged {
     pub(super) split: String,
+    logits: Logits,
     probabilities: Vec<f32>,
     targets: Vec<f32>,
-    num_labels: usize,
 }
 
 impl Judged {
@@ -56,13 +56,18 @@ impl Judged {
     ) -> anyhow::Result<Self> {
         let dataset = in_labels(dataset, &model.labels)?;
         let encoded = EncodedSplit::new(&dataset, &model.tokenizer)?;
-        let probabilities = model.logits(&encoded.texts)?.probabilities();
-        let num_labels = model.labels.len();
-        Ok(Self { split, probabilities, targets: encoded.targets, num_labels })
+        let logits = model.logits(&encoded.texts)?;
+        let probabilities = logits.probabilities();
+        Ok(Self { split, logits, probabilities, targets: encoded.targets })
+    }
+
+    /// What makes the model's probabilities mean what they say.
+    pub(super) fn calibration(&self) -> Calibration {
+        Calibration::choose(&self.logits, &self.targets)
     }
 
     pub(super) fn predictions(&self) -> anyhow::Result<Predictions<'_>> {
-        Ok(Predictions::new(&self.probabilities, &self.targets, self.num_labels)?)
+        Ok(Predictions::new(&self.probabilities, &self.targets, self.logits.num_labels)?)
     }
 }
 

@@ -23,6 +23,7 @@ use super::evaluate::Judged;
 use super::teaching::{Class, Means, Teaching};
 use super::{print, print_json};
 use crate::args::{GlobalArgs, PrecisionArg, TrainArgs};
+use crate::bundled;
 use crate::data::DataSettings;
 use crate::init::{Start, absolute_model, start};
 use crate::model::{Model, ModelError, engine};
@@ -147,7 +148,10 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
             Ok(())
         }
         Outcome::Finished(finish) => {
-            say(format!("model: {}", finish.model.display()));
+            let model = finish.model.display();
+            say(format!(
+                "model: {model}\nuse it: tinymood predict --model {model} \"what a day!\""
+            ));
             match splits.dev {
                 Some(dev) => report_figures(&finish.model, dev, &labels, json, global),
                 None => Ok(()),
@@ -234,7 +238,9 @@ fn card_facts(run: &RunFolder, source: &Source) -> ModelCardFacts {
     };
     ModelCardFacts {
         name,
-        base_is_on_hub: !is_folder && !source.init.starts_with("random:"),
+        base_is_on_hub: !is_folder
+            && source.init != bundled::NAME
+            && !source.init.starts_with("random:"),
         base_model,
         dataset: if is_goemotions { "GoEmotions".to_owned() } else { source.data.name() },
         dataset_id: if is_goemotions { "go_emotions".to_owned() } else { source.data.name() },

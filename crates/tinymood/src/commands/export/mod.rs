@@ -16,12 +16,12 @@ use tinymood_train::RunFolder;
 use tinymood_weights::{ModelParts, QuantisedTensor, read_model_folder, write_model_folder};
 
 use crate::args::{DatasetArgs, ExportArgs, GlobalArgs, PrecisionArg, SplitArg};
+use crate::bundled;
 use crate::commands::evaluate::{data_for, in_labels};
 use crate::commands::train::Source;
 use crate::commands::{print, print_json};
 use crate::data::{DataSettings, choose};
-use crate::init;
-use crate::model::{Model, ModelError, TOKENS_PER_BATCH, engine};
+use crate::model::{Model, ModelError, TOKENS_PER_BATCH, engine, model_folder};
 
 /// The largest loss of micro- or macro-F1 that passes: 0.3 points.
 const LARGEST_LOSS: f64 = 0.003;
@@ -30,14 +30,10 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     if args.output.exists() {
         bail!("{} exists already", args.output.display());
     }
-    if let Some(name) = &args.model.model {
-        let folder = init::folder(name, global.offline)?;
-        // A run is opened below, where there is a best model in it.
-        if folder.join("config.json").is_file() {
-            let encoder = read_model_folder(&folder)?;
-            if encoder::is_encoder(&encoder) {
-                return encoder::export(encoder, &args, global);
-            }
+    if let Some(name) = args.model.model.as_deref().filter(|name| *name != bundled::NAME) {
+        let encoder = read_model_folder(&model_folder(name, global)?)?;
+        if encoder::is_encoder(&encoder) {
+            return encoder::export(encoder, &args, global);
         }
     }
     let exact = GlobalArgs { precision: PrecisionArg::F32, ..global.clone() };

@@ -1,0 +1,41 @@
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// `tinymood bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// The model: a folder, a hub id, or random:SHAPE
+    #[arg(long, default_value = "random:4L-312D")]
+    pub init: String,
+    /// Whose texts: `sample`, `goemotions`, a file or a folder
+    #[arg(long, default_value = "sample")]
+    pub data: String,
+    /// Texts of a training step; several are measured in turn
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "16")]
+    pub batch_size: Vec<usize>,
+    /// What to measure
+    #[arg(long, value_enum, default_value_t)]
+    pub what: BenchWhat,
+    /// Seconds for each figure
+    #[arg(long, value_name = "X", default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Print one JSON document on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Append the figures to a file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
+/// `--what`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BenchWhat {
+    /// Training and inference
+    #[default]
+    All,
+    /// Training steps: forward, backward, clipping, AdamW
+    Train,
+    /// From text to logits, many texts and one at a time
+    Infer,
+}

@@ -1,0 +1,38 @@
+use clap::Args;
+
+use super::{DatasetArgs, ModelArg, SplitArg, parse_share};
+
+/// `tinymood evaluate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tinymood evaluate                        the bundled classifier, on the sample's dev split
+  tinymood evaluate --model latest                  the newest run
+  tinymood evaluate --model runs/x --data goemotions --split test
+  tinymood evaluate --threshold 0.3 --json | jq .macro_f1")]
+pub struct EvaluateArgs {
+    #[command(flatten)]
+    pub model: ModelArg,
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// Which split; a lone file has only one
+    #[arg(long, value_enum, default_value = "dev")]
+    pub split: SplitArg,
+    /// One threshold for all labels, instead of the model's own
+    #[arg(long, value_name = "X", value_parser = parse_share)]
+    pub threshold: Option<f32>,
+    /// Resamplings behind the confidence intervals, 0 for none
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_resamples)]
+    pub bootstrap: usize,
+    /// Print one JSON document on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Up to a hundred thousand: more moves no digit that is shown.
+fn parse_resamples(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if count <= 100_000 => Ok(count),
+        _ => Err("expected a whole number from 0 to 100000".to_owned()),
+    }
+}

@@ -1,0 +1,39 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{ModelArg, ReadingArgs};
+
+/// `tinymood export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The exported folder is a model as any other to tinymood, a quarter of the size, and answers in int8
+unless --precision says otherwise. Other tools do not read its weights.
+
+Before anything is written, the model is judged in f32 and in int8 on the validation split, with its
+own thresholds. Where int8 loses more than 0.3 points (0.003) of micro- or macro-F1, nothing is
+written, unless --force. Both sides are printed, and kept in the folder's config.json and README.md.
+
+Example:
+  tinymood export --int8 --model runs/x --output x-int8")]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub model: ModelArg,
+    /// Weights as 8-bit integers with a scale for each output; embeddings, one for each token
+    #[arg(long, required = true)]
+    pub int8: bool,
+    /// The folder to write; it must not exist
+    #[arg(long, short, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Whose validation split judges: as of `train --data` [default: the data of the model's run]
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// Write the folder whatever the judgement; it is kept there all the same
+    #[arg(long)]
+    pub force: bool,
+    /// Print the judgement as one JSON document on standard output
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,247 @@
+//! The command line as it is typed. Commands turn it into settings; nothing is decided here.
+
+#![allow(missing_docs)] // comments here are help texts, and flattened groups show none
+
+mod bench;
+mod data;
+mod distill;
+mod evaluate;
+mod export;
+mod predict;
+mod teaching;
+mod train;
+mod tune;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+use tinymood_core::Taxonomy;
+use tinymood_kernels::Precision;
+
+pub use bench::{BenchArgs, BenchWhat};
+pub use data::{DataArgs, DataCommand, StatsArgs};
+pub use distill::DistillArgs;
+pub use evaluate::EvaluateArgs;
+pub use export::ExportArgs;
+pub use predict::{FormatArg, PredictArgs};
+pub use teaching::TeachingArgs;
+pub use train::{OverrideArgs, TrainArgs};
+pub use tune::{ObjectiveArg, PolicyArg, TuneArgs};
+
+/// Fine-tune, judge and use tiny multi-label emotion classifiers, on the machine you have.
+#[derive(Debug, Parser)]
+#[command(name = "tinymood", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "\
+First steps:
+  tinymood predict \"what a day!\"          ask the bundled classifier
+  tinymood train                          train on the bundled sample, offline
+  tinymood train --data goemotions        the real thing: 43,410 comments
+
+Data goes to standard output, all else to standard error. Exit status: 0 done, 1 failed,
+2 wrong usage. `tinymood COMMAND --help` says more.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// What holds for all commands.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+}
+
+/// What holds for all commands.
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Number of threads [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// What multiplications multiply: bf16 is mixed precision, twice as fast where the CPU has it;
+    /// int8 is for using a model, not for training one
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub precision: PrecisionArg,
+    /// Never use the network: models and data come from the cache or from folders
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// Where downloaded datasets are kept [default: the system's cache folder]
+    #[arg(long, global = true, value_name = "DIR", env = "TINYMOOD_CACHE")]
+    pub cache_dir: Option<PathBuf>,
+    /// Say nothing but errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// `--precision`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionArg {
+    /// int8 for a model that was exported so, else bf16 where the CPU has it, else f32
+    #[default]
+    Auto,
+    /// 32-bit floats throughout
+    F32,
+    /// Operands rounded to bfloat16; sums, weights and all else in f32
+    Bf16,
+    /// Operands rounded to 8 bits, weights per output and activations per token; not for training
+    Int8,
+}
+
+impl PrecisionArg {
+    /// The argument that asks for `precision`.
+    pub fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+            Precision::Int8 => Self::Int8,
+        }
+    }
+
+    /// What to ask an engine for; `None` leaves it the choice.
+    pub fn asked(self) -> Option<Precision> {
+        match self {
+            Self::Auto => None,
+            Self::F32 => Some(Precision::F32),
+            Self::Bf16 => Some(Precision::Bf16),
+            Self::Int8 => Some(Precision::Int8),
+        }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fine-tune a BERT-family encoder
+    Train(Box<TrainArgs>),
+    /// Make a smaller encoder of a large one, from plain text
+    Distill(Box<DistillArgs>),
+    /// Judge a model on a labelled split
+    Evaluate(EvaluateArgs),
+    /// Tune a model's thresholds on a labelled split and save them with it
+    Tune(TuneArgs),
+    /// Say what emotions texts show
+    Predict(PredictArgs),
+    /// Write a model in another form: int8, a quarter of the size
+    Export(ExportArgs),
+    /// Look at datasets, or fetch one
+    Data(DataArgs),
+    /// Measure training and inference on this machine
+    Bench(BenchArgs),
+    /// Show what this machine and installation offer
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which data, and how to read it.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct DatasetArgs {
+    /// `sample` (bundled), `goemotions` (downloaded once), a file, or a folder with train, dev and
+    /// test files. Files: .tsv (text, labels, id; no header), .csv (with header), .jsonl
+    #[arg(long, value_name = "DATA", default_value = "sample")]
+    pub data: String,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
+/// How to read data files.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Data")]
+pub struct ReadingArgs {
+    /// File of label names, one a line [default: GoEmotions' 28]
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Column or field of the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    pub text_column: String,
+    /// Column or field of the labels
+    #[arg(long, value_name = "NAME", default_value = "labels")]
+    pub labels_column: String,
+    /// What stands between the labels of a row
+    #[arg(long, value_name = "TEXT", default_value = ",")]
+    pub label_separator: String,
+    /// Count and list malformed rows instead of stopping at the first
+    #[arg(long)]
+    pub skip_bad_rows: bool,
+}
+
+/// A taxonomy as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TaxonomyArg {
+    /// The labels as they are
+    Original,
+    /// Ekman's six basic emotions and neutral
+    Ekman,
+    /// Positive, negative, ambiguous and neutral
+    Sentiment,
+}
+
+impl From<TaxonomyArg> for Taxonomy {
+    fn from(arg: TaxonomyArg) -> Self {
+        match arg {
+            TaxonomyArg::Original => Self::Original,
+            TaxonomyArg::Ekman => Self::Ekman,
+            TaxonomyArg::Sentiment => Self::Sentiment,
+        }
+    }
+}
+
+/// Which part of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitArg {
+    /// What models are trained on
+    Train,
+    /// The validation split, which thresholds are tuned on
+    #[value(alias = "validation", alias = "valid")]
+    Dev,
+    /// The split that nothing is tuned on
+    Test,
+}
+
+/// A model to use.
+#[derive(Clone, Debug, Args)]
+pub struct ModelArg {
+    /// A run, a model folder, a hub id, or `latest`, the newest run in ./runs
+    /// [default: the bundled classifier]
+    #[arg(long, short, value_name = "MODEL")]
+    pub model: Option<String>,
+}
+
+/// `tinymood doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON document on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A number from 0 to 1.
+fn parse_share(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    proptest! {
+        #[test]
+        fn no_arguments_panic(words in prop::collection::vec("(--?[a-z-]{1,12}(=\\PC{0,6})?|\\PC{0,8}|train|predict|tune|data|evaluate|export)", 0..6)) {
+            let _ = Cli::try_parse_from(std::iter::once("tinymood".to_owned()).chain(words));
+        }
+    }
+}

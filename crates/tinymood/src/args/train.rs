@@ -1,0 +1,222 @@
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use tinymood_core::Pooling;
+use tinymood_train::{
+    CheckpointEvery, DropoutRecipe, EvaluateEvery, LossRecipe, Metric, PosWeightRecipe,
+    RecipeOverrides, ScheduleKind, ThresholdRecipe,
+};
+
+use super::{DatasetArgs, TaxonomyArg, TeachingArgs};
+
+/// `tinymood train`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A run is a folder: settings.toml, log.jsonl, tensorboard/, checkpoints/, best/ (the model, which
+transformers opens too) and evaluation.json. Ctrl-C saves a checkpoint; `train --resume RUN` goes on
+and ends in the very bytes of a run that was never stopped.
+
+Examples:
+  tinymood train --init random:4L-312D
+  tinymood train --data goemotions --init sentence-transformers/all-MiniLM-L6-v2
+  tinymood train --data goemotions --recipe seed
+  tinymood train --data my-data/ --labels my-labels.txt --epochs 6 --loss focal:gamma=2
+  tinymood train --data goemotions --teacher runs/a --teacher runs/b --unlabelled texts.txt.gz
+  tinymood train --resume runs/sample-default")]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// Train on coarser labels
+    #[arg(long, value_enum, default_value = "original", help_heading = "Data")]
+    pub taxonomy: TaxonomyArg,
+
+    /// Where training starts: `bundled` (an encoder of TinyBERT's shape), a model folder, a hub id,
+    /// `tinybert` (the hub's), or random:SHAPE as random:4L-312D
+    #[arg(long, value_name = "INIT", default_value = "bundled")]
+    pub init: String,
+    /// `default`, `seed`, or a TOML file; flags below override it
+    #[arg(long, value_name = "RECIPE", default_value = "default")]
+    pub recipe: String,
+    /// The run's folder [default: runs/DATA-RECIPE, numbered when it exists]
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Go on with a run that was stopped or killed; all settings come from its folder
+    #[arg(long, value_name = "RUN", conflicts_with_all = [
+        "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_rows",
+    ])]
+    pub resume: Option<PathBuf>,
+    /// Print the final evaluation as one JSON document on standard output
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub teaching: TeachingArgs,
+    #[command(flatten)]
+    pub overrides: OverrideArgs,
+}
+
+/// Settings of a recipe as flags.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Recipe (each overrides the recipe's value)")]
+pub struct OverrideArgs {
+    /// Passes over the training split
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
+    /// Optimizer steps in all, in place of epochs
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u64>,
+    /// Texts of one pass
+    #[arg(long, value_name = "N")]
+    batch_size: Option<u64>,
+    /// Passes gathered into one optimizer step
+    #[arg(long, value_name = "N")]
+    gradient_accumulation: Option<u64>,
+    /// Whether texts of like length share a batch
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    group_by_length: Option<bool>,
+    /// Longest text in tokens
+    #[arg(long, value_name = "N")]
+    max_length: Option<u64>,
+    /// Whether [NAME] and [RELIGION] become tokens of their own
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    placeholder_tokens: Option<bool>,
+    /// Decides order, dropout and new weights
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// The largest learning rate
+    #[arg(long, value_name = "X")]
+    learning_rate: Option<f64>,
+    /// linear, cosine or constant
+    #[arg(long, value_name = "NAME", value_parser = ScheduleKind::from_str)]
+    schedule: Option<ScheduleKind>,
+    /// Share of the steps in which the learning rate rises
+    #[arg(long, value_name = "X")]
+    warmup_ratio: Option<f64>,
+    /// The same in steps
+    #[arg(long, value_name = "N")]
+    warmup_steps: Option<u64>,
+    /// AdamW's weight decay
+    #[arg(long, value_name = "X")]
+    weight_decay: Option<f64>,
+    /// AdamW's decay of the first moment
+    #[arg(long, value_name = "X")]
+    beta1: Option<f64>,
+    /// AdamW's decay of the second moment
+    #[arg(long, value_name = "X")]
+    beta2: Option<f64>,
+    /// AdamW's epsilon
+    #[arg(long, value_name = "X")]
+    epsilon: Option<f64>,
+    /// Largest gradient norm, 0 for any
+    #[arg(long, value_name = "X")]
+    max_grad_norm: Option<f64>,
+    /// Each layer learns at this times the rate of the one above
+    #[arg(long, value_name = "X")]
+    layer_decay: Option<f64>,
+    /// Decay of the average of the weights, 0 for none
+    #[arg(long, value_name = "X")]
+    ema_decay: Option<f64>,
+    /// bce, focal[:gamma=2,alpha=0.25] or asymmetric[:gamma_positive=1,gamma_negative=4,clip=0.05]
+    #[arg(long, value_name = "LOSS", value_parser = LossRecipe::from_str)]
+    loss: Option<LossRecipe>,
+    /// none, auto, or one number a label between commas
+    #[arg(long, value_name = "W", value_parser = PosWeightRecipe::from_str)]
+    pos_weight: Option<PosWeightRecipe>,
+    /// Largest weight that auto gives
+    #[arg(long, value_name = "X")]
+    pos_weight_cap: Option<f64>,
+    /// Share by which targets move to each label's frequency
+    #[arg(long, value_name = "X")]
+    label_smoothing: Option<f64>,
+    /// Share by which targets move to what teachers say
+    #[arg(long, value_name = "X")]
+    teacher_weight: Option<f64>,
+    /// cls (BERT's pooler) or mean
+    #[arg(long, value_name = "NAME", value_parser = parse_pooling)]
+    pooling: Option<Pooling>,
+    /// Dropout after embeddings and sublayers, or "model": as its configuration says
+    #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
+    hidden_dropout: Option<DropoutRecipe>,
+    /// Dropout of attention probabilities, or "model"
+    #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
+    attention_dropout: Option<DropoutRecipe>,
+    /// Dropout before the classifier, or "model"
+    #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
+    classifier_dropout: Option<DropoutRecipe>,
+    /// epoch, half-epoch, or a number of steps
+    #[arg(long, value_name = "WHEN", value_parser = EvaluateEvery::from_str)]
+    evaluate_every: Option<EvaluateEvery>,
+    /// What makes one evaluation better than another: macro_f1, micro_f1, loss, ...
+    #[arg(long, value_name = "NAME", value_parser = Metric::from_str)]
+    metric: Option<Metric>,
+    /// A number, global, or per-label
+    #[arg(long, value_name = "POLICY", value_parser = ThresholdRecipe::from_str)]
+    thresholds: Option<ThresholdRecipe>,
+    /// Evaluations without improvement after which training ends, 0 for never
+    #[arg(long, value_name = "N")]
+    early_stopping_patience: Option<u64>,
+    /// evaluation, or a number of steps
+    #[arg(long, value_name = "WHEN", value_parser = CheckpointEvery::from_str)]
+    checkpoint_every: Option<CheckpointEvery>,
+    /// Also write one after this many minutes, 0 for never
+    #[arg(long, value_name = "X")]
+    checkpoint_minutes: Option<f64>,
+    /// How many checkpoints are kept
+    #[arg(long, value_name = "N")]
+    keep_checkpoints: Option<u64>,
+    /// Steps from one line of the log to the next
+    #[arg(long, value_name = "N")]
+    log_every: Option<u64>,
+}
+
+impl From<OverrideArgs> for RecipeOverrides {
+    fn from(args: OverrideArgs) -> Self {
+        Self {
+            epochs: args.epochs,
+            max_steps: args.max_steps,
+            batch_size: args.batch_size,
+            gradient_accumulation: args.gradient_accumulation,
+            group_by_length: args.group_by_length,
+            max_length: args.max_length,
+            placeholder_tokens: args.placeholder_tokens,
+            seed: args.seed,
+            learning_rate: args.learning_rate,
+            schedule: args.schedule,
+            warmup_ratio: args.warmup_ratio,
+            warmup_steps: args.warmup_steps,
+            weight_decay: args.weight_decay,
+            beta1: args.beta1,
+            beta2: args.beta2,
+            epsilon: args.epsilon,
+            max_grad_norm: args.max_grad_norm,
+            layer_decay: args.layer_decay,
+            ema_decay: args.ema_decay,
+            loss: args.loss,
+            pos_weight: args.pos_weight,
+            pos_weight_cap: args.pos_weight_cap,
+            label_smoothing: args.label_smoothing,
+            teacher_weight: args.teacher_weight,
+            pooling: args.pooling,
+            hidden_dropout: args.hidden_dropout,
+            attention_dropout: args.attention_dropout,
+            classifier_dropout: args.classifier_dropout,
+            evaluate_every: args.evaluate_every,
+            metric: args.metric,
+            thresholds: args.thresholds,
+            early_stopping_patience: args.early_stopping_patience,
+            checkpoint_every: args.checkpoint_every,
+            checkpoint_minutes: args.checkpoint_minutes,
+            keep_checkpoints: args.keep_checkpoints,
+            log_every: args.log_every,
+        }
+    }
+}
+
+fn parse_pooling(text: &str) -> Result<Pooling, String> {
+    match text {
+        "cls" => Ok(Pooling::Cls),
+        "mean" => Ok(Pooling::Mean),
+        _ => Err("expected cls or mean".to_owned()),
+    }
+}
