@@ -5,6 +5,7 @@
 //! basic       texts to words
 //! vocabulary  the longest token a text begins with
 //! word_piece  texts to ids: added tokens, words, pieces
+//! located     where words stand in ids and texts
 //! definition  tokenizer.json to that, where it is BERT's and nothing else
 //! ```
 //!
@@ -17,6 +18,7 @@
 
 mod basic;
 mod definition;
+mod located;
 #[cfg(test)]
 mod tests;
 mod vocabulary;
@@ -36,6 +38,7 @@ use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, decoders::wordpiece::WordPiece as WordPieceDecoder};
 
 use basic::Basic;
+pub use located::Word;
 use vocabulary::Vocabulary;
 use word_piece::{Added, Room, WordPiece as FastWordPiece};
 

@@ -1,0 +1,102 @@
+//! Where the words of a text stand, among its ids and in the text itself: for explanations.
+//!
+//! The `tokenizers` crate finds them, which gives the ids of the fast tokenizer and knows where each
+//! came from; what needs words can wait for it.
+
+use std::ops::Range;
+
+use super::{Tokenizer, TokenizerError};
+
+/// A word as people see it. Punctuation is a word each; an apostrophe joins (`don't`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Its pieces, in the ids that [`Tokenizer::encode`] gives.
+    pub tokens: Range<usize>,
+    /// Its place in the text, in characters.
+    pub characters: Range<usize>,
+}
+
+impl Tokenizer {
+    /// The words of a text, in order. What is cut off has none, and of a word that is cut in two the
+    /// first pieces count.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses the text.
+    pub fn words(&self, text: &str) -> Result<Vec<Word>, TokenizerError> {
+        let encoding = self.reference()?.encode_char_offsets(text, true);
+        let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        let end = match encoding.len() > self.max_length {
+            true => self.max_length - 1, // the closing [SEP] stands there
+            false => encoding.len(),
+        };
+        let characters: Vec<char> = text.chars().collect();
+        let mut words: Vec<Word> = Vec::new();
+        let mut last = None;
+        let pieces = encoding.get_word_ids().iter().zip(encoding.get_offsets()).enumerate();
+        for (token, (&id, &(start, stop))) in pieces.take(end) {
+            let Some(id) = id else { continue }; // [CLS] and [SEP]
+            let joined = |word: &Word| last == Some(id) || joins(&characters, word, start);
+            match words.last_mut().filter(|word| joined(word)) {
+                Some(word) => (word.tokens.end, word.characters.end) = (token + 1, stop),
+                None => words.push(Word { tokens: token..token + 1, characters: start..stop }),
+            }
+            last = Some(id);
+        }
+        Ok(words)
+    }
+
+    /// The id of `[MASK]`, where the vocabulary has it.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be built.
+    pub fn mask_token(&self) -> Result<Option<u32>, TokenizerError> {
+        Ok(self.reference()?.token_to_id("[MASK]"))
+    }
+}
+
+/// Whether a piece goes on with the word that ends where it starts: on both sides of an apostrophe
+/// between letters.
+fn joins(characters: &[char], word: &Word, start: usize) -> bool {
+    let apostrophe = |at: usize| matches!(characters.get(at), Some('\'' | '’'));
+    let letter = |at: usize| characters.get(at).is_some_and(|c| c.is_alphanumeric());
+    let between = |at: usize| at > 0 && apostrophe(at) && letter(at - 1) && letter(at + 1);
+    word.characters.end == start && start > 0 && (between(start) || between(start - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
+        let taken = |word: Word| text.chars().collect::<Vec<_>>()[word.characters].iter().collect();
+        tokenizer.words(text).unwrap().into_iter().map(taken).collect()
+    }
+
+    #[test]
+    fn words_are_as_the_text_spells_them() {
+        let tokenizer = Tokenizer::bundled();
+        assert_eq!(words(&tokenizer, "Thänks, I don't!"), ["Thänks", ",", "I", "don't", "!"]);
+        assert_eq!(words(&tokenizer, "'tis ok’s"), ["'", "tis", "ok’s"]);
+        assert_eq!(words(&tokenizer, "unbefuckinglievable 😀😀"), ["unbefuckinglievable", "😀😀"]);
+        assert_eq!(words(&tokenizer, " \t"), [""; 0]);
+        let placeholders = tokenizer.with_placeholders(&["[NAME]"]).unwrap();
+        assert_eq!(words(&placeholders, "so,[NAME] wins"), ["so", ",", "[NAME]", "wins"]);
+    }
+
+    #[test]
+    fn every_id_but_the_frame_is_of_one_word() {
+        for length in [3, 4, 5, 6, 128] {
+            let tokenizer = Tokenizer::bundled().with_max_length(length).unwrap();
+            for text in ["", "x", "it's unbelievableness, isn't it", "a [MASK] b"] {
+                let ids = tokenizer.encode(text).unwrap().ids;
+                let mut next = 1;
+                for word in tokenizer.words(text).unwrap() {
+                    assert_eq!(word.tokens.start, next, "{text:?} cut to {length}");
+                    next = word.tokens.end;
+                }
+                assert_eq!(next, ids.len() - 1, "{text:?} cut to {length}");
+            }
+        }
+        assert_eq!(Tokenizer::bundled().mask_token().unwrap(), Some(103));
+    }
+}
