@@ -86,7 +86,7 @@ pub fn intervals(
 }
 
 /// A number below `n` for a counter, near enough to uniform for `n` far below 2^64.
-fn below(n: usize, seed: u64, counter: u64) -> usize {
+pub(crate) fn below(n: usize, seed: u64, counter: u64) -> usize {
     let mut x = seed.wrapping_add(counter.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -10,6 +10,7 @@
 //! temperature  logits scaled so that they do
 //! thresholds   fixed, one for all, one a label; tuned, saved, read back
 //! bootstrap    how far the figures would move on other rows
+//! explain      which words carried a label, and whether that is so
 //! evaluation   all of it together, as a table and as JSON
 //! ```
 //!
@@ -21,6 +22,7 @@ pub mod bootstrap;
 pub mod calibration;
 pub mod counts;
 mod evaluation;
+mod explain;
 mod infer;
 mod predictions;
 pub mod ranking;
@@ -29,6 +31,7 @@ mod temperature;
 mod thresholds;
 
 pub use evaluation::{Evaluation, LabelEvaluation, ThresholdSummary};
+pub use explain::{Explainer, Explanation, Faithfulness, MAX_SPANS, Occlusion};
 pub use infer::{infer_split, infer_split_with};
 pub use predictions::{EvalError, Predictions};
 pub use temperature::{Calibration, CalibrationKind};
