@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use tinymood_core::{Engine, LabelSet, Logits, TensorSet, TokenizedText};
 use tinymood_engine::{CpuEngine, CpuSettings};
-use tinymood_eval::{Thresholds, infer_split};
+use tinymood_eval::{Explainer, Occlusion, Thresholds, infer_split};
 use tinymood_text::Tokenizer;
 use tinymood_weights::{ModelFolder, canonical_name, fit, read_model_folder};
 
@@ -198,6 +198,16 @@ impl Model {
     /// When the engine refuses a text.
     pub fn logits(&self, texts: &[TokenizedText]) -> anyhow::Result<Logits> {
         Ok(infer_split(&self.engine, texts, TOKENS_PER_BATCH)?)
+    }
+
+    /// Tells which words carried a label: masks them, or deletes them where there is no `[MASK]`.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be built.
+    pub fn explainer(&self) -> anyhow::Result<Explainer<'_, CpuEngine>> {
+        let mask = self.tokenizer.mask_token()?;
+        let occlusion = mask.map_or(Occlusion::Delete, Occlusion::Mask);
+        Ok(Explainer { engine: &self.engine, occlusion, tokens_per_batch: TOKENS_PER_BATCH })
     }
 }
 

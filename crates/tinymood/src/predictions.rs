@@ -1,6 +1,7 @@
 //! From probabilities to what a person or program is told: which labels hold, and how it is written.
 
 use std::io::{self, IsTerminal, Write};
+use std::ops::Range;
 
 use anyhow::Context;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -41,6 +42,19 @@ pub struct Scored {
     pub labels: Vec<(String, f32)>,
     /// All labels in the model's order, when asked for.
     pub scores: Option<Vec<(String, f32)>>,
+    /// For each of `labels`, what carried it, when asked for.
+    pub explanation: Option<Vec<(String, Vec<Share>)>>,
+}
+
+/// A word's share in a label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    /// The word as the text spells it; of a long text, several.
+    pub word: String,
+    /// Its place in the text, in characters.
+    pub characters: Range<usize>,
+    /// How far the label's logit drops without it.
+    pub score: f32,
 }
 
 impl Selection {
@@ -72,7 +86,17 @@ impl Selection {
         Scored {
             labels: chosen.into_iter().map(named).collect(),
             scores: self.scores.then(|| (0..scores.len()).map(named).collect()),
+            explanation: None,
         }
+    }
+
+    /// The model's label that decides a chosen one: of a group, its most probable member. Values are
+    /// logits or probabilities; (C).
+    pub fn decisive(&self, chosen: &str, values: &[f32]) -> Option<usize> {
+        let group = self.labels().names().iter().position(|name| name == chosen)?;
+        let members = (0..values.len()).filter(|&id| self.taxonomy.group_of[id] == group);
+        // `max_by` takes the last of equals.
+        members.rev().max_by(|&a, &b| values[a].total_cmp(&values[b]))
     }
 }
 
@@ -94,6 +118,26 @@ impl Serialize for ScoreMap<'_> {
     }
 }
 
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("word", &self.word)?;
+        map.serialize_entry("start", &self.characters.start)?;
+        map.serialize_entry("end", &self.characters.end)?;
+        map.serialize_entry("score", &rounded(self.score))?;
+        map.end()
+    }
+}
+
+/// Labels and what carried them as one JSON object.
+struct ShareMap<'a>(&'a [(String, Vec<Share>)]);
+
+impl Serialize for ShareMap<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(label, shares)| (label, shares)))
+    }
+}
+
 impl Serialize for Prediction {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -106,6 +150,9 @@ impl Serialize for Prediction {
                 map.serialize_entry("labels", &labels)?;
                 if let Some(scores) = &scored.scores {
                     map.serialize_entry("scores", &ScoreMap(scores))?;
+                }
+                if let Some(explanation) = &scored.explanation {
+                    map.serialize_entry("explanation", &ShareMap(explanation))?;
                 }
             }
             Err(problem) => {
@@ -202,13 +249,7 @@ fn csv_record(prediction: &Prediction) -> Vec<String> {
 }
 
 fn write_table_row(out: &mut impl Write, width: usize, prediction: &Prediction) -> io::Result<()> {
-    // What moves the cursor must not reach a terminal.
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
-    let mut text: String = prediction.text.chars().map(clean).take(width).collect();
-    if prediction.text.chars().count() > width {
-        text.pop();
-        text.push('…');
-    }
+    let text = clipped(&prediction.text, width);
     let said = match &prediction.outcome {
         Err(problem) => format!("error: {problem}"),
         Ok(scored) if scored.labels.is_empty() => "(no label reaches its threshold)".to_owned(),
@@ -225,7 +266,38 @@ fn write_table_row(out: &mut impl Write, width: usize, prediction: &Prediction) 
             writeln!(out, "    {}", row.iter().map(cell).collect::<Vec<_>>().join(" "))?;
         }
     }
+    if let Ok(Scored { explanation: Some(explanation), .. }) = &prediction.outcome {
+        for (label, shares) in explanation {
+            writeln!(out, "    {label:>14}{}", strongest(shares).trim_end())?;
+        }
+    }
     Ok(())
+}
+
+/// The words that speak most for a label, and those that speak most against it, in columns.
+fn strongest(shares: &[Share]) -> String {
+    let column = |sign: f32, count: usize| -> String {
+        let signed = shares.iter().filter(|share| share.score * sign >= 0.005); // else shown as 0.00
+        let mut signed: Vec<&Share> = signed.collect();
+        signed.sort_by(|a, b| (b.score * sign).total_cmp(&(a.score * sign))); // stable: in text order
+        let cell = |share: Option<&&Share>| match share {
+            Some(Share { word, score, .. }) => format!(" {:>14} {score:+.2}", clipped(word, 14)),
+            None => " ".repeat(21),
+        };
+        (0..count).map(|rank| cell(signed.get(rank))).collect()
+    };
+    column(1.0, 3) + &column(-1.0, 2)
+}
+
+/// A text on one line of at most `width` characters. What moves the cursor must not reach a terminal.
+fn clipped(text: &str, width: usize) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let mut clipped: String = text.chars().map(clean).take(width).collect();
+    if text.chars().count() > width {
+        clipped.pop();
+        clipped.push('…');
+    }
+    clipped
 }
 
 #[cfg(test)]
@@ -307,12 +379,47 @@ mod tests {
 
     #[test]
     fn an_empty_answer_and_a_bad_row_are_explicit() {
-        let outcome = Ok(Scored { labels: Vec::new(), scores: None });
+        let outcome =
+            Ok(Scored { labels: Vec::new(), scores: None, explanation: Some(Vec::new()) });
         let empty = Prediction { row: 1, text: "x".to_owned(), outcome };
-        assert!(written(FormatArg::Jsonl, &empty, false).contains("\"labels\":[]"));
+        let json = written(FormatArg::Jsonl, &empty, false);
+        assert!(json.contains("\"labels\":[],\"explanation\":{}"), "{json}");
         let bad = Prediction { row: 2, text: String::new(), outcome: Err("not UTF-8".to_owned()) };
         let json = written(FormatArg::Jsonl, &bad, false);
         assert!(json.contains("\"labels\":[]") && json.contains("\"error\":\"not UTF-8\""));
         assert!(written(FormatArg::Csv, &bad, false).ends_with("2,,,,not UTF-8\n"));
+    }
+
+    #[test]
+    fn a_group_is_explained_by_its_most_probable_member() {
+        let labels = LabelSet::new(["joy", "anger", "love", "relief"]).unwrap();
+        let taxonomy = Taxonomy::Sentiment.map(&labels).unwrap();
+        let selection = Selection { taxonomy, ..selection() };
+        assert_eq!(selection.decisive("positive", &[0.1, 0.9, 0.4, 0.4]), Some(2));
+        assert_eq!(selection.decisive("negative", &[0.1, 0.9, 0.4, 0.4]), Some(1));
+        assert_eq!(selection.decisive("ambiguous", &[0.1, 0.9, 0.4, 0.4]), None);
+    }
+
+    #[test]
+    fn explanations_are_written_in_text_order_and_shown_by_strength() {
+        let shares = [("not", -1.5), ("so", 0.25), ("happy", 2.0), ("a", 0.001)];
+        let mut at = 0;
+        let share = |(word, score): (&str, f32)| {
+            let start = at;
+            at += word.len() + 1;
+            Share { word: word.to_owned(), characters: start..start + word.len(), score }
+        };
+        let shares = shares.map(share).to_vec();
+        let labels = vec![("joy".to_owned(), 0.75)];
+        let explanation = Some(vec![("joy".to_owned(), shares)]);
+        let outcome = Ok(Scored { labels, scores: None, explanation });
+        let prediction = Prediction { row: 1, text: "not so happy a".to_owned(), outcome };
+        let json = written(FormatArg::Jsonl, &prediction, false);
+        let first =
+            "\"explanation\":{\"joy\":[{\"word\":\"not\",\"start\":0,\"end\":3,\"score\":-1.5},";
+        assert!(json.contains(first), "{json}");
+        let table = written(FormatArg::Table, &prediction, false);
+        let words: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(words, ["joy", "happy", "+2.00", "so", "+0.25", "not", "-1.50"]);
     }
 }

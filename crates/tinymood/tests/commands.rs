@@ -116,6 +116,50 @@ fn predict_selects_and_writes_as_told() {
 }
 
 #[test]
+fn predict_explains_the_labels_it_gives() {
+    let folder = trained();
+    let explain = |arguments: &[&str]| {
+        run_with(folder, &[&["predict", "--explain"], arguments].concat(), b"")
+    };
+    let text = "Thänks, it's unbelievable";
+    for taxonomy in ["original", "sentiment"] {
+        let top = ["--top-k", "2", "--taxonomy", taxonomy, text, ""];
+        let answers = rows(&explain(&top).ok().stdout);
+        let labels = answers[0]["labels"].as_array().unwrap();
+        assert_eq!(answers[0]["explanation"].as_object().unwrap().len(), 2);
+        for label in labels.iter().map(|label| label["label"].as_str().unwrap()) {
+            let words = answers[0]["explanation"][label].as_array().unwrap();
+            let spelled = words.iter().map(|word| word["word"].as_str().unwrap());
+            assert!(spelled.eq(["Thänks", ",", "it's", "unbelievable"]), "{words:?}");
+            assert_eq!((&words[2]["start"], &words[2]["end"]), (&json("8"), &json("12")));
+            assert!(words.iter().any(|word| word["score"] != 0.0), "{words:?}");
+            assert_eq!(answers[1]["explanation"].as_object().unwrap().len(), 2);
+        }
+    }
+    let long = "so happy ".repeat(40);
+    let answers = rows(&explain(&["--at-least-one", "--threshold", "1", &long]).ok().stdout);
+    let label = answers[0]["labels"][0]["label"].as_str().unwrap();
+    assert_eq!(answers[0]["explanation"][label].as_array().unwrap().len(), 29);
+    let none = rows(&explain(&["--threshold", "1", text]).ok().stdout);
+    assert_eq!(none[0]["explanation"], json("{}"));
+    let table = explain(&["--format", "table", "--top-k", "1", text]).ok().stdout;
+    assert_eq!(table.lines().count(), 2, "{table}");
+    explain(&["--format", "csv", text]).fails(1, &["--explain", "--format"]);
+}
+
+#[test]
+fn evaluate_judges_explanations() {
+    let folder = trained();
+    let arguments = "evaluate --faithfulness --bootstrap 0 --model runs/quick";
+    let found = json(&run(folder, &format!("{arguments} --json")).ok().stdout);
+    assert!(found["faithfulness_texts"].as_u64().unwrap() > 100);
+    let drop = |which: &str| found[format!("faithfulness_{which}_drop")].as_f64().unwrap();
+    assert!(drop("top") > drop("random"), "{} {}", drop("top"), drop("random"));
+    assert!(found["micro_f1"].is_number());
+    assert!(run(folder, arguments).ok().stdout.contains("faithfulness: "));
+}
+
+#[test]
 fn evaluate_and_tune_agree_and_tell_the_policy() {
     let folder = trained();
     let saved = json(&run(folder, "evaluate --json --model runs/quick").ok().stdout);

@@ -24,6 +24,9 @@ pub struct EvaluateArgs {
     /// Resamplings behind the confidence intervals, 0 for none
     #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_resamples)]
     pub bootstrap: usize,
+    /// Judge `predict --explain` too: delete the words it names, and as many random ones
+    #[arg(long)]
+    pub faithfulness: bool,
     /// Print one JSON document on standard output
     #[arg(long)]
     pub json: bool,

@@ -24,7 +24,8 @@ could not be read (the row says why, and the exit status is 1).
 Examples:
   tinymood predict \"thank you so much!\" \"who knows\"
   tinymood predict --input comments.csv --text-column body --format csv > emotions.csv
-  cat lines.txt | tinymood predict --format jsonl --taxonomy ekman")]
+  cat lines.txt | tinymood predict --format jsonl --taxonomy ekman
+  tinymood predict --explain --format jsonl \"thank you so much!\" | jq .explanation")]
 pub struct PredictArgs {
     /// Texts; without any, and without --input, standard input is read, one text a line
     #[arg(value_name = "TEXT", conflicts_with = "input")]
@@ -49,6 +50,9 @@ pub struct PredictArgs {
     /// Add the scores of all labels
     #[arg(long)]
     pub scores: bool,
+    /// Add which words carried each label, and how far its logit drops without them (table, jsonl)
+    #[arg(long)]
+    pub explain: bool,
     /// The K highest labels, whether or not they reach their thresholds
     #[arg(long, value_name = "K", value_parser = parse_count, conflicts_with = "at_least_one")]
     pub top_k: Option<usize>,

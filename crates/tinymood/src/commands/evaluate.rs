@@ -1,14 +1,18 @@
 //! `tinymood evaluate`: a model's figures on a labelled split.
 
 use anyhow::bail;
+use serde_json::Value;
 use tinymood_core::{LabelSet, Logits, Taxonomy};
-use tinymood_eval::{Calibration, Evaluation, Predictions, Thresholds};
+use tinymood_eval::{Calibration, Evaluation, Faithfulness, Predictions, Thresholds};
 use tinymood_text::{Dataset, EncodedSplit};
 
 use super::{print, print_json};
 use crate::args::{DatasetArgs, EvaluateArgs, GlobalArgs, SplitArg};
 use crate::data::{DataSettings, choose};
 use crate::model::Model;
+
+/// Of the random words that explanations are held against.
+const SEED: u64 = 0;
 
 pub(super) fn run(args: EvaluateArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let model = Model::open(args.model.model.as_deref(), global)?;
@@ -20,18 +24,29 @@ pub(super) fn run(args: EvaluateArgs, global: &GlobalArgs) -> anyhow::Result<()>
     let predictions = judged.predictions()?;
     let evaluation =
         Evaluation::new(&predictions, &thresholds, &model.labels, &judged.split, args.bootstrap);
-    match args.json {
-        true => print_json(&evaluation.to_json()),
-        false => print(&format!("{}\n", evaluation.table())),
+    let faithfulness = args.faithfulness.then(|| judged.faithfulness(&model)).transpose()?;
+    if args.json {
+        let mut json = evaluation.to_json();
+        let found = serde_json::to_value(faithfulness)?;
+        if let (Value::Object(all), Value::Object(found)) = (&mut json, found) {
+            all.extend(found);
+        }
+        return print_json(&json);
+    }
+    print(&format!("{}\n", evaluation.table()))?;
+    match faithfulness {
+        Some(found) => print(&format!("\n{found}\n")),
+        None => Ok(()),
     }
 }
 
 /// A split with what a model says of it.
 pub(super) struct Judged {
     pub(super) split: String,
+    dataset: Dataset,
+    encoded: EncodedSplit,
     logits: Logits,
     probabilities: Vec<f32>,
-    targets: Vec<f32>,
 }
 
 impl Judged {
@@ -58,16 +73,28 @@ impl Judged {
         let encoded = EncodedSplit::new(&dataset, &model.tokenizer)?;
         let logits = model.logits(&encoded.texts)?;
         let probabilities = logits.probabilities();
-        Ok(Self { split, logits, probabilities, targets: encoded.targets })
+        Ok(Self { split, dataset, encoded, logits, probabilities })
+    }
+
+    pub(super) fn predictions(&self) -> anyhow::Result<Predictions<'_>> {
+        let EncodedSplit { targets, num_labels, .. } = &self.encoded;
+        Ok(Predictions::new(&self.probabilities, targets, *num_labels)?)
     }
 
     /// What makes the model's probabilities mean what they say.
     pub(super) fn calibration(&self) -> Calibration {
-        Calibration::choose(&self.logits, &self.targets)
+        Calibration::choose(&self.logits, &self.encoded.targets)
     }
 
-    pub(super) fn predictions(&self) -> anyhow::Result<Predictions<'_>> {
-        Ok(Predictions::new(&self.probabilities, &self.targets, self.logits.num_labels)?)
+    /// How far explanations can be trusted.
+    fn faithfulness(&self, model: &Model) -> anyhow::Result<Faithfulness> {
+        let words = self.dataset.examples.iter().map(|example| {
+            let words = model.tokenizer.words(&example.text)?;
+            Ok(words.into_iter().map(|word| word.tokens).collect())
+        });
+        let words = words.collect::<anyhow::Result<Vec<_>>>()?;
+        let explainer = model.explainer()?;
+        Ok(explainer.faithfulness(&self.encoded.texts, &words, &self.logits, SEED)?)
     }
 }
 

@@ -2,19 +2,26 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use tinymood_core::TokenizedText;
+use tinymood_engine::CpuEngine;
+use tinymood_eval::Explainer;
 use tinymood_text::{DataError, StreamedText, TextStream};
 
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
 use crate::model::Model;
-use crate::predictions::{Prediction, PredictionWriter, Scored, Selection, default_format};
+use crate::predictions::{Prediction, PredictionWriter, Scored, Selection, Share, default_format};
 
 /// Texts taken at a time: enough to keep the engine busy, few enough to answer soon.
 const ROWS: usize = 512;
 
 pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    if args.explain && args.format == Some(FormatArg::Csv) {
+        bail!("--explain has no place in CSV: --format must be table or jsonl");
+    }
     let model = Model::open(args.model.model.as_deref(), global)?;
     let taxonomy = tinymood_core::Taxonomy::from(args.taxonomy).map(&model.labels)?;
     let thresholds = match args.threshold {
@@ -49,15 +56,20 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         Box::new(BufWriter::new(file))
     };
     let mut writer = PredictionWriter::new(out, format, &selection)?;
+    let answering = Answering {
+        explainer: args.explain.then(|| model.explainer()).transpose()?,
+        model: &model,
+        selection,
+    };
     let mut bad_rows = 0;
     let mut waiting = Vec::new();
     for text in texts(&args)? {
         waiting.push(text?);
         if waiting.len() == ROWS {
-            bad_rows += answer(&model, &selection, &mut waiting, &mut writer)?;
+            bad_rows += answering.answer(&mut waiting, &mut writer)?;
         }
     }
-    bad_rows += answer(&model, &selection, &mut waiting, &mut writer)?;
+    bad_rows += answering.answer(&mut waiting, &mut writer)?;
     if bad_rows > 0 {
         let plural = if bad_rows == 1 { "row" } else { "rows" };
         bail!("{bad_rows} {plural} could not be read; each has an answer that says why");
@@ -86,32 +98,78 @@ fn texts(args: &PredictArgs) -> anyhow::Result<Texts> {
     }))
 }
 
-/// Answers what waits, in its order; returns how many rows could not be read.
-fn answer<W: Write>(
-    model: &Model,
-    selection: &Selection,
-    waiting: &mut Vec<StreamedText>,
-    writer: &mut PredictionWriter<W>,
-) -> anyhow::Result<usize> {
-    let readable: Vec<&str> = waiting.iter().filter_map(|text| text.text.as_deref().ok()).collect();
-    let encoded = model.tokenizer.encode_all(&readable)?;
-    let logits = model.logits(&encoded)?;
-    let probabilities = logits.probabilities();
-    let mut scored = probabilities.chunks_exact(model.labels.len());
-    let mut bad_rows = 0;
-    for StreamedText { row, text, .. } in waiting.drain(..) {
-        let (text, outcome) = match text {
-            Ok(text) => {
-                let scored = scored.next().context("a text without an answer")?;
-                (text, Ok::<Scored, String>(selection.choose(scored)))
-            }
-            Err(problem) => {
-                bad_rows += 1;
-                (String::new(), Err(format!("found {problem}")))
-            }
-        };
-        writer.write(&Prediction { row, text, outcome })?;
+/// What answers texts.
+struct Answering<'a> {
+    model: &'a Model,
+    selection: Selection,
+    /// When words are asked for.
+    explainer: Option<Explainer<'a, CpuEngine>>,
+}
+
+impl Answering<'_> {
+    /// Answers what waits, in its order; returns how many rows could not be read.
+    fn answer<W: Write>(
+        &self,
+        waiting: &mut Vec<StreamedText>,
+        writer: &mut PredictionWriter<W>,
+    ) -> anyhow::Result<usize> {
+        let readable: Vec<&str> =
+            waiting.iter().filter_map(|text| text.text.as_deref().ok()).collect();
+        let encoded = self.model.tokenizer.encode_all(&readable)?;
+        let logits = self.model.logits(&encoded)?;
+        let probabilities = logits.probabilities();
+        let probabilities = probabilities.chunks_exact(self.model.labels.len());
+        let mut answers = encoded.iter().zip(logits.rows()).zip(probabilities);
+        let mut bad_rows = 0;
+        for StreamedText { row, text, .. } in waiting.drain(..) {
+            let (text, outcome) = match text {
+                Ok(text) => {
+                    let ((encoded, logits), probabilities) =
+                        answers.next().context("a text without an answer")?;
+                    let mut scored = self.selection.choose(probabilities);
+                    if let Some(explainer) = &self.explainer {
+                        let shares = self.explain(explainer, &text, encoded, logits, &scored)?;
+                        scored.explanation = Some(shares);
+                    }
+                    (text, Ok::<Scored, String>(scored))
+                }
+                Err(problem) => {
+                    bad_rows += 1;
+                    (String::new(), Err(format!("found {problem}")))
+                }
+            };
+            writer.write(&Prediction { row, text, outcome })?;
+        }
+        writer.flush()?;
+        Ok(bad_rows)
     }
-    writer.flush()?;
-    Ok(bad_rows)
+
+    /// What carried each label that a text was given.
+    fn explain(
+        &self,
+        explainer: &Explainer<'_, CpuEngine>,
+        text: &str,
+        encoded: &TokenizedText,
+        logits: &[f32],
+        scored: &Scored,
+    ) -> anyhow::Result<Vec<(String, Vec<Share>)>> {
+        if scored.labels.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = self.model.tokenizer.words(text)?;
+        let tokens: Vec<Range<usize>> = words.iter().map(|word| word.tokens.clone()).collect();
+        let explanation = explainer.explain(encoded, &tokens, logits)?;
+        let characters: Vec<char> = text.chars().collect();
+        let share = |(span, score): (&Range<usize>, f32)| {
+            let (first, last) = (&words[span.start], &words[span.end - 1]);
+            let place = first.characters.start..last.characters.end;
+            Share { word: characters[place.clone()].iter().collect(), characters: place, score }
+        };
+        let labels = scored.labels.iter().map(|(label, _)| {
+            let decisive = self.selection.decisive(label, logits).context("a label without one")?;
+            let scores = explanation.scores(decisive);
+            Ok((label.clone(), explanation.spans.iter().zip(scores).map(share).collect()))
+        });
+        labels.collect()
+    }
 }
