@@ -206,7 +206,7 @@ pub enum EvaluateEvery {
 pub enum EpochWord {
     /// At the end of each epoch.
     Epoch,
-    /// In the middle and at the end of each epoch.
+    /// In the middle and at the end of each epoch; every 100 steps where half of one is shorter.
     HalfEpoch,
 }
 

@@ -32,6 +32,10 @@ pub struct Recipe {
     pub epochs: u64,
     /// Optimizer steps in all, in place of `epochs`, shorter or longer; 0 to go by `epochs`.
     pub max_steps: u64,
+    /// Steps at least, where `epochs` would make fewer: small data is passed over more often. 0 for
+    /// none.
+    #[serde(default)]
+    pub min_steps: u64,
     /// Texts of one forward and backward pass.
     pub batch_size: u64,
     /// Passes gathered into one optimizer step: a step sees `batch_size` times this many texts.
@@ -115,6 +119,7 @@ pub struct Recipe {
 pub struct RecipeOverrides {
     pub epochs: Option<u64>,
     pub max_steps: Option<u64>,
+    pub min_steps: Option<u64>,
     pub batch_size: Option<u64>,
     pub gradient_accumulation: Option<u64>,
     pub group_by_length: Option<bool>,
@@ -248,7 +253,8 @@ impl Recipe {
 
     /// This recipe with some settings replaced.
     ///
-    /// Warm-up is one setting under two names: whichever is given replaces the other.
+    /// Warm-up is one setting under two names: whichever is given replaces the other. Who names
+    /// `epochs` gets just these: `min_steps` is off then.
     #[must_use]
     pub fn with(mut self, overrides: &RecipeOverrides) -> Self {
         fn set<T: Clone>(field: &mut T, value: &Option<T>) {
@@ -262,8 +268,12 @@ impl Recipe {
             (None, Some(_)) => self.warmup_ratio = 0.0,
             _ => {}
         }
+        if given.epochs.is_some() {
+            self.min_steps = 0;
+        }
         set(&mut self.epochs, &given.epochs);
         set(&mut self.max_steps, &given.max_steps);
+        set(&mut self.min_steps, &given.min_steps);
         set(&mut self.batch_size, &given.batch_size);
         set(&mut self.gradient_accumulation, &given.gradient_accumulation);
         set(&mut self.group_by_length, &given.group_by_length);

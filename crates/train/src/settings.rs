@@ -11,6 +11,9 @@ use crate::recipe::{Recipe, RecipeError};
 /// Largest count that a recipe may name; more is a slip of the pen.
 const MAX_COUNT: u64 = 1_000_000_000;
 
+/// Steps between evaluations where half an epoch is shorter: judging would take longer than training.
+const FEWEST_STEPS: u64 = 100;
+
 /// A [`Recipe`] that has been checked. What 0 turns off is an `Option` here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainSettings {
@@ -55,7 +58,7 @@ impl TrainSettings {
     /// Optimizer steps of the whole run.
     pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
         match self.recipe.max_steps {
-            0 => self.recipe.epochs.saturating_mul(steps_per_epoch),
+            0 => self.recipe.epochs.saturating_mul(steps_per_epoch).max(self.recipe.min_steps),
             steps => steps,
         }
     }
@@ -88,6 +91,9 @@ impl TrainSettings {
         let within = step % steps_per_epoch.max(1);
         let due = match self.recipe.evaluate_every {
             EvaluateEvery::Word(EpochWord::Epoch) => within == 0,
+            EvaluateEvery::Word(EpochWord::HalfEpoch) if steps_per_epoch < 2 * FEWEST_STEPS => {
+                step.is_multiple_of(FEWEST_STEPS)
+            }
             EvaluateEvery::Word(EpochWord::HalfEpoch) => {
                 within == 0 || within == steps_per_epoch / 2
             }
@@ -160,6 +166,7 @@ fn to_size(count: u64) -> usize {
 fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     count("epochs", recipe.epochs, 1)?;
     count("max_steps", recipe.max_steps, 0)?;
+    count("min_steps", recipe.min_steps, 0)?;
     count("batch_size", recipe.batch_size, 1)?;
     count("gradient_accumulation", recipe.gradient_accumulation, 1)?;
     if recipe.max_length < 3 || recipe.max_length > MAX_COUNT {

@@ -201,6 +201,23 @@ fn half_epochs_are_judged_in_the_middle_and_at_the_end() {
     let due = |steps_per_epoch: u64, total: u64| -> Vec<u64> {
         (1..=total).filter(|&step| settings.evaluates_after(step, steps_per_epoch, total)).collect()
     };
-    assert_eq!(due(5, 13), [2, 5, 7, 10, 12, 13]);
-    assert_eq!(due(1, 3), [1, 2, 3]);
+    assert_eq!(due(201, 500), [100, 201, 301, 402, 500]);
+    // Where half an epoch is short, judging would take longer than training.
+    assert_eq!(due(199, 300), [100, 200, 300]);
+    assert_eq!(due(5, 213), [100, 200, 213]);
+}
+
+#[test]
+fn small_data_is_passed_over_more_often_unless_epochs_are_named() {
+    let steps = |overrides: RecipeOverrides, steps_per_epoch: u64| {
+        let settings = TrainSettings::new(Recipe::default().with(&overrides)).unwrap();
+        settings.total_steps(steps_per_epoch)
+    };
+    assert_eq!(steps(RecipeOverrides::default(), 29), Recipe::default().min_steps);
+    assert_eq!(steps(RecipeOverrides::default(), 1357), 5 * 1357);
+    let epochs = |epochs| RecipeOverrides { epochs: Some(epochs), ..RecipeOverrides::default() };
+    assert_eq!(steps(epochs(2), 29), 58);
+    let both = RecipeOverrides { min_steps: Some(70), ..epochs(2) };
+    assert_eq!(steps(both.clone(), 29), 70);
+    assert_eq!(steps(RecipeOverrides { max_steps: Some(10), ..both }, 29), 10);
 }

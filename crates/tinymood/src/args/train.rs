@@ -66,6 +66,9 @@ pub struct OverrideArgs {
     /// Optimizer steps in all, in place of epochs
     #[arg(long, value_name = "N")]
     max_steps: Option<u64>,
+    /// Steps at least, where epochs would make fewer [off where --epochs is given]
+    #[arg(long, value_name = "N")]
+    min_steps: Option<u64>,
     /// Texts of one pass
     #[arg(long, value_name = "N")]
     batch_size: Option<u64>,
@@ -144,7 +147,7 @@ pub struct OverrideArgs {
     /// Dropout before the classifier, or "model"
     #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
     classifier_dropout: Option<DropoutRecipe>,
-    /// epoch, half-epoch, or a number of steps
+    /// epoch, half-epoch (at least 100 steps), or a number of steps
     #[arg(long, value_name = "WHEN", value_parser = EvaluateEvery::from_str)]
     evaluate_every: Option<EvaluateEvery>,
     /// What makes one evaluation better than another: macro_f1, micro_f1, loss, ...
@@ -175,6 +178,7 @@ impl From<OverrideArgs> for RecipeOverrides {
         Self {
             epochs: args.epochs,
             max_steps: args.max_steps,
+            min_steps: args.min_steps,
             batch_size: args.batch_size,
             gradient_accumulation: args.gradient_accumulation,
             group_by_length: args.group_by_length,
