@@ -35,9 +35,25 @@ impl Moments {
 #[test]
 fn a_killed_run_ends_in_the_same_bytes() {
     let place = tempfile::tempdir().unwrap();
+    killed_or_not(place.path(), "", &[1, 2]);
+}
+
+#[test]
+fn a_killed_run_with_a_teacher_ends_in_the_same_bytes() {
+    let place = tempfile::tempdir().unwrap();
     let folder = place.path();
+    let texts: String = (0..400).map(|i| format!("the {i} roads to {}\n", i * i % 97)).collect();
+    fs::write(folder.join("more.txt"), texts).unwrap();
+    run(folder, &format!("train {QUICK} --max-steps 4 --output teacher --quiet")).ok();
+    // Without a cache, each run that is killed early asks the teacher again.
+    let teaching = "--teacher teacher --unlabelled more.txt --cache-dir file/that/is/none";
+    fs::write(folder.join("file"), "").unwrap();
+    killed_or_not(folder, teaching, &[2]);
+}
+
+fn killed_or_not(folder: &Path, more: &str, threads: &[usize]) {
     let arguments = |threads: usize, name: &str| {
-        format!("train {QUICK} {RECIPE} --threads {threads} --output {name}")
+        format!("train {QUICK} {RECIPE} {more} --threads {threads} --output {name}")
     };
     let begun = Instant::now();
     run(folder, &arguments(1, "whole")).ok();
@@ -46,7 +62,7 @@ fn a_killed_run_ends_in_the_same_bytes() {
 
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
     let mut moments = Moments(seed);
-    for threads in [1, 2] {
+    for &threads in threads {
         let name = format!("killed-{threads}");
         let run_folder = folder.join(&name);
         let mut kills = 0;
