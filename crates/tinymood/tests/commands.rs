@@ -119,7 +119,11 @@ fn predict_selects_and_writes_as_told() {
 fn predict_explains_the_labels_it_gives() {
     let folder = trained();
     let explain = |arguments: &[&str]| {
-        run_with(folder, &[&["predict", "--explain"], arguments].concat(), b"")
+        run_with(
+            folder,
+            &[&["predict", "--model", QUICK_RUN, "--explain"], arguments].concat(),
+            b"",
+        )
     };
     let text = "Thänks, it's unbelievable";
     for taxonomy in ["original", "sentiment"] {
