@@ -331,9 +331,8 @@ fn export_writes_a_quarter_that_answers_alike() {
     run(folder, "train --init small --batch-size 8 --max-steps 1 --output again --quiet").ok();
 }
 
-#[test]
-fn export_refuses_what_it_cannot_stand_for() {
-    let folder = trained();
+/// A folder with the quick run's model in `copy`.
+fn copied(folder: &std::path::Path) -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let copy = place.path().join("copy");
     fs::create_dir(&copy).unwrap();
@@ -341,6 +340,14 @@ fn export_refuses_what_it_cannot_stand_for() {
         let path = entry.unwrap().path();
         fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
     }
+    place
+}
+
+#[test]
+fn export_refuses_what_it_cannot_stand_for() {
+    let folder = trained();
+    let place = copied(folder);
+    let copy = place.path().join("copy");
     let here = place.path();
     run(here, "export --int8 --model copy --output x").fails(1, &["no data", "hint:", "--data"]);
     fs::create_dir(here.join("data")).unwrap();
@@ -372,14 +379,7 @@ fn export_refuses_what_it_cannot_stand_for() {
 
 #[test]
 fn calibrating_changes_the_classifier_and_helps() {
-    let folder = trained();
-    let place = tempfile::tempdir().unwrap();
-    let copy = place.path().join("copy");
-    fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(folder.join("runs/quick/best")).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
-    }
+    let place = copied(trained());
     let here = place.path();
     let loss = || {
         let said = run(here, "evaluate --model copy --json --bootstrap 0").ok().stdout;
