@@ -13,6 +13,8 @@ use crate::pool::Pool;
 pub enum Isa {
     /// What the target guarantees (SSE2 on x86-64, NEON on aarch64), vectorised by the compiler.
     Portable,
+    /// NEON by hand, and its dot products of bytes where the CPU has them.
+    Neon,
     /// AVX2 and FMA.
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
@@ -46,7 +48,7 @@ impl fmt::Display for Precision {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IsaError {
     /// `TINYMOOD_ISA` holds something else than a level's name.
-    #[error("TINYMOOD_ISA is {found:?}, expected one of: portable, avx2, avx512, amx")]
+    #[error("TINYMOOD_ISA is {found:?}, expected one of: portable, neon, avx2, avx512, amx")]
     Unknown {
         /// What it holds.
         found: String,
@@ -65,6 +67,7 @@ impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Isa::Portable => "portable",
+            Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Amx => "amx",
@@ -74,13 +77,14 @@ impl fmt::Display for Isa {
 
 impl Isa {
     /// All levels, lowest first.
-    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Amx];
+    pub const ALL: [Isa; 5] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Amx];
 
     /// Whether this CPU has the level.
     pub fn is_available(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         match self {
             Isa::Portable => true,
+            Isa::Neon => false,
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             Isa::Avx512 => {
                 Isa::Avx2.is_available()
@@ -91,7 +95,13 @@ impl Isa {
             }
             Isa::Amx => Isa::Avx512.supports(Precision::Bf16) && crate::matmul::amx_is_available(),
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        match self {
+            Isa::Portable => true,
+            Isa::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            Isa::Avx2 | Isa::Avx512 | Isa::Amx => false,
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         {
             self == Isa::Portable
         }
@@ -140,7 +150,8 @@ impl Isa {
     pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
         debug_assert!(self.is_available());
         match self {
-            Isa::Portable => body(),
+            // NEON is part of its target, and needs no other compilation.
+            Isa::Portable | Isa::Neon => body(),
             // SAFETY: a level comes from `best`, `from_environment` or a test that asked
             // `is_available`; `Cpu::new` asserts it.
             #[cfg(target_arch = "x86_64")]

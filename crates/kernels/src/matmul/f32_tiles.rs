@@ -15,8 +15,10 @@ pub(super) unsafe fn tile(isa: Isa, rows: usize, tile: &Tile<f32>) {
             Isa::Avx2 => avx2::tile(rows, tile),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 | Isa::Amx => avx512::tile(rows, tile),
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => portable::tile(rows, tile),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::tile(rows, tile),
+            // `Cpu::new` refuses levels that the CPU lacks.
+            _ => unreachable!("{isa} is of another architecture"),
         }
     }
 }
@@ -50,6 +52,63 @@ mod portable {
                 let row = std::slice::from_raw_parts_mut(t.c.add(i * t.c_row), t.width);
                 for (slot, &value) in row.iter_mut().zip(&acc[i]) {
                     *slot = if t.accumulate { *slot + value } else { value };
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use std::arch::aarch64::{
+        float32x4x4_t, vaddq_f32, vdupq_n_f32, vfmaq_n_f32, vld1q_f32, vld1q_f32_x4, vst1q_f32,
+        vst1q_f32_x4,
+    };
+
+    use super::super::tile::{Tile, with_rows};
+
+    /// # Safety
+    /// As [`super::super::tile::panel_times`] asks, for `rows <= 6`; the CPU must have NEON.
+    pub(super) unsafe fn tile(rows: usize, tile: &Tile<f32>) {
+        // SAFETY: handed on.
+        unsafe { with_rows!(rows, block(tile), 1 2 3 4 5 6) }
+    }
+
+    /// # Safety
+    /// As [`super::super::tile::panel_times`] asks, for `MR` rows; the CPU must have NEON.
+    #[target_feature(enable = "neon")]
+    unsafe fn block<const MR: usize>(t: &Tile<f32>) {
+        let mut acc = [[vdupq_n_f32(0.0); 4]; MR];
+        // SAFETY: all offsets are inside what the caller vouches for; rows of C shorter than a panel
+        // are stored by way of an array.
+        unsafe {
+            for k in 0..t.k {
+                let b = vld1q_f32_x4(t.panel.add(k * t.panel_row));
+                let b = [b.0, b.1, b.2, b.3];
+                for i in 0..MR {
+                    let a = *t.a.add(i * t.a_row + k * t.a_column);
+                    for (sum, &b) in acc[i].iter_mut().zip(&b) {
+                        *sum = vfmaq_n_f32(*sum, b, a);
+                    }
+                }
+            }
+            for i in 0..MR {
+                let c = t.c.add(i * t.c_row);
+                if t.width == 16 {
+                    for (quarter, &sum) in acc[i].iter().enumerate() {
+                        let c = c.add(4 * quarter);
+                        let sum = if t.accumulate { vaddq_f32(vld1q_f32(c), sum) } else { sum };
+                        vst1q_f32(c, sum);
+                    }
+                } else {
+                    let mut values = [0.0_f32; 16];
+                    let [first, second, third, fourth] = acc[i];
+                    let sums = float32x4x4_t(first, second, third, fourth);
+                    vst1q_f32_x4(values.as_mut_ptr(), sums);
+                    let row = std::slice::from_raw_parts_mut(c, t.width);
+                    for (slot, &value) in row.iter_mut().zip(&values) {
+                        *slot = if t.accumulate { *slot + value } else { value };
+                    }
                 }
             }
         }

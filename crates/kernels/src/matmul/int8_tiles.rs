@@ -1,6 +1,7 @@
 //! Blocks of an int8 multiplication: unsigned bytes by signed ones, exact sums in i32, one module a
 //! set of instructions.
 
+#[cfg(target_arch = "x86_64")]
 use std::mem::MaybeUninit;
 
 use super::tile::with_rows;
@@ -16,6 +17,10 @@ pub(super) fn panel_multiple(isa: Isa) -> usize {
 pub(super) enum Dot {
     /// What the compiler makes of plain loops.
     Portable,
+    /// The same, on panels of NEON.
+    Neon,
+    /// Four bytes at once (NEON's dot product, of signed bytes by signed ones).
+    NeonDot,
     /// Bytes widened to 16 bits and summed in pairs. The pair sums of `vpmaddubsw`, an instruction
     /// less, would saturate.
     Avx2,
@@ -50,13 +55,22 @@ pub(super) struct Tile {
 
 impl Dot {
     #[cfg(test)]
-    pub(super) const ALL: [Dot; 6] =
-        [Dot::Portable, Dot::Avx2, Dot::Avx2Vnni, Dot::Avx512, Dot::Avx512Vnni, Dot::Amx];
+    pub(super) const ALL: [Dot; 8] = [
+        Dot::Portable,
+        Dot::Neon,
+        Dot::NeonDot,
+        Dot::Avx2,
+        Dot::Avx2Vnni,
+        Dot::Avx512,
+        Dot::Avx512Vnni,
+        Dot::Amx,
+    ];
 
     /// The level whose panels it reads.
     pub(super) fn isa(self) -> Isa {
         match self {
             Dot::Portable => Isa::Portable,
+            Dot::Neon | Dot::NeonDot => Isa::Neon,
             Dot::Avx2 | Dot::Avx2Vnni => Isa::Avx2,
             Dot::Avx512 | Dot::Avx512Vnni => Isa::Avx512,
             Dot::Amx => Isa::Amx,
@@ -71,7 +85,9 @@ impl Dot {
             Dot::Avx512Vnni => is_x86_feature_detected!("avx512vnni"),
             _ => true,
         };
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let has = self != Dot::NeonDot || std::arch::is_aarch64_feature_detected!("dotprod");
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let has = true;
         has && self.isa().is_available()
     }
@@ -80,6 +96,7 @@ impl Dot {
     pub(super) fn best(isa: Isa) -> Self {
         let fastest_first: &[Dot] = match isa {
             Isa::Portable => &[],
+            Isa::Neon => &[Dot::NeonDot, Dot::Neon],
             Isa::Avx2 => &[Dot::Avx2Vnni, Dot::Avx2],
             Isa::Avx512 => &[Dot::Avx512Vnni, Dot::Avx512],
             Isa::Amx => &[Dot::Amx, Dot::Avx512Vnni, Dot::Avx512],
@@ -91,8 +108,8 @@ impl Dot {
     /// Rows of a block: as many as the registers hold beside what is multiplied.
     pub(super) fn block_rows(self) -> usize {
         match self {
-            Dot::Portable | Dot::Avx2 => 4,
-            Dot::Avx2Vnni => 6,
+            Dot::Portable | Dot::Neon | Dot::Avx2 => 4,
+            Dot::NeonDot | Dot::Avx2Vnni => 6,
             Dot::Avx512 | Dot::Avx512Vnni => 12,
             Dot::Amx => 32,
         }
@@ -120,6 +137,10 @@ impl Dot {
         // SAFETY: handed on.
         unsafe {
             match self {
+                Dot::Portable => with_rows!(rows, portable_block(tile), 1 2 3 4),
+                Dot::Neon => with_rows!(rows, wide_block(tile), 1 2 3 4),
+                #[cfg(target_arch = "aarch64")]
+                Dot::NeonDot => with_rows!(rows, neon_dot_block(tile), 1 2 3 4 5 6),
                 #[cfg(target_arch = "x86_64")]
                 Dot::Avx2 => with_rows!(rows, avx2_block(tile), 1 2 3 4),
                 #[cfg(target_arch = "x86_64")]
@@ -137,7 +158,9 @@ impl Dot {
                     super::amx::int8_block(rows > 16, tile.k, tile.a, tile.panel, to);
                     x86::amx_store(rows, tile, to);
                 }
-                _ => with_rows!(rows, portable_block(tile), 1 2 3 4),
+                // `Dot::best` chooses what the CPU has.
+                #[allow(unreachable_patterns)]
+                _ => unreachable!("{self:?} is of another architecture"),
             }
         }
     }
@@ -146,17 +169,35 @@ impl Dot {
 #[cfg(target_arch = "x86_64")]
 use x86::{avx2_block, avx2_vnni_block, avx512_block, avx512_vnni_block};
 
+#[cfg(target_arch = "aarch64")]
+use neon::neon_dot_block;
+
 /// # Safety
-/// As [`Dot::tile`] asks, for `MR` rows.
+/// As [`Dot::tile`] asks, for `MR` rows of panels 8 wide.
 unsafe fn portable_block<const MR: usize>(t: &Tile) {
-    let mut acc = [[0_i32; 8]; MR];
+    // SAFETY: handed on.
+    unsafe { plain_block::<MR, 8>(t) }
+}
+
+/// # Safety
+/// As [`Dot::tile`] asks, for `MR` rows of panels 16 wide.
+unsafe fn wide_block<const MR: usize>(t: &Tile) {
+    // SAFETY: handed on.
+    unsafe { plain_block::<MR, 16>(t) }
+}
+
+/// # Safety
+/// As [`Dot::tile`] asks, for `MR` rows of panels `NR` wide.
+#[inline(always)]
+unsafe fn plain_block<const MR: usize, const NR: usize>(t: &Tile) {
+    let mut acc = [[0_i32; NR]; MR];
     // SAFETY: all offsets are inside what the caller vouches for.
     unsafe {
         for k in 0..t.k {
-            let b = &*t.panel.add(k * 8).cast::<[[i8; 4]; 8]>();
+            let b = &*t.panel.add(k * NR).cast::<[[i8; 4]; NR]>();
             for i in 0..MR {
                 let a = &*t.a.add(i * t.k + k).cast::<[u8; 4]>();
-                for j in 0..8 {
+                for j in 0..NR {
                     for d in 0..4 {
                         acc[i][j] += i32::from(a[d]) * i32::from(b[j][d]);
                     }
@@ -170,6 +211,68 @@ unsafe fn portable_block<const MR: usize>(t: &Tile) {
                 *slot = sum as f32 * (*t.row_scales.add(i) * *t.scales.add(j));
             }
         }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use std::arch::aarch64::{
+        int32x4_t, uint32x4_t, vcvtq_f32_s32, vdupq_n_s32, vdupq_n_u32, vld1q_f32, vld1q_u32,
+        vmulq_f32, vmulq_n_f32, vst1q_f32,
+    };
+    use std::arch::asm;
+
+    use super::Tile;
+
+    /// Takes A's offset off again: an unsigned byte above its value by 128, as the signed one.
+    const SIGNED: u32 = 0x8080_8080;
+
+    /// # Safety
+    /// As [`super::Dot::tile`] asks, for `MR` rows.
+    #[target_feature(enable = "neon,dotprod")]
+    pub(super) unsafe fn neon_dot_block<const MR: usize>(t: &Tile) {
+        let mut acc = [[vdupq_n_s32(0); 4]; MR];
+        // SAFETY: all offsets are inside what the caller vouches for.
+        unsafe {
+            for k in 0..t.k {
+                let b: [uint32x4_t; 4] =
+                    std::array::from_fn(|quarter| vld1q_u32(t.panel.add(k * 16 + 4 * quarter)));
+                for i in 0..MR {
+                    let a = vdupq_n_u32(*t.a.add(i * t.k + k) ^ SIGNED);
+                    for (sum, &b) in acc[i].iter_mut().zip(&b) {
+                        *sum = dot(*sum, a, b);
+                    }
+                }
+            }
+            for i in 0..MR {
+                let mut values = [0.0_f32; 16];
+                for (quarter, &sum) in acc[i].iter().enumerate() {
+                    // Both factors signed: nothing to take off, unlike elsewhere.
+                    let scale =
+                        vmulq_n_f32(vld1q_f32(t.scales.add(4 * quarter)), *t.row_scales.add(i));
+                    let scaled = vmulq_f32(vcvtq_f32_s32(sum), scale);
+                    vst1q_f32(values.as_mut_ptr().add(4 * quarter), scaled);
+                }
+                let row = std::slice::from_raw_parts_mut(t.c.add(i * t.c_row), t.width);
+                row.copy_from_slice(&values[..t.width]);
+            }
+        }
+    }
+
+    /// Four products of signed bytes added to each sum (`vdotq_s32`, which std does not have in a
+    /// stable form yet).
+    #[inline]
+    #[target_feature(enable = "neon,dotprod")]
+    fn dot(mut sums: int32x4_t, a: uint32x4_t, b: uint32x4_t) -> int32x4_t {
+        // SAFETY: one instruction on registers; the CPU has it, as the attribute asks.
+        unsafe {
+            asm!(
+                "sdot {sums:v}.4s, {a:v}.16b, {b:v}.16b",
+                sums = inout(vreg) sums, a = in(vreg) a, b = in(vreg) b,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        sums
     }
 }
 

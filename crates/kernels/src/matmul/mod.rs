@@ -10,7 +10,8 @@
 //!         C[i][j] = acc[i][j], or += acc[i][j]
 //! ```
 //!
-//! 1. The accumulators fill the registers: 12 x 2 vectors of 16 on AVX-512, 6 x 2 of 8 on AVX2. Per
+//! 1. The accumulators fill the registers: 12 x 2 vectors of 16 on AVX-512, 6 x 2 of 8 on AVX2,
+//!    6 x 4 of 4 on NEON. Per
 //!    step of `k` two vectors of B are loaded and each value of A is broadcast once.
 //! 2. B is packed so that the inner loop reads it end to end; ragged last panels are padded with
 //!    zeros, and only the store looks at the true width. Weights are packed once per update.

@@ -7,7 +7,7 @@ use crate::Isa;
 pub(crate) const fn block_shape(isa: Isa) -> (usize, usize) {
     match isa {
         Isa::Portable => (8, 4),
-        Isa::Avx2 => (16, 6),
+        Isa::Neon | Isa::Avx2 => (16, 6),
         Isa::Avx512 | Isa::Amx => (32, 12),
     }
 }

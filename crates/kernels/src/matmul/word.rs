@@ -93,12 +93,12 @@ impl Word for f32 {
 
     #[inline(always)]
     fn along(values: &[f32], words: &mut [f32]) {
-        words.copy_from_slice(values);
+        copy(values, words);
     }
 
     #[inline(always)]
     fn across<'a>(mut rows: impl Iterator<Item = &'a [f32]>, words: &mut [f32]) {
-        words.copy_from_slice(rows.next().expect("one row a word"));
+        copy(rows.next().expect("one row a word"), words);
     }
 
     #[inline(always)]
@@ -108,7 +108,7 @@ impl Word for f32 {
 
     #[inline(always)]
     fn turn(first: &[f32], _: Option<&[f32]>, words: &mut [f32]) {
-        words.copy_from_slice(first);
+        copy(first, words);
     }
 
     #[inline(always)]
@@ -140,6 +140,25 @@ impl Word for f32 {
     fn scratch() -> &'static Scratch<f32> {
         thread_local!(static BUFFERS: RefCell<(Memory, Vec<Buffer<f32>>)> = RefCell::default());
         &BUFFERS
+    }
+}
+
+/// Copies as many values as there are. The usual numbers (steps that are turned, panels, strips) are
+/// known here, which spares a call for each of these short rows.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    #[inline(always)]
+    fn sized<const N: usize>(from: &[f32], to: &mut [f32]) -> bool {
+        match (<&[f32; N]>::try_from(from), <&mut [f32; N]>::try_from(to)) {
+            (Ok(from), Ok(to)) => {
+                *to = *from;
+                true
+            }
+            _ => false,
+        }
+    }
+    if !(sized::<32>(from, to) || sized::<96>(from, to) || sized::<16>(from, to)) {
+        to.copy_from_slice(from);
     }
 }
 
