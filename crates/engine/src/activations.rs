@@ -81,10 +81,12 @@ pub(crate) struct Activations {
     /// Position of each token within its text; (T).
     pub(crate) positions: Vec<u32>,
     pub(crate) embedding_norm: NormActivations,
-    /// Embeddings after norm and dropout; (T, H).
+    /// Embeddings after norm and dropout; (T, H). Where nothing is kept, then the last layer's output.
     pub(crate) embedded: Hidden,
-    /// One per layer when kept for backward, else two that take turns.
+    /// One per layer when kept for backward, else one for all.
     pub(crate) layers: Vec<LayerActivations>,
+    /// Whether each layer's activations are kept.
+    keep: bool,
     /// Hidden states of the first token of each text; (B, H).
     pub(crate) first: Operand,
     /// The text's vector before dropout; (B, H).
@@ -116,7 +118,8 @@ impl Activations {
         self.positions.extend(batch.ranges().flat_map(|range| 0..range.len() as u32));
         self.embedding_norm.resize(cpu, t, h);
         self.embedded.resize(cpu, t, h);
-        let layers = if keep { config.num_hidden_layers } else { config.num_hidden_layers.min(2) };
+        let layers = if keep { config.num_hidden_layers } else { config.num_hidden_layers.min(1) };
+        self.keep = keep;
         self.layers.resize_with(layers, LayerActivations::default);
         for layer in &mut self.layers {
             layer.qkv.resize(cpu, t, 3 * h);
@@ -148,10 +151,10 @@ impl Activations {
     }
 
     /// The hidden states that the head reads; (T, H).
-    pub(crate) fn last_hidden(&self, num_layers: usize) -> &[f32] {
-        match num_layers {
-            0 => self.embedded.values(),
-            n => self.layers[(n - 1) % self.layers.len()].output.values(),
+    pub(crate) fn last_hidden(&self) -> &[f32] {
+        match self.layers.last() {
+            Some(layer) if self.keep => layer.output.values(),
+            _ => self.embedded.values(),
         }
     }
 }

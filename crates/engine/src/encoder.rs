@@ -116,16 +116,18 @@ impl<'a> Model<'a> {
             embedding::forward(self.cpu, tables, at, norm, saved, sites.embeddings(), embedded);
         });
         seen(0, embedded);
-        let slots = layers.len();
         for layer in 0..self.config.num_hidden_layers {
-            if layer == 0 {
-                self.layer_forward(layer, batch, sites, keep, embedded, &mut layers[0]);
+            if keep {
+                let (before, rest) = layers.split_at_mut(layer);
+                let input = before.last().map_or(&*embedded, |before| &before.output);
+                self.layer_forward(layer, batch, sites, keep, input, &mut rest[0]);
+                seen(layer + 1, &rest[0].output);
             } else {
-                let slots = layers.get_disjoint_mut([(layer - 1) % slots, layer % slots]);
-                let [before, current] = slots.expect("neighbouring layers have slots of their own");
-                self.layer_forward(layer, batch, sites, keep, &before.output, current);
+                // One layer's buffers for all: they stay in cache.
+                self.layer_forward(layer, batch, sites, keep, embedded, &mut layers[0]);
+                std::mem::swap(embedded, &mut layers[0].output);
+                seen(layer + 1, embedded);
             }
-            seen(layer + 1, &layers[layer % slots].output);
         }
     }
 

@@ -18,7 +18,7 @@ impl Model<'_> {
         let (cpu, h) = (self.cpu, self.config.hidden_size);
         let mut rows = std::mem::take(&mut activations.rows);
         let mut pooled = std::mem::take(&mut activations.pooled);
-        let hidden = activations.last_hidden(self.config.num_hidden_layers);
+        let hidden = activations.last_hidden();
         match (&self.layout.pooler, &self.packed.pooler) {
             (Some(place), Some(packed)) => {
                 for (range, row) in batch.ranges().zip(rows.chunks_exact_mut(h)) {

@@ -20,7 +20,7 @@ pub(super) enum Dot {
     /// The same, on panels of NEON.
     Neon,
     /// Four bytes at once (NEON's dot product, of signed bytes by signed ones).
-    NeonDot,
+    NeonSdot,
     /// Bytes widened to 16 bits and summed in pairs. The pair sums of `vpmaddubsw`, an instruction
     /// less, would saturate.
     Avx2,
@@ -58,7 +58,7 @@ impl Dot {
     pub(super) const ALL: [Dot; 8] = [
         Dot::Portable,
         Dot::Neon,
-        Dot::NeonDot,
+        Dot::NeonSdot,
         Dot::Avx2,
         Dot::Avx2Vnni,
         Dot::Avx512,
@@ -70,7 +70,7 @@ impl Dot {
     pub(super) fn isa(self) -> Isa {
         match self {
             Dot::Portable => Isa::Portable,
-            Dot::Neon | Dot::NeonDot => Isa::Neon,
+            Dot::Neon | Dot::NeonSdot => Isa::Neon,
             Dot::Avx2 | Dot::Avx2Vnni => Isa::Avx2,
             Dot::Avx512 | Dot::Avx512Vnni => Isa::Avx512,
             Dot::Amx => Isa::Amx,
@@ -86,7 +86,7 @@ impl Dot {
             _ => true,
         };
         #[cfg(target_arch = "aarch64")]
-        let has = self != Dot::NeonDot || std::arch::is_aarch64_feature_detected!("dotprod");
+        let has = self != Dot::NeonSdot || std::arch::is_aarch64_feature_detected!("dotprod");
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let has = true;
         has && self.isa().is_available()
@@ -96,7 +96,7 @@ impl Dot {
     pub(super) fn best(isa: Isa) -> Self {
         let fastest_first: &[Dot] = match isa {
             Isa::Portable => &[],
-            Isa::Neon => &[Dot::NeonDot, Dot::Neon],
+            Isa::Neon => &[Dot::NeonSdot, Dot::Neon],
             Isa::Avx2 => &[Dot::Avx2Vnni, Dot::Avx2],
             Isa::Avx512 => &[Dot::Avx512Vnni, Dot::Avx512],
             Isa::Amx => &[Dot::Amx, Dot::Avx512Vnni, Dot::Avx512],
@@ -109,7 +109,7 @@ impl Dot {
     pub(super) fn block_rows(self) -> usize {
         match self {
             Dot::Portable | Dot::Neon | Dot::Avx2 => 4,
-            Dot::NeonDot | Dot::Avx2Vnni => 6,
+            Dot::NeonSdot | Dot::Avx2Vnni => 6,
             Dot::Avx512 | Dot::Avx512Vnni => 12,
             Dot::Amx => 32,
         }
@@ -140,7 +140,7 @@ impl Dot {
                 Dot::Portable => with_rows!(rows, portable_block(tile), 1 2 3 4),
                 Dot::Neon => with_rows!(rows, wide_block(tile), 1 2 3 4),
                 #[cfg(target_arch = "aarch64")]
-                Dot::NeonDot => with_rows!(rows, neon_dot_block(tile), 1 2 3 4 5 6),
+                Dot::NeonSdot => with_rows!(rows, neon_sdot_block(tile), 1 2 3 4 5 6),
                 #[cfg(target_arch = "x86_64")]
                 Dot::Avx2 => with_rows!(rows, avx2_block(tile), 1 2 3 4),
                 #[cfg(target_arch = "x86_64")]
@@ -170,7 +170,7 @@ impl Dot {
 use x86::{avx2_block, avx2_vnni_block, avx512_block, avx512_vnni_block};
 
 #[cfg(target_arch = "aarch64")]
-use neon::neon_dot_block;
+use neon::neon_sdot_block;
 
 /// # Safety
 /// As [`Dot::tile`] asks, for `MR` rows of panels 8 wide.
@@ -230,7 +230,7 @@ mod neon {
     /// # Safety
     /// As [`super::Dot::tile`] asks, for `MR` rows.
     #[target_feature(enable = "neon,dotprod")]
-    pub(super) unsafe fn neon_dot_block<const MR: usize>(t: &Tile) {
+    pub(super) unsafe fn neon_sdot_block<const MR: usize>(t: &Tile) {
         let mut acc = [[vdupq_n_s32(0); 4]; MR];
         // SAFETY: all offsets are inside what the caller vouches for.
         unsafe {
