@@ -327,6 +327,17 @@ fn export_writes_a_quarter_that_answers_alike() {
         let far = rounded.iter().zip(other).any(|(a, b)| (a - b).abs() > 0.02);
         assert!(!far, "{rounded:?} {other:?}");
     }
+    // As floats again it says what it says in f32, to the bit.
+    run(folder, "export --f32 --model small --output floats --quiet").ok();
+    let floats = folder.join("floats");
+    assert!(bytes_of(&floats) * 26 > before * 25, "{} bytes", bytes_of(&floats));
+    assert!(fs::read_to_string(floats.join("README.md")).unwrap().contains("## 32-bit floats"));
+    let config = json(&fs::read_to_string(floats.join("config.json")).unwrap());
+    assert_eq!(config["tinymood"]["int8"], serde_json::Value::Null);
+    assert_eq!(
+        scores(&["--model", "floats", "--precision", "f32", "so happy"]),
+        scores(&["--model", "small", "--precision", "f32", "so happy"])
+    );
     // It can be trained on, in another precision.
     run(folder, "train --init small --batch-size 8 --max-steps 1 --output again --quiet").ok();
 }
@@ -356,6 +367,8 @@ fn export_refuses_what_it_cannot_stand_for() {
         .fails(1, &["no validation (dev) split", "hint:", "--data"]);
     run(here, "export --int8 --model copy --output copy --data sample").fails(1, &["exists"]);
     run(here, "export --model copy --output x").fails(2, &["--int8"]);
+    run(here, "export --int8 --f32 --model copy --output x").fails(2, &["--f32"]);
+    run(here, "export --f32 --model copy --output copy").fails(1, &["exists"]);
     run(here, "train --precision int8 --init random:2L-128D")
         .fails(1, &["training does not run in int8", "hint:", "export --int8"]);
     run(here, "bench --precision int8 --what train").fails(1, &["does not run in int8", "hint:"]);

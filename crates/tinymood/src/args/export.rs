@@ -7,21 +7,28 @@ use super::{ModelArg, ReadingArgs};
 /// `tinymood export`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The exported folder is a model as any other to tinymood, a quarter of the size, and answers in int8
-unless --precision says otherwise. Other tools do not read its weights.
+--int8: the exported folder is a model as any other to tinymood, a quarter of the size, and answers in
+int8 unless --precision says otherwise. Other tools do not read its weights.
 
-Before anything is written, the model is judged in f32 and in int8 on the validation split, with its
+--f32: 32-bit floats, as other tools read them, also of a model in int8. With cls pooling transformers
+opens the folder as it is; with mean pooling it opens the encoder.
+
+Before int8 is written, the model is judged in f32 and in int8 on the validation split, with its
 own thresholds. Where int8 loses more than 0.3 points (0.003) of micro- or macro-F1, nothing is
 written, unless --force. Both sides are printed, and kept in the folder's config.json and README.md.
 
-Example:
-  tinymood export --int8 --model runs/x --output x-int8")]
+Examples:
+  tinymood export --int8 --model runs/x --output x-int8
+  tinymood export --f32 --output emotions          the bundled classifier, for other tools")]
 pub struct ExportArgs {
     #[command(flatten)]
     pub model: ModelArg,
     /// Weights as 8-bit integers with a scale for each output; embeddings, one for each token
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "f32", conflicts_with = "f32")]
     pub int8: bool,
+    /// Weights as 32-bit floats
+    #[arg(long, conflicts_with_all = ["data", "force", "json"])]
+    pub f32: bool,
     /// The folder to write; it must not exist
     #[arg(long, short, value_name = "DIR")]
     pub output: PathBuf,

@@ -120,7 +120,7 @@ pub enum Command {
     Tune(TuneArgs),
     /// Say what emotions texts show
     Predict(PredictArgs),
-    /// Write a model in another form: int8, a quarter of the size
+    /// Write a model in another form: int8, a quarter of the size, or floats for other tools
     Export(ExportArgs),
     /// Look at datasets, or fetch one
     Data(DataArgs),

@@ -1,6 +1,6 @@
 //! An encoder without a classifier as int8: there is no F1 to judge by, so the vectors of texts do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::{Map, json};
@@ -22,6 +22,47 @@ pub(super) fn is_encoder(model: &ModelFolder) -> bool {
     !model.tensors.tensors.keys().any(|name| canonical_name(name).starts_with("classifier."))
 }
 
+/// An encoder's folder, opened.
+pub(super) struct Encoder {
+    pub(super) path: PathBuf,
+    pub(super) config: ModelConfig,
+    pub(super) tokenizer: Tokenizer,
+    /// Whether its weights are int8.
+    pub(super) is_quantised: bool,
+    /// Its own, and of a classifier as engines want one.
+    weights: TensorMap,
+}
+
+impl Encoder {
+    pub(super) fn open(model: ModelFolder) -> anyhow::Result<Self> {
+        let ModelFolder { path, config, tensors, .. } = model;
+        let tokenizer = Tokenizer::from_folder(&path)?;
+        check_vocabulary(&tokenizer, &config)?;
+        let is_of_pooler = |name: &String| canonical_name(name).contains(".pooler.");
+        let has_pooler = tensors.tensors.keys().any(is_of_pooler);
+        let pooling = if has_pooler { Pooling::Cls } else { Pooling::Mean };
+        let config = ModelConfig { pooling, ..config };
+        let is_quantised = tensors.quantised;
+        let (weights, _) = fit(&config.parameters(1), tensors, &config, 0)?;
+        Ok(Self { path, config, tokenizer, is_quantised, weights })
+    }
+
+    /// The encoder's own tensors.
+    pub(super) fn tensors(&self) -> Vec<TensorView<'_>> {
+        let own = self.weights.iter().filter(|(name, _)| is_of_encoder(name));
+        let views = own.map(|(name, tensor)| TensorView {
+            name: name.as_str().into(),
+            shape: tensor.shape.as_slice().into(),
+            values: (&*tensor.values).into(),
+        });
+        views.collect()
+    }
+}
+
+fn is_of_encoder(name: &str) -> bool {
+    name.starts_with("bert.")
+}
+
 pub(super) fn export(
     model: ModelFolder,
     args: &ExportArgs,
@@ -30,19 +71,9 @@ pub(super) fn export(
     if model.tensors.quantised {
         return Err(ModelError::AlreadyInt8(model.path).into());
     }
-    let ModelFolder { path, config, tensors, .. } = model;
-    let tokenizer = Tokenizer::from_folder(&path)?;
-    check_vocabulary(&tokenizer, &config)?;
-    let has_pooler = tensors.tensors.keys().any(|name| canonical_name(name).contains(".pooler."));
-    let pooling = if has_pooler { Pooling::Cls } else { Pooling::Mean };
-    let config = ModelConfig { pooling, ..config };
-    let (weights, _) = fit(&config.parameters(1), tensors, &config, 0)?;
-    let of_encoder = |name: &str| name.starts_with("bert.");
-    let views = weights.iter().filter(|(name, _)| of_encoder(name)).map(|(name, tensor)| {
-        let (name, shape) = (name.as_str().into(), tensor.shape.as_slice().into());
-        TensorView { name, shape, values: (&*tensor.values).into() }
-    });
-    let (rounded, kept) = quantise(views.collect());
+    let opened = Encoder::open(model)?;
+    let (rounded, kept) = quantise(opened.tensors());
+    let Encoder { path, config, tokenizer, weights, .. } = opened;
 
     let texts = sample_texts(&tokenizer, config.max_position_embeddings)?;
     let vectors = |weights: &TensorMap, precision| -> anyhow::Result<Vec<f32>> {
@@ -55,7 +86,7 @@ pub(super) fn export(
     as_read.extend(
         weights
             .iter()
-            .filter(|(name, _)| !of_encoder(name))
+            .filter(|(name, _)| !is_of_encoder(name))
             .map(|(name, tensor)| (name.clone(), tensor.clone())),
     );
     let found = vectors(&as_read, PrecisionArg::Int8)?;

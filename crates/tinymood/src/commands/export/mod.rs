@@ -1,6 +1,8 @@
-//! `tinymood export --int8`: a model with 8-bit weights, written only where it is as good as in f32.
+//! `tinymood export`: a model with 8-bit weights, written only where it is as good as in f32; or with
+//! floats, for other tools.
 
 mod encoder;
+mod floats;
 
 use std::fs;
 use std::path::Path;
@@ -29,6 +31,9 @@ const LARGEST_LOSS: f64 = 0.003;
 pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     if args.output.exists() {
         bail!("{} exists already", args.output.display());
+    }
+    if args.f32 {
+        return floats::export(&args, global);
     }
     if let Some(name) = args.model.model.as_deref().filter(|name| *name != bundled::NAME) {
         let encoder = read_model_folder(&model_folder(name, global)?)?;

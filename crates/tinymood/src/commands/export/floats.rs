@@ -1,0 +1,75 @@
+//! A model as 32-bit floats, which other tools read: of int8 weights, what they stand for.
+
+use serde_json::Map;
+use tinymood_core::{Engine, TensorSet};
+use tinymood_weights::{ModelParts, read_model_folder, write_model_folder};
+
+use super::encoder::{Encoder, is_encoder};
+use super::{read_card, written};
+use crate::args::{ExportArgs, GlobalArgs, PrecisionArg};
+use crate::bundled;
+use crate::model::{Model, model_folder};
+
+/// The card of the bundled classifier, which has no folder to keep one in.
+const BUNDLED_CARD: &str = "\
+# The classifier that comes with tinymood
+
+Fine-tuned on GoEmotions; one sigmoid a label, thresholds in `thresholds.json`.
+";
+
+pub(super) fn export(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    if let Some(name) = args.model.model.as_deref().filter(|name| *name != bundled::NAME) {
+        let folder = read_model_folder(&model_folder(name, global)?)?;
+        if is_encoder(&folder) {
+            return export_encoder(&Encoder::open(folder)?, args, global);
+        }
+    }
+    let exact = GlobalArgs { precision: PrecisionArg::F32, ..global.clone() };
+    let mut model = Model::open(args.model.model.as_deref(), &exact)?;
+    let card = match model.is_bundled {
+        true => BUNDLED_CARD.to_owned(),
+        false => read_card(&model.path)?,
+    };
+    let thresholds = format!("{:#}\n", model.thresholds.to_json(&model.labels));
+    let mut files = model.tokenizer.files()?;
+    files.push(("thresholds.json".to_owned(), thresholds.into_bytes()));
+    files.push(("README.md".to_owned(), with_note(card, model.quantised)));
+    let config = model.engine.config().clone();
+    let parts = ModelParts {
+        config: &config,
+        labels: Some(&model.labels),
+        tensors: model.engine.tensors(TensorSet::Parameters),
+        quantised: Vec::new(),
+        facts: Map::new(),
+        files,
+    };
+    write_model_folder(&args.output, &parts)?;
+    written(args, global)
+}
+
+fn export_encoder(
+    encoder: &Encoder,
+    args: &ExportArgs,
+    global: &GlobalArgs,
+) -> anyhow::Result<()> {
+    let mut files = encoder.tokenizer.files()?;
+    let card = read_card(&encoder.path)?;
+    files.push(("README.md".to_owned(), with_note(card, encoder.is_quantised)));
+    let parts = ModelParts {
+        config: &encoder.config,
+        labels: None,
+        tensors: encoder.tensors(),
+        quantised: Vec::new(),
+        facts: Map::new(),
+        files,
+    };
+    write_model_folder(&args.output, &parts)?;
+    written(args, global)
+}
+
+/// The card, and where the floats came from.
+fn with_note(card: String, is_quantised: bool) -> Vec<u8> {
+    let note = "\n## 32-bit floats\n\nThe weights of this copy are floats again: what the 8-bit \
+                integers that they were made of stand for.\n";
+    (card + if is_quantised { note } else { "" }).into_bytes()
+}
