@@ -19,7 +19,8 @@ use tinymood_train::{Meter, ProgressStyle, RunFolder, read_soft_labels, write_so
 use tinymood_weights::{durable, read_model_folder};
 
 use crate::args::{GlobalArgs, PrecisionArg};
-use crate::model::{Model, TOKENS_PER_BATCH, labels_of, model_folder};
+use crate::bundled;
+use crate::model::{Model, ModelError, TOKENS_PER_BATCH, labels_of, model_folder};
 
 /// Texts taken at a time: enough that batches hold texts of like length, few enough that what is
 /// said of speed and time left soon holds.
@@ -84,10 +85,12 @@ pub(crate) struct Teachers {
 }
 
 struct Teacher {
+    /// `bundled` for the classifier that is part of the program.
     folder: PathBuf,
+    is_bundled: bool,
     /// Which of its outputs stands for each label of the data; (C).
     outputs: Vec<usize>,
-    /// SHA-256 of its files.
+    /// SHA-256 of its files, or of the bundled weights.
     digest: String,
 }
 
@@ -179,7 +182,8 @@ impl Teachers {
         let style = if global.quiet { ProgressStyle::Quiet } else { ProgressStyle::detect() };
         let mut sums = vec![0.0; texts.len() * num_labels];
         for (index, teacher) in self.teachers.iter().enumerate() {
-            let model = Model::open_folder(&teacher.folder, &global)
+            let model = teacher
+                .open(&global)
                 .with_context(|| format!("cannot open the model {}", teacher.folder.display()))?;
             let what = format!("teacher {} of {} labels", index + 1, self.teachers.len());
             let mut meter = Meter::new(style, &what, texts.len());
@@ -227,8 +231,17 @@ impl Teachers {
 
 impl Teacher {
     fn find(name: &str, labels: &LabelSet, global: &GlobalArgs) -> anyhow::Result<Self> {
-        let folder = model_folder(name, global)?;
-        let known = labels_of(&read_model_folder(&folder)?)?;
+        let is_bundled = name == bundled::NAME;
+        let (folder, model, digest) = if is_bundled {
+            let (model, _) = bundled::classifier()?.ok_or(ModelError::NotBundled)?;
+            (PathBuf::from(bundled::NAME), model, bundled::classifier_sha256())
+        } else {
+            let folder = model_folder(name, global)?;
+            let digest = digest_of(&folder)?;
+            let model = read_model_folder(&folder)?;
+            (folder, model, digest)
+        };
+        let known = labels_of(&model)?;
         let outputs = labels.names().iter().map(|label| {
             known.index_of(label).ok_or_else(|| TeacherError::Label {
                 teacher: folder.clone(),
@@ -236,14 +249,26 @@ impl Teacher {
             })
         });
         let outputs = outputs.collect::<Result<_, _>>()?;
-        let mut facts = String::new();
-        for file in FILES.iter().map(|file| folder.join(file)).filter(|path| path.is_file()) {
-            let sum = sha256_of_file(&file);
-            let sum = sum.with_context(|| format!("cannot read {}", file.display()))?;
-            facts += &format!("{} {sum}\n", file.file_name().unwrap_or_default().display());
-        }
-        Ok(Self { folder, outputs, digest: sha256(facts.as_bytes()) })
+        Ok(Self { folder, is_bundled, outputs, digest })
     }
+
+    fn open(&self, global: &GlobalArgs) -> anyhow::Result<Model> {
+        match self.is_bundled {
+            true => Model::open(None, global),
+            false => Model::open_folder(&self.folder, global),
+        }
+    }
+}
+
+/// SHA-256 of the files that decide what a model answers.
+fn digest_of(folder: &Path) -> anyhow::Result<String> {
+    let mut facts = String::new();
+    for file in FILES.iter().map(|file| folder.join(file)).filter(|path| path.is_file()) {
+        let sum = sha256_of_file(&file);
+        let sum = sum.with_context(|| format!("cannot read {}", file.display()))?;
+        facts += &format!("{} {sum}\n", file.file_name().unwrap_or_default().display());
+    }
+    Ok(sha256(facts.as_bytes()))
 }
 
 /// Where answers are kept for other runs; nowhere for a user without a home.

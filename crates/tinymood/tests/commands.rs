@@ -423,6 +423,12 @@ fn with_nothing_given_the_bundled_models_answer_and_train() {
     run(here, "tune").fails(1, &["part of the program", "hint:", "--model", "--dry-run"]);
     run(here, "tune --dry-run --json").ok();
     run(here, "export --int8 --output x").fails(1, &["int8 already"]);
+    run(here, "export --f32 --output floats --quiet").ok();
+    let scores = |model: &[&str]| {
+        let ask = [&["predict", "--scores", "--precision", "f32"], model, &["thank you"]].concat();
+        rows(&run_with(here, &ask, b"").ok().stdout)[0]["scores"].clone()
+    };
+    assert_eq!(scores(&["--model", "floats"]), scores(&[]));
     run(here, "predict --model latest x").fails(1, &["./runs", "hint:", "tinymood train"]);
 
     let said = run(here, "train --max-steps 2 --batch-size 8 --json").ok();
@@ -430,6 +436,12 @@ fn with_nothing_given_the_bundled_models_answer_and_train() {
     assert!(said.stderr.contains("newly initialised: classifier"), "{}", said.stderr);
     let latest = json(&run(here, "evaluate --model latest --json").ok().stdout);
     assert_eq!(latest["micro_f1"], json(&said.stdout)["micro_f1"]);
+
+    // The classifier teaches, too, and what it says is learned: the loss is another one.
+    let taught = "train --max-steps 2 --batch-size 8 --teacher bundled --json";
+    let taught = run(here, taught).ok();
+    assert!(taught.stderr.contains("labelled by 1 teacher"), "{}", taught.stderr);
+    assert_ne!(json(&taught.stdout)["loss"], json(&said.stdout)["loss"]);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use clap::Args;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Teachers")]
 pub struct TeachingArgs {
-    /// A trained model to learn from: a run, a model folder or a hub id; of several, the mean of
-    /// their probabilities is learned. Targets move to it by --teacher-weight
+    /// A trained model to learn from: a run, a model folder, a hub id, or `bundled`, the classifier that
+    /// comes with tinymood; of several, the mean of their probabilities is learned. Targets move to it by --teacher-weight
     #[arg(long, value_name = "MODEL")]
     pub teacher: Vec<String>,
     /// Texts for the teachers to label, in which labels are not looked at: one a line, .csv, .tsv or

@@ -47,11 +47,7 @@ pub(super) fn export(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<(
     written(args, global)
 }
 
-fn export_encoder(
-    encoder: &Encoder,
-    args: &ExportArgs,
-    global: &GlobalArgs,
-) -> anyhow::Result<()> {
+fn export_encoder(encoder: &Encoder, args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let mut files = encoder.tokenizer.files()?;
     let card = read_card(&encoder.path)?;
     files.push(("README.md".to_owned(), with_note(card, encoder.is_quantised)));
