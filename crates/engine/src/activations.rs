@@ -29,7 +29,7 @@ pub(crate) struct LayerActivations {
     pub(crate) output: Hidden,
 }
 
-/// What a layer norm keeps for backward.
+/// What a layer norm keeps for backward; empty when nothing is kept.
 #[derive(Debug, Default)]
 pub(crate) struct NormActivations {
     /// (T, H).
@@ -116,7 +116,8 @@ impl Activations {
             if keep { attention_shape(config, batch).probabilities_len() } else { 0 };
         self.positions.clear();
         self.positions.extend(batch.ranges().flat_map(|range| 0..range.len() as u32));
-        self.embedding_norm.resize(cpu, t, h);
+        let kept = if keep { t } else { 0 };
+        self.embedding_norm.resize(cpu, kept, h);
         self.embedded.resize(cpu, t, h);
         let layers = if keep { config.num_hidden_layers } else { config.num_hidden_layers.min(1) };
         self.keep = keep;
@@ -125,11 +126,11 @@ impl Activations {
             layer.qkv.resize(cpu, t, 3 * h);
             cpu.resize(&mut layer.probabilities, probabilities);
             layer.context.resize(cpu, t, h);
-            layer.attention_norm.resize(cpu, t, h);
+            layer.attention_norm.resize(cpu, kept, h);
             layer.attended.resize(cpu, t, h);
-            layer.slope.resize(cpu, if keep { t } else { 0 }, i);
+            layer.slope.resize(cpu, kept, i);
             layer.activation.resize(cpu, t, i);
-            layer.output_norm.resize(cpu, t, h);
+            layer.output_norm.resize(cpu, kept, h);
             layer.output.resize(cpu, t, h);
         }
         for buffer in [&mut self.pooled, &mut self.rows] {

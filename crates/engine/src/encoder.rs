@@ -111,7 +111,7 @@ impl<'a> Model<'a> {
         };
         let norm = self.norm_weights(&self.layout.embedding_norm);
         let at = (ids, &positions[..]);
-        let saved = saved(embedding_norm);
+        let saved = keep.then(|| saved(embedding_norm));
         self.profile.time(Part::Embeddings, || {
             embedding::forward(self.cpu, tables, at, norm, saved, sites.embeddings(), embedded);
         });
@@ -198,7 +198,7 @@ impl<'a> Model<'a> {
                 sites.attention_output(layer),
                 input.values(),
                 self.norm_weights(&place.attention_norm),
-                saved(&mut a.attention_norm),
+                keep.then(|| saved(&mut a.attention_norm)),
                 &mut a.attended,
             );
         });
@@ -221,7 +221,7 @@ impl<'a> Model<'a> {
                 sites.output(layer),
                 a.attended.values(),
                 self.norm_weights(&place.output_norm),
-                saved(&mut a.output_norm),
+                keep.then(|| saved(&mut a.output_norm)),
                 &mut a.output,
             );
         });

@@ -6,7 +6,8 @@
 use crate::Cpu;
 use crate::dropout::Dropout;
 use crate::math::dot;
-use crate::norm::{NormSaved, NormWeights};
+use crate::matmul::with_scratch;
+use crate::norm::{NormSaved, NormWeights, Saving};
 use crate::operand::Hidden;
 use crate::rows::{RowsMut, for_column_blocks, for_row_blocks};
 
@@ -21,7 +22,8 @@ pub struct Tables<'a> {
     pub token_type: &'a [f32],
 }
 
-/// `output = dropout(norm(word[id] + position[p] + type[0]))`; (T, H), overwritten.
+/// `output = dropout(norm(word[id] + position[p] + type[0]))`; (T, H), overwritten, as is what the norm
+/// saves, where that is wanted.
 ///
 /// # Panics
 /// When an id or position is outside its table, or sizes do not fit.
@@ -30,39 +32,36 @@ pub fn forward(
     tables: Tables<'_>,
     (ids, positions): (&[u32], &[u32]),
     norm: NormWeights<'_>,
-    saved: NormSaved<'_>,
+    saved: Option<NormSaved<'_>>,
     dropout: Dropout,
     output: &mut Hidden,
 ) {
     let width = norm.weight.len();
     let (output, rounded) = output.parts_mut();
     assert_eq!(ids.len(), positions.len(), "(T) each");
-    let outputs = [
-        RowsMut::new(output, width),
-        RowsMut::new(saved.normalised, width),
-        RowsMut::new(saved.inverse_std, 1),
-    ];
+    let saving = Saving::new(saved, ids.len(), width);
     let token_type = &tables.token_type[..width];
-    for_row_blocks(cpu, ids.len(), 16, outputs, |rows, [output, normalised, inverse_std]| {
-        cpu.isa().run(
-            #[inline(always)]
-            || {
-                let values = output.chunks_exact_mut(width).zip(normalised.chunks_exact_mut(width));
-                for ((row, (output, normalised)), inverse_std) in rows.zip(values).zip(inverse_std)
-                {
-                    let word = &tables.word[ids[row] as usize * width..][..width];
-                    let position = &tables.position[positions[row] as usize * width..][..width];
-                    let parts = word.iter().zip(position).zip(token_type);
-                    for (x, ((&word, &position), &token_type)) in output.iter_mut().zip(parts) {
-                        *x = word + token_type + position;
+    for_row_blocks(cpu, ids.len(), 16, [RowsMut::new(output, width)], |rows, [output]| {
+        with_scratch(width, |scratch: &mut [f32]| {
+            cpu.isa().run(
+                #[inline(always)]
+                || {
+                    for (row, output) in rows.zip(output.chunks_exact_mut(width)) {
+                        let word = &tables.word[ids[row] as usize * width..][..width];
+                        let position = &tables.position[positions[row] as usize * width..][..width];
+                        let parts = word.iter().zip(position).zip(token_type);
+                        for (x, ((&word, &position), &token_type)) in output.iter_mut().zip(parts) {
+                            *x = word + token_type + position;
+                        }
+                        // SAFETY: each row is of one task.
+                        unsafe { saving.forward_row(&norm, row, output, scratch) };
+                        dropout.apply(row, output);
+                        // SAFETY: as above.
+                        unsafe { rounded.store(row, output) };
                     }
-                    *inverse_std = norm.forward_row(output, normalised);
-                    dropout.apply(row, output);
-                    // SAFETY: each row is of one task.
-                    unsafe { rounded.store(row, output) };
-                }
-            },
-        );
+                },
+            );
+        });
     });
 }
 
@@ -163,7 +162,7 @@ mod tests {
             let (mut normalised, mut inverse_std) = (vec![0.0; 4 * width], vec![0.0; 4]);
             let saved = NormSaved { normalised: &mut normalised, inverse_std: &mut inverse_std };
             let tables = Tables { word: &word, position: &position, token_type: &token_type };
-            forward(&cpu, tables, (&ids, &positions), norm, saved, dropout, &mut output);
+            forward(&cpu, tables, (&ids, &positions), norm, Some(saved), dropout, &mut output);
             for token in 0..4 {
                 let mut row: Vec<f32> = (0..width)
                     .map(|h| {

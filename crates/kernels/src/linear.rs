@@ -10,8 +10,9 @@ use crate::dropout::Dropout;
 use crate::math::{gelu, gelu_and_slope};
 use crate::matmul::{
     Finish, PackedMatrix, Word, by_precision, matmul_blocks, matmul_rows, matmul_transposed,
+    with_scratch,
 };
-use crate::norm::{NormSaved, NormWeights};
+use crate::norm::{NormSaved, NormWeights, Saving};
 use crate::operand::{Hidden, Operand, Store, View};
 use crate::rows::RowsMut;
 
@@ -78,7 +79,7 @@ pub fn gelu_forward(
 }
 
 /// `output = norm(residual + dropout(input Wᵀ + bias))`; (M, N), overwritten, as is what the norm
-/// saves.
+/// saves, where that is wanted.
 ///
 /// # Panics
 /// When sizes do not fit.
@@ -90,33 +91,31 @@ pub fn residual_norm_forward(
     dropout: Dropout,
     residual: &[f32],
     norm: NormWeights<'_>,
-    saved: NormSaved<'_>,
+    saved: Option<NormSaved<'_>>,
     output: &mut Hidden,
 ) {
     let width = bias.len();
+    let saving = Saving::new(saved, input.rows(), width);
     let (output, rounded) = output.parts_mut();
-    let outputs = [
-        RowsMut::new(output, width),
-        RowsMut::new(saved.normalised, width),
-        RowsMut::new(saved.inverse_std, 1),
-    ];
     assert_eq!(residual.len() % width, 0, "whole rows of {width}");
-    matmul_rows(cpu, input, weight, outputs, |rows, [output, normalised, inverse_std]| {
-        cpu.isa().run(
-            #[inline(always)]
-            || {
-                let values = output.chunks_exact_mut(width).zip(normalised.chunks_exact_mut(width));
-                for ((row, (output, normalised)), inverse_std) in rows.zip(values).zip(inverse_std)
-                {
-                    add(output, bias);
-                    dropout.apply(row, output);
-                    add(output, &residual[row * width..(row + 1) * width]);
-                    *inverse_std = norm.forward_row(output, normalised);
-                    // SAFETY: each row is of one task.
-                    unsafe { rounded.store(row, output) };
-                }
-            },
-        );
+    matmul_rows(cpu, input, weight, [RowsMut::new(output, width)], |rows, [output]| {
+        with_scratch(width, |scratch: &mut [f32]| {
+            cpu.isa().run(
+                #[inline(always)]
+                || {
+                    for (row, output) in rows.zip(output.chunks_exact_mut(width)) {
+                        add(output, bias);
+                        dropout.apply(row, output);
+                        add(output, &residual[row * width..(row + 1) * width]);
+                        // SAFETY: each row is of one task.
+                        unsafe {
+                            saving.forward_row(&norm, row, output, scratch);
+                            rounded.store(row, output);
+                        }
+                    }
+                },
+            );
+        });
     });
 }
 
@@ -409,17 +408,17 @@ mod tests {
                     NormSaved { normalised: &mut normalised, inverse_std: &mut inverse_std };
                 let mut hidden = Hidden::default();
                 hidden.resize(&cpu, m, n);
-                residual_norm_forward(
-                    &cpu,
-                    x.view(),
-                    &packed,
-                    &b,
-                    dropout,
-                    &residual,
-                    norm,
-                    saved,
-                    &mut hidden,
-                );
+                let (x, packed) = (x.view(), &packed);
+                let forward = |saved, hidden: &mut Hidden| {
+                    residual_norm_forward(
+                        &cpu, x, packed, &b, dropout, &residual, norm, saved, hidden,
+                    );
+                };
+                forward(Some(saved), &mut hidden);
+                let mut alone = Hidden::default();
+                alone.resize(&cpu, m, n);
+                forward(None, &mut alone);
+                assert_eq!(alone.values(), hidden.values(), "nothing saved");
                 let mut expected = plain.clone();
                 for (row, values) in expected.chunks_mut(n).enumerate() {
                     dropout.apply(row, values);

@@ -35,6 +35,46 @@ pub struct NormSaved<'a> {
     pub inverse_std: &'a mut [f32],
 }
 
+/// The rows of [`NormSaved`]; none where nothing is kept.
+pub(crate) struct Saving<'a>(Option<(RowsMut<'a, f32>, RowsMut<'a, f32>)>);
+
+impl<'a> Saving<'a> {
+    /// # Panics
+    /// When there are not `rows` rows of `width`.
+    pub(crate) fn new(saved: Option<NormSaved<'a>>, rows: usize, width: usize) -> Self {
+        Self(saved.map(|NormSaved { normalised, inverse_std }| {
+            let saved = (RowsMut::new(normalised, width), RowsMut::new(inverse_std, 1));
+            assert!(saved.0.rows() == rows && saved.1.rows() == rows, "(T, H) and (T)");
+            saved
+        }))
+    }
+
+    /// [`NormWeights::forward_row`] of row `row`; `scratch` is a row too.
+    ///
+    /// # Safety
+    /// `row` must be in range, and no two live calls may have the same row.
+    #[inline(always)]
+    pub(crate) unsafe fn forward_row(
+        &self,
+        norm: &NormWeights<'_>,
+        row: usize,
+        out: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        match &self.0 {
+            Some((normalised, inverse_std)) => {
+                // SAFETY: handed on.
+                let (normalised, inverse_std) =
+                    unsafe { (normalised.lend(row..row + 1), inverse_std.lend(row..row + 1)) };
+                inverse_std[0] = norm.forward_row(out, normalised);
+            }
+            None => {
+                norm.forward_row(out, scratch);
+            }
+        }
+    }
+}
+
 impl NormWeights<'_> {
     /// One row: `x` is normalised into `normalised`, scaled and shifted into `out`, which may have
     /// held `x`. Returns the inverse standard deviation.
