@@ -52,6 +52,11 @@ pub(crate) fn classifier() -> Result<Option<(ModelFolder, &'static str)>, Weight
     Ok(model.map(|model| (model, THRESHOLDS)))
 }
 
+/// SHA-256 of the classifier's weights, in hexadecimal; of nothing, where they were left out.
+pub(crate) fn classifier_sha256() -> String {
+    tinymood_hub::sha256(CLASSIFIER.map_or(&[], |files| files.weights))
+}
+
 fn read(name: &str, files: Files) -> Result<ModelFolder, WeightsError> {
     read_static_model(&Path::new(NAME).join(name), files.config, files.weights)
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use tinymood_core::{Engine, LabelSet, Logits, TensorSet, TokenizedText};
 use tinymood_engine::{CpuEngine, CpuSettings};
 use tinymood_eval::{Explainer, Occlusion, Thresholds, infer_split};
+use tinymood_kernels::Precision;
 use tinymood_text::Tokenizer;
 use tinymood_weights::{ModelFolder, canonical_name, fit, read_model_folder};
 
@@ -198,6 +199,30 @@ impl Model {
     /// When the engine refuses a text.
     pub fn logits(&self, texts: &[TokenizedText]) -> anyhow::Result<Logits> {
         Ok(infer_split(&self.engine, texts, TOKENS_PER_BATCH)?)
+    }
+
+    /// SHA-256 of its weights, in hexadecimal.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn weights_sha256(&self) -> anyhow::Result<String> {
+        if self.is_bundled {
+            return Ok(bundled::classifier_sha256());
+        }
+        let names = ["model.safetensors", "pytorch_model.bin"];
+        let files = names.map(|name| self.path.join(name));
+        let file = files.iter().find(|file| file.is_file()).unwrap_or(&files[0]);
+        tinymood_hub::sha256_of_file(file)
+            .with_context(|| format!("cannot read {}", file.display()))
+    }
+
+    /// What its multiplications multiply, as PyTorch calls it.
+    pub fn dtype(&self) -> &'static str {
+        match self.engine.cpu().precision() {
+            Precision::F32 => "float32",
+            Precision::Bf16 => "bfloat16",
+            Precision::Int8 => "int8",
+        }
     }
 
     /// Tells which words carried a label: masks them, or deletes them where there is no `[MASK]`.
