@@ -20,14 +20,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken from a client.
 const LONGEST_ID: usize = 128;
 
-pub(crate) async fn observe(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
-    request.headers_mut().insert(REQUEST_ID, id.clone());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut watch = Watch { app: &app, method, uri, id: id.clone(), started, is_answered: false };
     let mut response = next.run(request).await;
@@ -73,7 +68,10 @@ impl Watch<'_> {
             tokens = work.tokens,
             queue_ms = milliseconds(work.queue),
             inference_ms = milliseconds(work.inference),
-            error = error.map(|error| error.message.as_str()),
+            error = error.map(|error| error.error_type),
+            limit = error.and_then(|error| error.limit),
+            // May quote what was sent.
+            problem = error.filter(|_| self.app.settings.log_texts).map(|e| e.message.as_str()),
             text = work.logged.map(tracing::field::debug),
             "request"
         );

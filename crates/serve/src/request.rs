@@ -4,19 +4,24 @@
 //! byte of the body is read, so that `max_concurrent_requests` bodies are the most that memory holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::error::Category;
 use subtle::ConstantTimeEq;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::App;
 use crate::error::{ApiError, BODY_BYTES};
+
+/// Of a body that is too large, so many times the limit is taken in for nothing, for so long at most.
+const DISCARDED: usize = 8;
+const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 /// A request with the right API key.
 pub(crate) struct Allowed;
@@ -44,15 +49,21 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Asked<T> {
         check_content_type(request.headers())?;
         let limit = app.settings.max_body_bytes;
         let timeout = app.settings.request_timeout;
-        let Ok(bytes) = tokio::time::timeout(timeout, read(request.into_body(), limit)).await
-        else {
+        let expects = request.headers().contains_key(header::EXPECT);
+        let mut body = request.into_body();
+        let Ok(read) = tokio::time::timeout(timeout, read(&mut body, limit)).await else {
             let message = format!(
                 "the body did not arrive within {} s (--request-timeout)",
                 timeout.as_secs_f64()
             );
             return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message));
         };
-        Ok(Self { body: parse(&bytes?)?, _place: place })
+        if matches!(&read, Err(error) if error.status == StatusCode::PAYLOAD_TOO_LARGE) && !expects
+        {
+            // Who is cut off while sending may never see why. Who asked before sending will.
+            let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED * limit)).await;
+        }
+        Ok(Self { body: parse_object(&read?)?, _place: place })
     }
 }
 
@@ -89,8 +100,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// The whole body, which is at most `limit` bytes.
-async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let too_large = || ApiError::limit("the body is larger than that", BODY_BYTES, limit);
+async fn read(body: &mut Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     let said = body.size_hint().lower();
     if said > limit as u64 {
         return Err(ApiError::limit(format!("the body has {said} bytes"), BODY_BYTES, limit));
@@ -103,11 +113,31 @@ async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
         })?;
         let Ok(data) = frame.into_data() else { continue }; // trailers say nothing to us
         if bytes.len() + data.len() > limit {
-            return Err(too_large());
+            return Err(ApiError::limit("the body is larger than that", BODY_BYTES, limit));
         }
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
+}
+
+/// Takes in up to so many bytes more of a body, for nothing.
+async fn discard(mut body: Body, mut bytes: usize) {
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, |data| data.len());
+        match bytes.checked_sub(length) {
+            Some(left) => bytes = left,
+            None => return,
+        }
+    }
+}
+
+/// [`parse`] of an object: serde would take the fields in a list, too.
+fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.trim_ascii_start().first() == Some(&b'{') {
+        return parse(bytes);
+    }
+    parse::<IgnoredAny>(bytes)?;
+    Err(ApiError::validation("the body is JSON, but no object"))
 }
 
 /// 400 for what is not JSON, 422 for JSON that is not what is asked for.
@@ -118,6 +148,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     })?;
     serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Data => ApiError::validation(error.to_string()),
+        // JSON has numbers of any size.
+        _ if error.to_string().starts_with("number out of range") => {
+            ApiError::validation(error.to_string())
+        }
         _ => malformed(format!("the body is not JSON: {error}")),
     })
 }
@@ -174,11 +208,14 @@ mod tests {
         assert_eq!(status(b"\"a\"").unwrap(), OneOrMany::One("a".to_owned()));
         let list = OneOrMany::Many(vec!["a".to_owned(), "b".to_owned()]);
         assert_eq!(status(b"[\"a\", \"b\"]").unwrap(), list);
-        for bytes in [&b""[..], b"{", b"\"\xff\"", b"\"\\ud800\"", b"\"a\" x", b"1e999", b"nul"] {
+        for bytes in [&b""[..], b"{", b"\"\xff\"", b"\"\\ud800\"", b"\"a\" x", b"nul"] {
             assert_eq!(status(bytes), Err(StatusCode::BAD_REQUEST), "{bytes:?}");
         }
         assert_eq!(status("[".repeat(100_000).as_bytes()), Err(StatusCode::UNPROCESSABLE_ENTITY));
-        for bytes in [&b"5"[..], b"null", b"{}", b"[1]", b"[[\"a\"]]", b"[null]"] {
+        let listed = parse_object::<OneOrMany>(b" [\"a\"]").map_err(|error| error.status);
+        assert_eq!(listed, Err(StatusCode::UNPROCESSABLE_ENTITY));
+        assert_eq!(parse_object::<OneOrMany>(b"[").unwrap_err().status, StatusCode::BAD_REQUEST);
+        for bytes in [&b"5"[..], b"null", b"{}", b"1e999", b"[1]", b"[[\"a\"]]", b"[null]"] {
             assert_eq!(status(bytes), Err(StatusCode::UNPROCESSABLE_ENTITY), "{bytes:?}");
         }
     }

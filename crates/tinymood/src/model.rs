@@ -10,7 +10,9 @@ use tinymood_engine::{CpuEngine, CpuSettings};
 use tinymood_eval::{Explainer, Occlusion, Thresholds, infer_split};
 use tinymood_kernels::Precision;
 use tinymood_text::Tokenizer;
-use tinymood_weights::{ModelFolder, canonical_name, fit, read_model_folder};
+use tinymood_weights::{
+    ModelFolder, WeightsError, canonical_name, fit, load_model_folder, read_model_folder,
+};
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
@@ -132,6 +134,22 @@ impl Model {
     /// # Errors
     /// When there is none, or a file of it is missing or damaged.
     pub fn open(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
+        Self::open_with(name, global, read_model_folder)
+    }
+
+    /// [`Model::open`] for a program that stays: its folder may change or go meanwhile.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn load(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
+        Self::open_with(name, global, load_model_folder)
+    }
+
+    fn open_with(
+        name: Option<&str>,
+        global: &GlobalArgs,
+        read: fn(&Path) -> Result<ModelFolder, WeightsError>,
+    ) -> anyhow::Result<Self> {
         let path = match name {
             None | Some(bundled::NAME) => return Self::bundled(global),
             Some(name) => model_folder(name, global)?,
@@ -139,7 +157,7 @@ impl Model {
         if name == Some(LATEST) && !global.quiet {
             eprintln!("model: {}", path.display());
         }
-        Self::open_folder(&path, global)
+        Self::read_folder(&path, global, read)
             .with_context(|| format!("cannot open the model {}", path.display()))
     }
 
@@ -150,7 +168,15 @@ impl Model {
     }
 
     pub(crate) fn open_folder(path: &Path, global: &GlobalArgs) -> anyhow::Result<Self> {
-        let model = read_model_folder(path)?;
+        Self::read_folder(path, global, read_model_folder)
+    }
+
+    fn read_folder(
+        path: &Path,
+        global: &GlobalArgs,
+        read: fn(&Path) -> Result<ModelFolder, WeightsError>,
+    ) -> anyhow::Result<Self> {
+        let model = read(path)?;
         let thresholds = match fs::read_to_string(path.join(THRESHOLDS)) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,

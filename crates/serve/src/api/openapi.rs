@@ -19,7 +19,7 @@ use crate::settings::Settings;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "tinymood", description = "Emotions of short texts, from a multi-label classifier.", license(identifier = "Apache-2.0 OR MIT")),
+    info(title = "tinymood", description = "Emotions of short texts, from a multi-label classifier.", license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")),
     paths(
         emotions::emotions,
         predict::predict,

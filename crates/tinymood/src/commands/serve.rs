@@ -76,7 +76,7 @@ struct Opening {
 
 impl Opening {
     fn open(&self) -> anyhow::Result<Classifier> {
-        let model = Model::open(self.name.as_deref(), &self.global)?;
+        let model = Model::load(self.name.as_deref(), &self.global)?;
         let about = About {
             model_id: self.name.clone().unwrap_or_else(|| "bundled".to_owned()),
             model_sha: model.weights_sha256()?,
