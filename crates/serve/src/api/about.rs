@@ -59,7 +59,10 @@ pub(super) enum ModelType<'a> {
 /// A classifier's labels, as its `config.json` has them.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Classifier<'a> {
+    /// By the index of the output.
+    #[schema(value_type = HashMap<String, String>)]
     id2label: BTreeMap<usize, &'a str>,
+    #[schema(value_type = HashMap<String, usize>)]
     label2id: BTreeMap<&'a str, usize>,
 }
 
