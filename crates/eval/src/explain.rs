@@ -41,6 +41,38 @@ pub struct Explainer<'a, E: Engine + ?Sized> {
     pub tokens_per_batch: usize,
 }
 
+/// A text without each of its words in turn: what is asked about, for whoever asks in batches of their
+/// own. `S` spans.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Occluded {
+    /// The words of each span, in order; one each, unless there are more than [`MAX_SPANS`]; (S).
+    pub spans: Vec<Range<usize>>,
+    /// The text without each span; (S).
+    pub copies: Vec<TokenizedText>,
+}
+
+impl Occluded {
+    /// `words` are the places of the text's words' pieces, in order.
+    pub fn new(text: &TokenizedText, words: &[Range<usize>], occlusion: Occlusion) -> Self {
+        let spans = spans(words.len());
+        let copies = spans.iter().map(|span| without(text, &words[span.clone()], occlusion));
+        Self { copies: copies.collect(), spans }
+    }
+
+    /// From the logits of the text, (C), and of each of its copies, in order.
+    pub fn explanation<'a>(
+        self,
+        whole: &[f32],
+        copies: impl Iterator<Item = &'a [f32]>,
+    ) -> Explanation {
+        let drop = |copy: &[f32]| -> Vec<f32> {
+            whole.iter().zip(copy).map(|(whole, copy)| whole - copy).collect()
+        };
+        let drops = copies.flat_map(drop).collect();
+        Explanation { spans: self.spans, drops, num_labels: whole.len() }
+    }
+}
+
 /// What each span of a text adds to each logit. `S` spans, `C` labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Explanation {
@@ -98,15 +130,9 @@ impl<E: Engine + ?Sized> Explainer<'_, E> {
         words: &[Range<usize>],
         logits: &[f32],
     ) -> Result<Explanation, EngineError> {
-        let spans = spans(words.len());
-        let copies: Vec<TokenizedText> =
-            spans.iter().map(|span| without(text, &words[span.clone()], self.occlusion)).collect();
-        let found = infer_split(self.engine, &copies, self.tokens_per_batch)?;
-        let drop = |copy: &[f32]| -> Vec<f32> {
-            logits.iter().zip(copy).map(|(whole, copy)| whole - copy).collect()
-        };
-        let drops = found.rows().flat_map(drop).collect();
-        Ok(Explanation { spans, drops, num_labels: logits.len() })
+        let occluded = Occluded::new(text, words, self.occlusion);
+        let found = infer_split(self.engine, &occluded.copies, self.tokens_per_batch)?;
+        Ok(occluded.explanation(logits, found.rows()))
     }
 
     /// Judges explanations by deletion, whatever [`Explainer::occlusion`] they are made by. Random

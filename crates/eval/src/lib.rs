@@ -9,6 +9,7 @@
 //! calibration  whether probabilities mean what they say
 //! temperature  logits scaled so that they do
 //! thresholds   fixed, one for all, one a label; tuned, saved, read back
+//! selection    probabilities to the labels that are told
 //! bootstrap    how far the figures would move on other rows
 //! explain      which words carried a label, and whether that is so
 //! evaluation   all of it together, as a table and as JSON
@@ -26,14 +27,16 @@ mod explain;
 mod infer;
 mod predictions;
 pub mod ranking;
+mod selection;
 mod table;
 mod temperature;
 mod thresholds;
 
 pub use evaluation::{Evaluation, LabelEvaluation, ThresholdSummary};
-pub use explain::{Explainer, Explanation, Faithfulness, MAX_SPANS, Occlusion};
+pub use explain::{Explainer, Explanation, Faithfulness, MAX_SPANS, Occluded, Occlusion};
 pub use infer::{infer_split, infer_split_with};
 pub use predictions::{EvalError, Predictions};
+pub use selection::{Choice, Selection};
 pub use temperature::{Calibration, CalibrationKind};
 pub use thresholds::{
     CrossValidated, Objective, SHRINKAGE, ThresholdError, ThresholdPolicy, Thresholds,

@@ -36,5 +36,5 @@ pub use readers::{Format, ReadOptions, read_dataset};
 pub use sample::sample;
 pub use stats::{LengthBin, SplitStats, Stats};
 pub use stream::{StreamedText, TextStream};
-pub use tokenizer::{PLACEHOLDERS, Tokenizer, TokenizerError, Word};
+pub use tokenizer::{PLACEHOLDERS, Token, Tokenizer, TokenizerError, Word};
 pub use unlabelled::Unlabelled;

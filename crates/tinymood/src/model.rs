@@ -8,8 +8,11 @@ use anyhow::Context;
 use tinymood_core::{Engine, LabelSet, Logits, TensorSet, TokenizedText};
 use tinymood_engine::{CpuEngine, CpuSettings};
 use tinymood_eval::{Explainer, Occlusion, Thresholds, infer_split};
+use tinymood_kernels::Precision;
 use tinymood_text::Tokenizer;
-use tinymood_weights::{ModelFolder, canonical_name, fit, read_model_folder};
+use tinymood_weights::{
+    ModelFolder, WeightsError, canonical_name, fit, load_model_folder, read_model_folder,
+};
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
@@ -131,6 +134,22 @@ impl Model {
     /// # Errors
     /// When there is none, or a file of it is missing or damaged.
     pub fn open(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
+        Self::open_with(name, global, read_model_folder)
+    }
+
+    /// [`Model::open`] for a program that stays: its folder may change or go meanwhile.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn load(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
+        Self::open_with(name, global, load_model_folder)
+    }
+
+    fn open_with(
+        name: Option<&str>,
+        global: &GlobalArgs,
+        read: fn(&Path) -> Result<ModelFolder, WeightsError>,
+    ) -> anyhow::Result<Self> {
         let path = match name {
             None | Some(bundled::NAME) => return Self::bundled(global),
             Some(name) => model_folder(name, global)?,
@@ -138,7 +157,7 @@ impl Model {
         if name == Some(LATEST) && !global.quiet {
             eprintln!("model: {}", path.display());
         }
-        Self::open_folder(&path, global)
+        Self::read_folder(&path, global, read)
             .with_context(|| format!("cannot open the model {}", path.display()))
     }
 
@@ -149,7 +168,15 @@ impl Model {
     }
 
     pub(crate) fn open_folder(path: &Path, global: &GlobalArgs) -> anyhow::Result<Self> {
-        let model = read_model_folder(path)?;
+        Self::read_folder(path, global, read_model_folder)
+    }
+
+    fn read_folder(
+        path: &Path,
+        global: &GlobalArgs,
+        read: fn(&Path) -> Result<ModelFolder, WeightsError>,
+    ) -> anyhow::Result<Self> {
+        let model = read(path)?;
         let thresholds = match fs::read_to_string(path.join(THRESHOLDS)) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -198,6 +225,30 @@ impl Model {
     /// When the engine refuses a text.
     pub fn logits(&self, texts: &[TokenizedText]) -> anyhow::Result<Logits> {
         Ok(infer_split(&self.engine, texts, TOKENS_PER_BATCH)?)
+    }
+
+    /// SHA-256 of its weights, in hexadecimal.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn weights_sha256(&self) -> anyhow::Result<String> {
+        if self.is_bundled {
+            return Ok(bundled::classifier_sha256());
+        }
+        let names = ["model.safetensors", "pytorch_model.bin"];
+        let files = names.map(|name| self.path.join(name));
+        let file = files.iter().find(|file| file.is_file()).unwrap_or(&files[0]);
+        tinymood_hub::sha256_of_file(file)
+            .with_context(|| format!("cannot read {}", file.display()))
+    }
+
+    /// What its multiplications multiply, as PyTorch calls it.
+    pub fn dtype(&self) -> &'static str {
+        match self.engine.cpu().precision() {
+            Precision::F32 => "float32",
+            Precision::Bf16 => "bfloat16",
+            Precision::Int8 => "int8",
+        }
     }
 
     /// Tells which words carried a label: masks them, or deletes them where there is no `[MASK]`.

@@ -1,28 +1,14 @@
-//! From probabilities to what a person or program is told: which labels hold, and how it is written.
+//! How predictions are written: for people, or for programs.
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 
 use anyhow::Context;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use tinymood_core::{LabelSet, TaxonomyMap};
+use tinymood_core::LabelSet;
+use tinymood_eval::Choice;
 
 use crate::args::FormatArg;
-
-/// How labels are chosen from probabilities.
-#[derive(Clone, Debug)]
-pub struct Selection {
-    /// The least probability of each label; (C). A label holds when it reaches it.
-    pub thresholds: Vec<f32>,
-    /// Coarser labels to roll up into.
-    pub taxonomy: TaxonomyMap,
-    /// The highest so many, whether or not they reach their thresholds.
-    pub top_k: Option<usize>,
-    /// The highest one where none reaches its threshold.
-    pub at_least_one: bool,
-    /// Whether all scores are told.
-    pub scores: bool,
-}
 
 /// What is said of one text.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,46 +43,15 @@ pub struct Share {
     pub score: f32,
 }
 
-impl Selection {
-    /// The labels that predictions name.
-    pub fn labels(&self) -> &LabelSet {
-        &self.taxonomy.groups
-    }
-
-    /// Chooses the labels of one text from its probabilities, (C).
-    pub fn choose(&self, probabilities: &[f32]) -> Scored {
-        let pairs = probabilities.iter().zip(&self.thresholds);
-        let decisions: Vec<bool> = pairs.map(|(p, threshold)| p >= threshold).collect();
-        let scores = self.taxonomy.roll_up(probabilities);
-        let decisions = self.taxonomy.roll_up_decisions(&decisions);
-        let mut order: Vec<usize> = (0..scores.len()).collect();
-        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a])); // stable: ties in label order
-        let chosen: Vec<usize> = match self.top_k {
-            Some(k) => order.into_iter().take(k).collect(),
-            None => {
-                let mut holding: Vec<usize> =
-                    order.iter().copied().filter(|&label| decisions[label]).collect();
-                if holding.is_empty() && self.at_least_one {
-                    holding.extend(order.first());
-                }
-                holding
-            }
-        };
-        let named = |label: usize| (self.labels().name(label).to_owned(), scores[label]);
-        Scored {
-            labels: chosen.into_iter().map(named).collect(),
-            scores: self.scores.then(|| (0..scores.len()).map(named).collect()),
+impl Scored {
+    /// Names what was chosen; all scores with `scores`.
+    pub fn new(choice: &Choice, labels: &LabelSet, scores: bool) -> Self {
+        let named = |label: usize| (labels.name(label).to_owned(), choice.scores[label]);
+        Self {
+            labels: choice.labels.iter().copied().map(named).collect(),
+            scores: scores.then(|| (0..choice.scores.len()).map(named).collect()),
             explanation: None,
         }
-    }
-
-    /// The model's label that decides a chosen one: of a group, its most probable member. Values are
-    /// logits or probabilities; (C).
-    pub fn decisive(&self, chosen: &str, values: &[f32]) -> Option<usize> {
-        let group = self.labels().names().iter().position(|name| name == chosen)?;
-        let members = (0..values.len()).filter(|&id| self.taxonomy.group_of[id] == group);
-        // `max_by` takes the last of equals.
-        members.rev().max_by(|&a, &b| values[a].total_cmp(&values[b]))
     }
 }
 
@@ -176,20 +131,19 @@ enum Format<W: Write> {
 }
 
 impl<W: Write> PredictionWriter<W> {
-    /// A writer to `out`; CSV starts with its header.
+    /// A writer to `out`; CSV starts with its header, which names `scores` where they are written.
     ///
     /// # Errors
     /// When the header cannot be written.
-    pub fn new(out: W, format: FormatArg, selection: &Selection) -> anyhow::Result<Self> {
+    pub fn new(out: W, format: FormatArg, scores: Option<&LabelSet>) -> anyhow::Result<Self> {
         let format = match format {
             FormatArg::Table => Format::Table { out, width: 60 },
             FormatArg::Jsonl => Format::Jsonl(out),
             FormatArg::Csv => {
                 let mut writer = csv::Writer::from_writer(out);
                 let mut header = vec!["row", "text", "labels", "scores", "error"];
-                if selection.scores {
-                    header.extend(selection.labels().names().iter().map(String::as_str));
-                }
+                let names = scores.map(LabelSet::names).unwrap_or_default();
+                header.extend(names.iter().map(String::as_str));
                 writer.write_record(header).context("cannot write the predictions")?;
                 Format::Csv(Box::new(writer))
             }
@@ -302,53 +256,17 @@ fn clipped(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tinymood_core::Taxonomy;
-
     use super::*;
 
-    fn selection() -> Selection {
-        let labels = LabelSet::new(["joy", "love", "anger"]).unwrap();
-        let taxonomy = Taxonomy::Original.map(&labels).unwrap();
-        let thresholds = vec![0.5, 0.3, 0.9];
-        Selection { thresholds, taxonomy, top_k: None, at_least_one: false, scores: false }
-    }
-
-    fn names(scored: &Scored) -> Vec<&str> {
-        scored.labels.iter().map(|(label, _)| label.as_str()).collect()
-    }
-
-    #[test]
-    fn a_label_holds_when_it_reaches_its_threshold() {
-        let selection = selection();
-        assert_eq!(names(&selection.choose(&[0.5, 0.6, 0.8])), ["love", "joy"]);
-        assert!(names(&selection.choose(&[0.49, 0.2, 0.8])).is_empty());
-    }
-
-    #[test]
-    fn at_least_one_and_top_k() {
-        let best = Selection { at_least_one: true, ..selection() };
-        assert_eq!(names(&best.choose(&[0.49, 0.2, 0.8])), ["anger"]);
-        assert_eq!(names(&best.choose(&[0.5, 0.2, 0.8])), ["joy"]);
-        let top = Selection { top_k: Some(2), ..selection() };
-        assert_eq!(names(&top.choose(&[0.1, 0.2, 0.05])), ["love", "joy"]);
-        let top = Selection { top_k: Some(9), ..selection() };
-        assert_eq!(names(&top.choose(&[0.1, 0.2, 0.05])).len(), 3);
-    }
-
-    #[test]
-    fn a_group_holds_when_a_member_does() {
-        let labels = LabelSet::new(["joy", "love", "anger"]).unwrap();
-        let taxonomy = Taxonomy::Sentiment.map(&labels).unwrap();
-        let selection = Selection { taxonomy, ..selection() };
-        // love reaches 0.3, joy with the higher score does not reach 0.5: positive holds.
-        let scored = selection.choose(&[0.4, 0.3, 0.1]);
-        assert_eq!(scored.labels, [("positive".to_owned(), 0.4)]);
+    fn labels() -> LabelSet {
+        LabelSet::new(["joy", "love", "anger"]).unwrap()
     }
 
     fn written(format: FormatArg, prediction: &Prediction, scores: bool) -> String {
-        let selection = Selection { scores, ..selection() };
+        let labels = labels();
         let mut bytes = Vec::new();
-        let mut writer = PredictionWriter::new(&mut bytes, format, &selection).unwrap();
+        let mut writer =
+            PredictionWriter::new(&mut bytes, format, scores.then_some(&labels)).unwrap();
         writer.write(prediction).unwrap();
         writer.flush().unwrap();
         drop(writer);
@@ -357,8 +275,8 @@ mod tests {
 
     #[test]
     fn each_format_tells_the_same() {
-        let selection = Selection { scores: true, ..selection() };
-        let scored = selection.choose(&[0.75, 0.1, 0.123_456_7]);
+        let choice = Choice { labels: vec![0], scores: vec![0.75, 0.1, 0.123_456_7] };
+        let scored = Scored::new(&choice, &labels(), true);
         let text = "so \"happy\",\nreally".to_owned();
         let prediction = Prediction { row: 3, text, outcome: Ok(scored) };
         assert_eq!(
@@ -388,16 +306,6 @@ mod tests {
         let json = written(FormatArg::Jsonl, &bad, false);
         assert!(json.contains("\"labels\":[]") && json.contains("\"error\":\"not UTF-8\""));
         assert!(written(FormatArg::Csv, &bad, false).ends_with("2,,,,not UTF-8\n"));
-    }
-
-    #[test]
-    fn a_group_is_explained_by_its_most_probable_member() {
-        let labels = LabelSet::new(["joy", "anger", "love", "relief"]).unwrap();
-        let taxonomy = Taxonomy::Sentiment.map(&labels).unwrap();
-        let selection = Selection { taxonomy, ..selection() };
-        assert_eq!(selection.decisive("positive", &[0.1, 0.9, 0.4, 0.4]), Some(2));
-        assert_eq!(selection.decisive("negative", &[0.1, 0.9, 0.4, 0.4]), Some(1));
-        assert_eq!(selection.decisive("ambiguous", &[0.1, 0.9, 0.4, 0.4]), None);
     }
 
     #[test]

@@ -40,6 +40,22 @@ pub struct ModelFolder {
 /// # Errors
 /// When one is missing, damaged, or of a kind that is not supported.
 pub fn read_model_folder(path: &Path) -> Result<ModelFolder, WeightsError> {
+    read_folder(path, map_tensors)
+}
+
+/// [`read_model_folder`] with the weights in memory: what becomes of the file later changes nothing, where a
+/// mapped one that is written over would end the program. For programs that outlive their model's folder.
+///
+/// # Errors
+/// As [`read_model_folder`].
+pub fn load_model_folder(path: &Path) -> Result<ModelFolder, WeightsError> {
+    read_folder(path, read_tensors)
+}
+
+fn read_folder(
+    path: &Path,
+    read_tensors: fn(&Path) -> Result<TensorFile, WeightsError>,
+) -> Result<ModelFolder, WeightsError> {
     if !path.is_dir() {
         return Err(WeightsError::NoFolder(path.to_owned()));
     }
@@ -59,7 +75,7 @@ pub fn read_model_folder(path: &Path) -> Result<ModelFolder, WeightsError> {
     for weights in [SAFETENSORS, PYTORCH] {
         let weights_path = path.join(weights);
         if weights_path.is_file() {
-            let tensors = map_tensors(&weights_path)?;
+            let tensors = read_tensors(&weights_path)?;
             return Ok(ModelFolder { path: path.to_owned(), config, labels, tensors });
         }
         let index = path.join(format!("{weights}.index.json"));

@@ -33,7 +33,8 @@ pub use crate::safetensors::{
 pub use error::WeightsError;
 pub use fit::{LoadReport, fit};
 pub use folder::{
-    ModelFolder, ModelParts, read_model_folder, read_static_model, read_tensors, write_model_folder,
+    ModelFolder, ModelParts, load_model_folder, read_model_folder, read_static_model, read_tensors,
+    write_model_folder,
 };
 pub use init::initialise;
 pub use names::canonical_name;

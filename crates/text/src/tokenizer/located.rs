@@ -16,7 +16,34 @@ pub struct Word {
     pub characters: Range<usize>,
 }
 
+/// A token of a text, as `/tokenize` of text-embeddings-inference tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its id.
+    pub id: u32,
+    /// What the vocabulary calls it.
+    pub name: String,
+    /// Its place in the text, in characters; `None` of tokens that frame a text.
+    pub characters: Option<Range<usize>>,
+}
+
 impl Tokenizer {
+    /// The tokens of a text, uncut; with `frame`, those that stand before and after every text.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses the text.
+    pub fn tokens(&self, text: &str, frame: bool) -> Result<Vec<Token>, TokenizerError> {
+        let encoding = self.reference()?.encode_char_offsets(text, frame);
+        let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        let places = encoding.get_word_ids().iter().zip(encoding.get_offsets());
+        let tokens = encoding.get_ids().iter().zip(encoding.get_tokens()).zip(places);
+        let token = |((&id, name), (word, &(start, end))): ((&u32, &String), _)| {
+            let word: &Option<u32> = word;
+            Token { id, name: name.clone(), characters: word.map(|_| start..end) }
+        };
+        Ok(tokens.map(token).collect())
+    }
+
     /// The words of a text, in order. What is cut off has none, and of a word that is cut in two the
     /// first pieces count.
     ///
@@ -98,5 +125,18 @@ mod tests {
             }
         }
         assert_eq!(Tokenizer::bundled().mask_token().unwrap(), Some(103));
+    }
+
+    #[test]
+    fn tokens_are_the_ids_with_their_places() {
+        let tokenizer = Tokenizer::bundled().with_max_length(3).unwrap();
+        let text = "é unbelievable\u{1F600}!";
+        let tokens = tokenizer.tokens(text, true).unwrap();
+        let whole = Tokenizer::bundled().encode(text).unwrap();
+        assert_eq!(tokens.iter().map(|token| token.id).collect::<Vec<_>>(), whole.ids);
+        assert_eq!((tokens[0].name.as_str(), &tokens[0].characters), ("[CLS]", &None));
+        assert_eq!(tokens[1].characters, Some(0..1));
+        assert_eq!(tokens[tokens.len() - 2].characters, Some(15..16));
+        assert_eq!(tokenizer.tokens(text, false).unwrap(), tokens[1..tokens.len() - 1]);
     }
 }

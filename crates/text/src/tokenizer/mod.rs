@@ -38,7 +38,7 @@ use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, decoders::wordpiece::WordPiece as WordPieceDecoder};
 
 use basic::Basic;
-pub use located::Word;
+pub use located::{Token, Word};
 use vocabulary::Vocabulary;
 use word_piece::{Added, Room, WordPiece as FastWordPiece};
 

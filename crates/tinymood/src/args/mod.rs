@@ -8,6 +8,7 @@ mod distill;
 mod evaluate;
 mod export;
 mod predict;
+mod serve;
 mod teaching;
 mod train;
 mod tune;
@@ -25,6 +26,7 @@ pub use distill::DistillArgs;
 pub use evaluate::EvaluateArgs;
 pub use export::ExportArgs;
 pub use predict::{FormatArg, PredictArgs};
+pub use serve::{LimitArgs, LogFormatArg, ServeArgs};
 pub use teaching::TeachingArgs;
 pub use train::{OverrideArgs, TrainArgs};
 pub use tune::{ObjectiveArg, PolicyArg, TuneArgs};
@@ -54,11 +56,11 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct GlobalArgs {
     /// Number of threads [default: all cores]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", env = "TINYMOOD_THREADS")]
     pub threads: Option<usize>,
     /// What multiplications multiply: bf16 is mixed precision, twice as fast where the CPU has it;
     /// int8 is for using a model, not for training one
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(long, global = true, value_enum, default_value_t, env = "TINYMOOD_PRECISION")]
     pub precision: PrecisionArg,
     /// Never use the network: models and data come from the cache or from folders
     #[arg(long, global = true)]
@@ -120,6 +122,8 @@ pub enum Command {
     Tune(TuneArgs),
     /// Say what emotions texts show
     Predict(PredictArgs),
+    /// Answer over HTTP: a page for people, JSON for programs
+    Serve(Box<ServeArgs>),
     /// Write a model in another form: int8, a quarter of the size, or floats for other tools
     Export(ExportArgs),
     /// Look at datasets, or fetch one
@@ -240,7 +244,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_arguments_panic(words in prop::collection::vec("(--?[a-z-]{1,12}(=\\PC{0,6})?|\\PC{0,8}|train|predict|tune|data|evaluate|export)", 0..6)) {
+        fn no_arguments_panic(words in prop::collection::vec("(--?[a-z-]{1,12}(=\\PC{0,6})?|\\PC{0,8}|train|predict|serve|tune|data|evaluate|export)", 0..6)) {
             let _ = Cli::try_parse_from(std::iter::once("tinymood".to_owned()).chain(words));
         }
     }

@@ -8,12 +8,12 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use tinymood_core::TokenizedText;
 use tinymood_engine::CpuEngine;
-use tinymood_eval::Explainer;
+use tinymood_eval::{Choice, Explainer, Selection};
 use tinymood_text::{DataError, StreamedText, TextStream};
 
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
 use crate::model::Model;
-use crate::predictions::{Prediction, PredictionWriter, Scored, Selection, Share, default_format};
+use crate::predictions::{Prediction, PredictionWriter, Scored, Share, default_format};
 
 /// Texts taken at a time: enough to keep the engine busy, few enough to answer soon.
 const ROWS: usize = 512;
@@ -28,13 +28,8 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         Some(value) => vec![value; model.labels.len()],
         None => model.thresholds.values.clone(),
     };
-    let selection = Selection {
-        thresholds,
-        taxonomy,
-        top_k: args.top_k,
-        at_least_one: args.at_least_one,
-        scores: args.scores,
-    };
+    let selection =
+        Selection { thresholds, taxonomy, top_k: args.top_k, at_least_one: args.at_least_one };
     let to_stdout = args.output == Path::new("-");
     let format = match (args.format, args.json) {
         (_, true) => FormatArg::Jsonl,
@@ -55,11 +50,13 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
             .with_context(|| format!("cannot write {}", args.output.display()))?;
         Box::new(BufWriter::new(file))
     };
-    let mut writer = PredictionWriter::new(out, format, &selection)?;
+    let scores = args.scores.then(|| selection.labels());
+    let mut writer = PredictionWriter::new(out, format, scores)?;
     let answering = Answering {
         explainer: args.explain.then(|| model.explainer()).transpose()?,
         model: &model,
         selection,
+        scores: args.scores,
     };
     let mut bad_rows = 0;
     let mut waiting = Vec::new();
@@ -102,6 +99,8 @@ fn texts(args: &PredictArgs) -> anyhow::Result<Texts> {
 struct Answering<'a> {
     model: &'a Model,
     selection: Selection,
+    /// Whether all scores are told.
+    scores: bool,
     /// When words are asked for.
     explainer: Option<Explainer<'a, CpuEngine>>,
 }
@@ -126,9 +125,10 @@ impl Answering<'_> {
                 Ok(text) => {
                     let ((encoded, logits), probabilities) =
                         answers.next().context("a text without an answer")?;
-                    let mut scored = self.selection.choose(probabilities);
+                    let choice = self.selection.choose(probabilities);
+                    let mut scored = Scored::new(&choice, self.selection.labels(), self.scores);
                     if let Some(explainer) = &self.explainer {
-                        let shares = self.explain(explainer, &text, encoded, logits, &scored)?;
+                        let shares = self.explain(explainer, &text, encoded, logits, &choice)?;
                         scored.explanation = Some(shares);
                     }
                     (text, Ok::<Scored, String>(scored))
@@ -151,9 +151,9 @@ impl Answering<'_> {
         text: &str,
         encoded: &TokenizedText,
         logits: &[f32],
-        scored: &Scored,
+        choice: &Choice,
     ) -> anyhow::Result<Vec<(String, Vec<Share>)>> {
-        if scored.labels.is_empty() {
+        if choice.labels.is_empty() {
             return Ok(Vec::new());
         }
         let words = self.model.tokenizer.words(text)?;
@@ -165,10 +165,11 @@ impl Answering<'_> {
             let place = first.characters.start..last.characters.end;
             Share { word: characters[place.clone()].iter().collect(), characters: place, score }
         };
-        let labels = scored.labels.iter().map(|(label, _)| {
+        let labels = choice.labels.iter().map(|&label| {
             let decisive = self.selection.decisive(label, logits).context("a label without one")?;
             let scores = explanation.scores(decisive);
-            Ok((label.clone(), explanation.spans.iter().zip(scores).map(share).collect()))
+            let name = self.selection.labels().name(label).to_owned();
+            Ok((name, explanation.spans.iter().zip(scores).map(share).collect()))
         });
         labels.collect()
     }

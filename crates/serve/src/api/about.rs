@@ -1,0 +1,121 @@
+//! What the server is and how it fares: `/info`, `/health`, `/metrics`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::emotions::TaxonomyName;
+use super::json;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::metrics;
+use crate::request::Allowed;
+
+/// The model that answers, and the limits of requests. A superset of text-embeddings-inference's.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Info<'a> {
+    model_id: &'a str,
+    /// SHA-256 of the weights.
+    model_sha: &'a str,
+    /// What multiplications multiply.
+    #[schema(example = "int8")]
+    model_dtype: &'a str,
+    model_type: ModelType<'a>,
+    /// The labels, in the order of the model's outputs.
+    labels: &'a [String],
+    /// The views of them that the model has.
+    taxonomies: Vec<TaxonomyName>,
+    /// Tokens of a text that are read, special ones included.
+    max_input_length: usize,
+    max_texts: usize,
+    max_characters: usize,
+    max_body_bytes: usize,
+    max_concurrent_requests: usize,
+    max_queue_tokens: usize,
+    max_batch_tokens: usize,
+    /// text-embeddings-inference's name of `max_texts`.
+    max_client_batch_size: usize,
+    /// Longer texts are cut unless the request says otherwise.
+    auto_truncate: bool,
+    tokenization_workers: usize,
+    /// What computes, and how.
+    engine: String,
+    version: &'a str,
+}
+
+/// What kind of model it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ModelType<'a> {
+    /// A sequence classifier.
+    Classifier(Classifier<'a>),
+}
+
+/// A classifier's labels, as its `config.json` has them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Classifier<'a> {
+    /// By the index of the output.
+    #[schema(value_type = HashMap<String, String>)]
+    id2label: BTreeMap<usize, &'a str>,
+    #[schema(value_type = HashMap<String, usize>)]
+    label2id: BTreeMap<&'a str, usize>,
+}
+
+/// The model and the limits.
+#[utoipa::path(
+    get, path = "/info", tag = "about",
+    responses((status = 200, description = "The model that answers, and the limits", body = Info<'static>))
+)]
+pub(super) async fn info(_: Allowed, State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let served = app.served();
+    let (model, settings) = (&served.classifier, &app.settings);
+    let names = model.labels.names();
+    let ids = || names.iter().map(String::as_str).enumerate();
+    json(&Info {
+        model_id: &model.about.model_id,
+        model_sha: &model.about.model_sha,
+        model_dtype: &model.about.model_dtype,
+        model_type: ModelType::Classifier(Classifier {
+            id2label: ids().collect(),
+            label2id: ids().map(|(id, label)| (label, id)).collect(),
+        }),
+        labels: names,
+        taxonomies: served.taxonomies().map(TaxonomyName::from).collect(),
+        max_input_length: model.tokenizer.max_length(),
+        max_texts: settings.max_texts,
+        max_characters: settings.max_characters,
+        max_body_bytes: settings.max_body_bytes,
+        max_concurrent_requests: settings.max_concurrent_requests,
+        max_queue_tokens: settings.max_queue_tokens,
+        max_batch_tokens: settings.max_batch_tokens,
+        max_client_batch_size: settings.max_texts,
+        auto_truncate: true,
+        tokenization_workers: settings.tokenization_workers,
+        engine: model.engine.describe(),
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// Whether the server takes requests. Needs no key.
+#[utoipa::path(
+    get, path = "/health", tag = "about", security(()),
+    responses((status = 200, description = "It does"))
+)]
+pub(super) async fn health(State(app): State<Arc<App>>) -> Result<(), ApiError> {
+    if app.is_draining() { Err(ApiError::shutting_down()) } else { Ok(()) }
+}
+
+/// Counters and histograms for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "about",
+    responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn metrics(_: Allowed, State(app): State<Arc<App>>) -> Response {
+    let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    ([(header::CONTENT_TYPE, kind)], app.metrics.text(&app.gauges())).into_response()
+}

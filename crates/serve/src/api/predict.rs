@@ -1,0 +1,309 @@
+//! `POST /predict` and `POST /`: all labels of texts, highest first, in the two forms that clients know.
+//!
+//! | sent | form | answered |
+//! |---|---|---|
+//! | `inputs`: `"a"` or `["a"]` | text-embeddings-inference | `[{"score", "label"}, ...]` |
+//! | `inputs`: `[["a"], ["b"]]` | text-embeddings-inference | `[[...], [...]]` |
+//! | `parameters` (may be `{}`), `inputs`: `"a"` or `["a", "b"]` | Hugging Face inference | `[[...], ...]` |
+//!
+//! The field `parameters` tells them apart: `huggingface_hub`'s `InferenceClient` always sends it, and
+//! text-embeddings-inference has none. Without it `["a", "b"]` is a pair of texts there, which no model
+//! here reads, so it is refused rather than taken for two texts. Unknown fields pass, as they do there.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use tinymood_core::TokenizedText;
+use tinymood_text::{Tokenizer, TokenizerError};
+use utoipa::ToSchema;
+
+use super::answer;
+use crate::app::{App, Work};
+use crate::classifier::Served;
+use crate::error::{ApiError, INPUT_LENGTH};
+use crate::request::{Asked, OneOrMany};
+
+/// Texts in either form.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct PredictRequest {
+    inputs: Inputs,
+    /// Whether a text that is longer than the model reads is cut, or refused.
+    #[serde(default)]
+    #[schema(default = true)]
+    truncate: Option<bool>,
+    /// Which end is cut off.
+    #[serde(default)]
+    truncation_direction: TruncationDirection,
+    /// Whether to give logits instead of probabilities.
+    #[serde(default)]
+    raw_scores: bool,
+    /// Makes it the Hugging Face form.
+    #[serde(default)]
+    parameters: Option<Parameters>,
+}
+
+/// The end of a text.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TruncationDirection {
+    /// The beginning.
+    #[serde(alias = "Left")]
+    Left,
+    /// The end.
+    #[default]
+    #[serde(alias = "Right")]
+    Right,
+}
+
+/// The Hugging Face form's own.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+pub(super) struct Parameters {
+    /// The highest so many labels; all where there is none.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    top_k: Option<usize>,
+    /// What makes scores of logits.
+    #[serde(default)]
+    function_to_apply: Option<Function>,
+}
+
+/// What makes scores of logits.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Function {
+    /// Each label on its own: what these models are trained for.
+    Sigmoid,
+    /// One label against the others.
+    Softmax,
+    /// The logits themselves.
+    None,
+}
+
+/// What stands in `inputs`.
+#[derive(Debug, PartialEq)]
+pub(super) enum Inputs {
+    One(String),
+    List(Vec<OneOrMany>),
+}
+
+/// A label and its score.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Prediction<'a> {
+    #[schema(example = 0.98)]
+    score: f32,
+    #[schema(example = "gratitude")]
+    label: &'a str,
+}
+
+/// Labels of one text, or of several.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum PredictResponse<'a> {
+    /// Of one text.
+    Single(Vec<Prediction<'a>>),
+    /// Of each text.
+    Batch(Vec<Vec<Prediction<'a>>>),
+}
+
+/// All labels of texts.
+#[utoipa::path(
+    post, path = "/predict", tag = "answers", request_body = PredictRequest,
+    responses((status = 200, description = "All labels, highest score first", body = PredictResponse<'static>))
+)]
+pub(super) async fn predict(
+    State(app): State<Arc<App>>,
+    asked: Asked<PredictRequest>,
+) -> Result<Response, ApiError> {
+    let PredictRequest { inputs, truncate, truncation_direction, raw_scores, parameters } =
+        asked.body;
+    let (texts, is_single) = inputs.texts(parameters.is_some())?;
+    app.metrics.requests.add(is_single);
+    let mut work = Work { texts: texts.len(), is_single, ..Work::default() };
+    work.characters = app.check_texts("inputs", &texts)?;
+    let served = app.served();
+    let Parameters { top_k, function_to_apply } = parameters.unwrap_or_default();
+    if top_k == Some(0) {
+        return Err(ApiError::validation("top_k is 0, expected at least 1"));
+    }
+
+    let tokenize = move |served: &Served, texts: &[String]| {
+        let tokenizer = &served.classifier.tokenizer;
+        texts.iter().map(|text| cut(tokenizer, text, truncation_direction)).collect()
+    };
+    let sequences: Vec<TokenizedText> = app.tokenize(&served, texts, &mut work, tokenize).await?;
+    if truncate == Some(false)
+        && let Some(row) = sequences.iter().position(TokenizedText::is_truncated)
+    {
+        let what = format!("text {row} of inputs has {} tokens", sequences[row].full_length);
+        let limit = served.classifier.tokenizer.max_length();
+        return Err(ApiError::limit(what, INPUT_LENGTH, limit));
+    }
+    let logits = app.compute(&served, sequences, &mut work).await?;
+
+    let function = function_to_apply.unwrap_or(match raw_scores {
+        true => Function::None,
+        false => Function::Sigmoid,
+    });
+    let scores = match function {
+        Function::Sigmoid => logits.probabilities(),
+        Function::Softmax => logits.rows().flat_map(softmax).collect(),
+        Function::None => logits.values,
+    };
+    let labels = &served.classifier.labels;
+    let top_k = top_k.unwrap_or(labels.len());
+    let mut answers = scores.chunks_exact(labels.len()).map(|scores| {
+        let named = scores.iter().zip(labels.names());
+        let mut named: Vec<Prediction<'_>> =
+            named.map(|(&score, label)| Prediction { score, label }).collect();
+        named.sort_by(|a, b| b.score.total_cmp(&a.score)); // stable: ties in label order
+        named.truncate(top_k);
+        named
+    });
+    let response = match is_single && parameters.is_none() {
+        true => PredictResponse::Single(answers.next().unwrap_or_default()),
+        false => PredictResponse::Batch(answers.collect()),
+    };
+    answer(&response, work)
+}
+
+impl Inputs {
+    /// The texts, and whether there is one that is no list of texts.
+    fn texts(self, is_hugging_face: bool) -> Result<(Vec<String>, bool), ApiError> {
+        let items = match self {
+            Self::One(text) => return Ok((vec![text], true)),
+            Self::List(items) => items,
+        };
+        let is_flat = items.iter().all(|item| matches!(item, OneOrMany::One(_)));
+        let is_nested = items.iter().all(|item| matches!(item, OneOrMany::Many(_)));
+        if !is_flat && !is_nested {
+            let message = "inputs mixes texts and lists, expected one kind: [[\"a\"], [\"b\"]]";
+            return Err(ApiError::validation(message));
+        }
+        let is_pair = is_flat && items.len() > 1 && !is_hugging_face
+            || items.iter().any(|item| matches!(item, OneOrMany::Many(texts) if texts.len() > 1));
+        if is_pair {
+            return Err(ApiError::validation(
+                "inputs holds a pair of texts, and this model reads single ones; for several texts send \
+                 [[\"a\"], [\"b\"]], or [\"a\", \"b\"] with \"parameters\": {}",
+            ));
+        }
+        let is_single = is_flat && items.len() == 1 && !is_hugging_face;
+        let mut texts = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                OneOrMany::One(text) => texts.push(text),
+                OneOrMany::Many(list) if list.is_empty() => {
+                    return Err(ApiError::validation("inputs holds an empty list"));
+                }
+                OneOrMany::Many(list) => texts.extend(list),
+            }
+        }
+        Ok((texts, is_single))
+    }
+}
+
+impl<'de> Deserialize<'de> for Inputs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Inputs;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string, [\"a\"] or [[\"a\"], [\"b\"]]")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Inputs, E> {
+                Ok(Inputs::One(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Inputs, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(Inputs::List(items))
+            }
+        }
+        deserializer.deserialize_any(Texts)
+    }
+}
+
+/// A text as the model reads it, cut at one end where it is too long.
+fn cut(
+    tokenizer: &Tokenizer,
+    text: &str,
+    direction: TruncationDirection,
+) -> Result<TokenizedText, TokenizerError> {
+    if direction == TruncationDirection::Right {
+        return tokenizer.encode(text);
+    }
+    let length = tokenizer.max_length();
+    let mut whole = tokenizer.clone().with_max_length(usize::MAX)?.encode(text)?;
+    let over = whole.ids.len().saturating_sub(length);
+    whole.ids.drain(1..1 + over); // [CLS] stays
+    Ok(whole)
+}
+
+/// `softmax(logits)`; (C).
+fn softmax(logits: &[f32]) -> Vec<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(json: &str, is_hugging_face: bool) -> Option<(Vec<String>, bool)> {
+        let inputs: Inputs = serde_json::from_str(json).ok()?;
+        inputs.texts(is_hugging_face).ok()
+    }
+
+    #[test]
+    fn forms_are_told_apart() {
+        let given = |texts: &[&str], is_single| {
+            Some((texts.iter().map(|text| (*text).to_owned()).collect(), is_single))
+        };
+        for (json, tei, hugging_face) in [
+            (r#""a""#, given(&["a"], true), given(&["a"], true)),
+            (r#"["a"]"#, given(&["a"], true), given(&["a"], false)),
+            (r#"["a","b"]"#, None, given(&["a", "b"], false)),
+            (r#"["a","b","c"]"#, None, given(&["a", "b", "c"], false)),
+            (r#"[["a"],["b"]]"#, given(&["a", "b"], false), given(&["a", "b"], false)),
+            (r#"[["a","b"]]"#, None, None),
+            (r#"[["a"],"b"]"#, None, None),
+            (r#"[[]]"#, None, None),
+            (r#"[]"#, given(&[], false), given(&[], false)), // refused with the other limits
+            (r#"{"text":"a"}"#, None, None),
+            ("5", None, None),
+        ] {
+            assert_eq!(texts(json, false), tei, "{json}");
+            assert_eq!(texts(json, true), hugging_face, "{json}");
+        }
+    }
+
+    #[test]
+    fn softmax_sums_to_one() {
+        let scores = softmax(&[1000.0, 999.0, -1000.0]);
+        assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!((scores[0] / scores[1] - 1f32.exp()).abs() < 1e-5 && scores[2] == 0.0);
+    }
+
+    #[test]
+    fn either_end_is_cut() {
+        let tokenizer = Tokenizer::bundled().with_max_length(4).unwrap();
+        let whole = Tokenizer::bundled().encode("one two three").unwrap().ids;
+        let right = cut(&tokenizer, "one two three", TruncationDirection::Right).unwrap();
+        assert_eq!(right.ids, [whole[0], whole[1], whole[2], whole[4]]);
+        let left = cut(&tokenizer, "one two three", TruncationDirection::Left).unwrap();
+        assert_eq!(left.ids, [whole[0], whole[2], whole[3], whole[4]]);
+        assert!(left.is_truncated() && left.full_length == 5);
+        let short = cut(&tokenizer, "one", TruncationDirection::Left).unwrap();
+        assert!(!short.is_truncated());
+    }
+}

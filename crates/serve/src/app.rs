@@ -1,0 +1,218 @@
+//! What all requests share, and the way of a request: texts, tokens, queue, logits.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use axum::http::StatusCode;
+use tinymood_core::{Logits, TokenizedText};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::classifier::Served;
+use crate::error::{ApiError, CHARACTERS, CONCURRENT_REQUESTS, REQUEST_TOKENS, TEXTS};
+use crate::infer;
+use crate::metrics::{Gauges, Metrics};
+use crate::queue::{Computed, Queue};
+use crate::settings::Settings;
+use crate::tokenization::Tokenization;
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tokenization: Tokenization,
+    served: RwLock<Arc<Served>>,
+    queue: Arc<Queue>,
+    permits: Arc<Semaphore>,
+    /// Told to stop: what is accepted is answered, connections are closed after.
+    draining: AtomicBool,
+}
+
+/// What a request took, for its log line, its headers and the metrics.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) texts: usize,
+    /// Whether one text was sent, and not a list of them.
+    pub(crate) is_single: bool,
+    pub(crate) characters: usize,
+    /// Tokens computed, those of explanations included.
+    pub(crate) tokens: usize,
+    pub(crate) tokenization: Duration,
+    pub(crate) queue: Duration,
+    pub(crate) inference: Duration,
+    /// The texts, where they may be logged.
+    pub(crate) logged: Option<Arc<[String]>>,
+}
+
+impl App {
+    /// # Errors
+    /// When the system gives no threads.
+    pub(crate) fn new(settings: Settings, served: Served) -> io::Result<Arc<Self>> {
+        let metrics = Arc::new(Metrics::default());
+        let queue = Arc::new(Queue::new(settings.max_queue_tokens, settings.max_batch_tokens));
+        let (its_queue, its_metrics) = (queue.clone(), metrics.clone());
+        let infer = thread::Builder::new().name("infer".to_owned());
+        infer.spawn(move || infer::run(&its_queue, &its_metrics))?;
+        Ok(Arc::new(Self {
+            tokenization: Tokenization::new(settings.tokenization_workers)?,
+            served: RwLock::new(Arc::new(served)),
+            permits: Arc::new(Semaphore::new(settings.max_concurrent_requests)),
+            draining: AtomicBool::new(false),
+            metrics,
+            queue,
+            settings,
+        }))
+    }
+
+    /// The classifier that answers requests which begin now.
+    pub(crate) fn served(&self) -> Arc<Served> {
+        self.served.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Answers requests that begin from now on with another classifier.
+    pub(crate) fn replace(&self, served: Served) {
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(served);
+    }
+
+    /// Lets a request in, until the permit is dropped.
+    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.permits.clone().try_acquire_owned().map_err(|_| {
+            let limit = self.settings.max_concurrent_requests;
+            let what = format!("{limit} requests are being answered");
+            ApiError::limit(what, CONCURRENT_REQUESTS, limit).retry_after(self.queue_seconds())
+        })
+    }
+
+    /// Checks what every endpoint wants of its texts; returns how many characters they have. `field` is
+    /// where they stand.
+    pub(crate) fn check_texts(&self, field: &str, texts: &[String]) -> Result<usize, ApiError> {
+        let Settings { max_texts, max_characters, .. } = self.settings;
+        if texts.is_empty() {
+            return Err(ApiError::validation(format!(
+                "{field} holds no text, expected at least 1"
+            )));
+        }
+        if texts.len() > max_texts {
+            let what = format!("{field} holds {} texts", texts.len());
+            return Err(ApiError::limit(what, TEXTS, max_texts));
+        }
+        let mut characters = 0;
+        for (row, text) in texts.iter().enumerate() {
+            let length = text.chars().count();
+            if length == 0 {
+                let message = format!("text {row} of {field} is empty");
+                return Err(ApiError::validation(message));
+            }
+            if length > max_characters {
+                let what = format!("text {row} of {field} has {length} characters");
+                return Err(ApiError::limit(what, CHARACTERS, max_characters));
+            }
+            characters += length;
+        }
+        Ok(characters)
+    }
+
+    /// Logits of sequences, in their order. Dropping what is returned withdraws them.
+    pub(crate) async fn compute(
+        &self,
+        served: &Arc<Served>,
+        sequences: Vec<TokenizedText>,
+        work: &mut Work,
+    ) -> Result<Logits, ApiError> {
+        let limit = self.settings.max_queue_tokens;
+        let lengths = sequences.iter().map(|sequence| sequence.ids.len());
+        work.tokens = lengths.clone().sum();
+        if work.tokens > limit {
+            let what = format!("the request needs {} tokens to be computed", work.tokens);
+            return Err(ApiError::limit(what, REQUEST_TOKENS, limit));
+        }
+        lengths.for_each(|length| self.metrics.input_length.record(length as f64));
+        let answer = self
+            .queue
+            .put(served.clone(), sequences)
+            .map_err(|refusal| ApiError::refused(refusal, limit, self.queue_seconds()))?;
+        let timeout = self.settings.request_timeout;
+        let Ok(answer) = tokio::time::timeout(timeout, answer).await else {
+            let message = format!(
+                "the answer took longer than {} s (--request-timeout)",
+                timeout.as_secs_f64()
+            );
+            let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message);
+            return Err(error.retry_after(self.queue_seconds()));
+        };
+        // The infer thread only ends when the queue is closed.
+        let Computed { logits, queued, inferred } =
+            answer.map_err(|_| ApiError::shutting_down())??;
+        if !logits.values.iter().all(|logit| logit.is_finite()) {
+            let message = "the engine gave a logit that is no number";
+            return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "backend", message));
+        }
+        (work.queue, work.inference) = (queued, inferred);
+        Ok(logits)
+    }
+
+    /// Texts to ids, on the pool where they are long. `tokenize` gets the classifier and the texts.
+    pub(crate) async fn tokenize<T: Send + 'static>(
+        &self,
+        served: &Arc<Served>,
+        texts: Vec<String>,
+        work: &mut Work,
+        tokenize: impl FnOnce(&Served, &[String]) -> Result<T, tinymood_text::TokenizerError>
+        + Send
+        + 'static,
+    ) -> Result<T, ApiError> {
+        let started = Instant::now();
+        let texts: Arc<[String]> = texts.into();
+        if self.settings.log_texts {
+            work.logged = Some(texts.clone());
+        }
+        let bytes = texts.iter().map(String::len).sum();
+        let served = served.clone();
+        let made = self.tokenization.run(bytes, move || tokenize(&served, &texts)).await?;
+        work.tokenization = started.elapsed();
+        Ok(made?)
+    }
+
+    /// How long what waits takes to compute, in whole seconds, at least 1 and at most a minute.
+    fn queue_seconds(&self) -> u64 {
+        let (_, tokens) = self.queue.size();
+        let rate = self.metrics.tokens_per_second().unwrap_or(f64::INFINITY);
+        (tokens as f64 / rate).ceil().clamp(1.0, 60.0) as u64
+    }
+
+    pub(crate) fn gauges(&self) -> Gauges {
+        let (waiting_requests, waiting_tokens) = self.queue.size();
+        let free = self.permits.available_permits();
+        let about = &self.served().classifier.about;
+        Gauges {
+            waiting_requests,
+            waiting_tokens,
+            requests_in_flight: self.settings.max_concurrent_requests.saturating_sub(free),
+            model_id: about.model_id.clone(),
+            model_sha: about.model_sha.clone(),
+            model_dtype: about.model_dtype.clone(),
+        }
+    }
+
+    /// From now on `/health` says no, and each connection is closed after its next answer.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Gives up what waits: it is told that the server stops.
+    pub(crate) fn abandon(&self) {
+        self.queue.abandon();
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.queue.close(); // and with it the infer thread ends
+    }
+}

@@ -1,0 +1,116 @@
+//! The classifier that a server answers with, whatever engine computes it.
+
+use std::fmt;
+
+use tinymood_core::{Engine, LabelSet, Taxonomy, TaxonomyMap};
+use tinymood_eval::{Occlusion, Thresholds};
+use tinymood_text::Tokenizer;
+
+/// A classifier with all that it needs.
+pub struct Classifier {
+    /// Computes logits. Only the infer thread asks it.
+    pub engine: Box<dyn Engine + Send + Sync>,
+    /// Texts to ids.
+    pub tokenizer: Tokenizer,
+    /// The labels, in the order of the outputs; (C).
+    pub labels: LabelSet,
+    /// The probabilities from which labels hold; (C).
+    pub thresholds: Thresholds,
+    /// What it is, for `/info`.
+    pub about: About,
+}
+
+/// What a classifier is called and made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The name it was asked for by.
+    pub model_id: String,
+    /// SHA-256 of its weights, in hexadecimal.
+    pub model_sha: String,
+    /// What its multiplications multiply: `float32`, `bfloat16`, `int8`.
+    pub model_dtype: String,
+}
+
+/// A classifier being served: what requests read of it.
+///
+/// A request holds on to the one it began with, so that replacing it mixes nothing up.
+pub(crate) struct Served {
+    pub(crate) classifier: Classifier,
+    /// How words are taken out for explanations.
+    pub(crate) occlusion: Occlusion,
+    /// The taxonomies that its labels have a place in.
+    taxonomies: Vec<(Taxonomy, TaxonomyMap)>,
+}
+
+/// Why a classifier cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ClassifierError {
+    /// Labels, thresholds and outputs are not of one number.
+    #[error(
+        "the engine has {outputs} outputs, there are {labels} labels and {thresholds} thresholds"
+    )]
+    Labels {
+        /// `C` of the engine.
+        outputs: usize,
+        /// How many labels.
+        labels: usize,
+        /// How many thresholds.
+        thresholds: usize,
+    },
+    /// Texts may be longer than the engine reads, or hold ids it does not know.
+    #[error(
+        "the tokenizer gives up to {length} tokens, ids below {ids}; the engine reads {positions} tokens, \
+         ids below {vocabulary}"
+    )]
+    Tokenizer {
+        /// The tokenizer's longest text.
+        length: usize,
+        /// One past its largest id.
+        ids: usize,
+        /// The engine's longest text.
+        positions: usize,
+        /// Its `vocab_size`.
+        vocabulary: usize,
+    },
+    /// The tokenizer cannot be built.
+    #[error(transparent)]
+    Unusable(#[from] tinymood_text::TokenizerError),
+}
+
+impl Served {
+    pub(crate) fn new(classifier: Classifier) -> Result<Self, ClassifierError> {
+        let Classifier { engine, tokenizer, labels, thresholds, .. } = &classifier;
+        let counts = (engine.num_labels(), labels.len(), thresholds.values.len());
+        if counts.0 != counts.1 || counts.0 != counts.2 {
+            let (outputs, labels, thresholds) = counts;
+            return Err(ClassifierError::Labels { outputs, labels, thresholds });
+        }
+        let (length, ids) = (tokenizer.max_length(), tokenizer.vocabulary_size());
+        let config = engine.config();
+        let (positions, vocabulary) = (config.max_position_embeddings, config.vocab_size);
+        if length > positions || ids > vocabulary {
+            return Err(ClassifierError::Tokenizer { length, ids, positions, vocabulary });
+        }
+        // What explanations need is built now, not during the first request that asks for one.
+        let occlusion = tokenizer.mask_token()?.map_or(Occlusion::Delete, Occlusion::Mask);
+        let taxonomies = [Taxonomy::Original, Taxonomy::Ekman, Taxonomy::Sentiment];
+        let taxonomies = taxonomies.into_iter().filter_map(|t| Some((t, t.map(labels).ok()?)));
+        Ok(Self { occlusion, taxonomies: taxonomies.collect(), classifier })
+    }
+
+    /// How its labels fall into a taxonomy's groups; `None` where some have no place there.
+    pub(crate) fn taxonomy(&self, asked: Taxonomy) -> Option<&TaxonomyMap> {
+        self.taxonomies.iter().find(|(taxonomy, _)| *taxonomy == asked).map(|(_, map)| map)
+    }
+
+    /// The taxonomies that [`Self::taxonomy`] knows.
+    pub(crate) fn taxonomies(&self) -> impl Iterator<Item = Taxonomy> + '_ {
+        self.taxonomies.iter().map(|(taxonomy, _)| *taxonomy)
+    }
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served").field("about", &self.classifier.about).finish_non_exhaustive()
+    }
+}

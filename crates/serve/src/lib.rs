@@ -1,0 +1,37 @@
+//! An HTTP server for multi-label classifiers, whatever engine computes them.
+//!
+//! The way of a request:
+//!
+//! ```text
+//! server        connections, reloading, stopping
+//! observe       its id, its log line, its errors as JSON
+//! request       allowed, let in, read in time, JSON
+//! api           one module an endpoint; the page
+//! tokenization  texts to ids, long ones on a small pool
+//! queue         waits, bounded in tokens, and is merged with others into batches
+//! infer         one thread that asks the engine
+//! metrics       what is counted on the way
+//! ```
+//!
+//! Limits are in [`Settings`]; what exceeds one is told which, at once. A lone request never waits for
+//! company. One whose client has gone is dropped before it costs anything; HTTP/1 shows that by the closed
+//! connection, so a client must keep its sending side open until it has its answer.
+
+#![forbid(unsafe_code)]
+
+mod api;
+mod app;
+mod classifier;
+mod error;
+mod infer;
+mod metrics;
+mod observe;
+mod queue;
+mod request;
+mod server;
+mod settings;
+mod tokenization;
+
+pub use classifier::{About, Classifier, ClassifierError};
+pub use server::{Reloader, ServeError, Server};
+pub use settings::{Settings, SettingsError};

@@ -1,0 +1,137 @@
+//! What a server is told: limits, timeouts, who may ask. Checked once, so that nothing else checks.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How a server answers. Every limit here is named in the error of who exceeds it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen; port 0 takes any that is free.
+    pub address: SocketAddr,
+    /// What `Authorization: Bearer …` must say; `None` lets everyone ask.
+    pub api_key: Option<String>,
+    /// Origins whose pages may ask (CORS); `*` for any. Empty: pages of other origins may not.
+    pub cors_allow_origins: Vec<String>,
+    /// The largest body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// The most texts of a request.
+    pub max_texts: usize,
+    /// The longest text, in Unicode code points.
+    pub max_characters: usize,
+    /// The most requests being read, waiting or answered at once.
+    pub max_concurrent_requests: usize,
+    /// The most tokens that wait to be computed; also the most of one request.
+    pub max_queue_tokens: usize,
+    /// The most tokens computed at once (one text may be longer).
+    pub max_batch_tokens: usize,
+    /// How long a request's body may take to arrive, and then its answer to be computed.
+    pub request_timeout: Duration,
+    /// How long accepted requests may take once the server is told to stop.
+    pub shutdown_timeout: Duration,
+    /// Threads that tokenize long texts.
+    pub tokenization_workers: usize,
+    /// Whether texts may be logged.
+    pub log_texts: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            api_key: None,
+            cors_allow_origins: Vec::new(),
+            max_body_bytes: 2 << 20,
+            max_texts: 256,
+            max_characters: 10_000,
+            max_concurrent_requests: 512,
+            max_queue_tokens: 65_536,
+            max_batch_tokens: 512,
+            request_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(30),
+            tokenization_workers: 1,
+            log_texts: false,
+        }
+    }
+}
+
+/// What is wrong with settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A limit that nothing could stay under.
+    #[error("{0} is 0, expected at least 1")]
+    Zero(&'static str),
+    /// A key that no header can carry.
+    #[error("the API key must be visible ASCII characters, at least one")]
+    ApiKey,
+    /// An origin that no browser sends.
+    #[error("{0:?} is no origin: expected * or scheme://host[:port], without a path")]
+    Origin(String),
+}
+
+impl Settings {
+    /// Checks what types cannot.
+    ///
+    /// # Errors
+    /// The first setting that no server could keep.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let counts = [
+            ("max_body_bytes", self.max_body_bytes),
+            ("max_texts", self.max_texts),
+            ("max_characters", self.max_characters),
+            ("max_concurrent_requests", self.max_concurrent_requests),
+            ("max_queue_tokens", self.max_queue_tokens),
+            ("max_batch_tokens", self.max_batch_tokens),
+            ("tokenization_workers", self.tokenization_workers),
+        ];
+        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(SettingsError::Zero(name));
+        }
+        if self.request_timeout.is_zero() {
+            return Err(SettingsError::Zero("request_timeout"));
+        }
+        let usable = |key: &String| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
+        if !self.api_key.as_ref().is_none_or(usable) {
+            return Err(SettingsError::ApiKey);
+        }
+        match self.cors_allow_origins.iter().find(|origin| !is_origin(origin)) {
+            Some(origin) => Err(SettingsError::Origin(origin.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a browser could send it in `Origin`.
+fn is_origin(origin: &str) -> bool {
+    let host = origin.split_once("://").map_or("", |(_, host)| host);
+    origin == "*" || !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_server_could_keep_is_refused() {
+        let ok = Settings::default();
+        assert_eq!(ok.check(), Ok(()));
+        assert_eq!(
+            Settings { max_texts: 0, ..ok.clone() }.check(),
+            Err(SettingsError::Zero("max_texts"))
+        );
+        for key in ["", "two words", "naïve", "a\nb"] {
+            let settings = Settings { api_key: Some(key.to_owned()), ..ok.clone() };
+            assert_eq!(settings.check(), Err(SettingsError::ApiKey), "{key:?}");
+        }
+        for (origin, fine) in [
+            ("*", true),
+            ("https://example.org", true),
+            ("http://localhost:3000", true),
+            ("example.org", false),
+            ("https://example.org/", false),
+            ("https://", false),
+        ] {
+            let settings = Settings { cors_allow_origins: vec![origin.to_owned()], ..ok.clone() };
+            assert_eq!(settings.check().is_ok(), fine, "{origin}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What each endpoint gives.
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, LABELS, MAX_LENGTH, logits, sigmoid, tokenizer};
+
+/// Labels and probabilities of a text, highest first.
+fn expected(text: &str) -> Vec<(&'static str, f32)> {
+    let logits = logits(&tokenizer().encode(text).unwrap().ids, 0.0);
+    let mut scores: Vec<_> = LABELS.into_iter().zip(logits.into_iter().map(sigmoid)).collect();
+    scores.sort_by(|a, b| b.1.total_cmp(&a.1));
+    scores
+}
+
+#[track_caller]
+fn assert_scores(found: &Value, expected: &[(&str, f32)]) {
+    let found = found.as_array().unwrap_or_else(|| panic!("{found} is no list"));
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for (found, (label, score)) in found.iter().zip(expected) {
+        assert_eq!(found["label"], *label);
+        assert!((found["score"].as_f64().unwrap() - f64::from(*score)).abs() < 1e-6, "{found}");
+    }
+}
+
+fn holding(text: &str) -> Vec<(&'static str, f32)> {
+    expected(text).into_iter().filter(|(_, score)| *score >= 0.5).collect()
+}
+
+#[test]
+fn emotions_of_one_text_and_of_several() {
+    let server = Fixture::new();
+    let answer = server.post("/v1/emotions", &json!({ "texts": "what a day" })).json();
+    assert_eq!(answer["model"], "fake 0");
+    assert_eq!(answer["taxonomy"], "original");
+    let result = &answer["results"][0];
+    assert_scores(&result["labels"], &holding("what a day"));
+    assert_eq!((&result["tokens"], &result["truncated"]), (&json!(5), &json!(false)));
+    assert!(result.get("scores").is_none() && result.get("explanation").is_none());
+    for label in result["labels"].as_array().unwrap() {
+        assert_eq!(label["threshold"], 0.5);
+    }
+
+    let texts: Vec<String> = (0..40).map(|n| format!("text number {n}")).collect();
+    let asked = json!({ "texts": texts, "all_scores": true });
+    let answer = server.post("/v1/emotions", &asked).json();
+    assert_eq!(answer["results"].as_array().unwrap().len(), 40);
+    for (result, text) in answer["results"].as_array().unwrap().iter().zip(&texts) {
+        assert_scores(&result["labels"], &holding(text));
+        assert_scores(&result["scores"], &expected(text));
+    }
+}
+
+#[test]
+fn emotions_as_they_are_chosen() {
+    let server = Fixture::new();
+    let text = "what a day";
+    let ask = |more: Value| {
+        let mut asked = json!({ "texts": [text] });
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.post("/v1/emotions", &asked).json()["results"][0].clone()
+    };
+    assert_scores(&ask(json!({ "top_k": 3 }))["labels"], &expected(text)[..3]);
+    assert_scores(&ask(json!({ "top_k": 100 }))["labels"], &expected(text));
+    assert_scores(&ask(json!({ "threshold": 1.0 }))["labels"], &[]);
+    assert_scores(&ask(json!({ "threshold": 0 }))["labels"], &expected(text));
+    let best = ask(json!({ "threshold": 1.0, "at_least_one": true }));
+    assert_scores(&best["labels"], &expected(text)[..1]);
+    assert_eq!(best["labels"][0]["threshold"], 1.0);
+    // Nulls are what is left out.
+    let nulls = ask(json!({ "threshold": null, "top_k": null }));
+    assert_scores(&nulls["labels"], &holding(text));
+
+    let rolled = ask(json!({ "taxonomy": "sentiment", "all_scores": true }));
+    let scores = rolled["scores"].as_array().unwrap();
+    assert_eq!(scores.len(), 4);
+    let of = |name: &str| {
+        let found = expected(text).into_iter().find(|(label, _)| *label == name);
+        f64::from(found.unwrap().1)
+    };
+    let positive = scores.iter().find(|score| score["label"] == "positive").unwrap();
+    assert!((positive["score"].as_f64().unwrap() - of("joy").max(of("love"))).abs() < 1e-6);
+}
+
+#[test]
+fn emotions_are_explained_by_words_where_the_text_has_them() {
+    let server = Fixture::new();
+    let text = "Thänks, 😀 I don't mind!";
+    let asked = json!({ "texts": [text, "so"], "explain": true, "all_scores": true });
+    let answer = server.post("/v1/emotions", &asked).json();
+    let explanation = &answer["results"][0]["explanation"];
+    let words = explanation["words"].as_array().unwrap();
+    let named: Vec<&str> = words.iter().map(|word| word["text"].as_str().unwrap()).collect();
+    assert_eq!(named, ["Thänks", ",", "😀", "I", "don't", "mind", "!"]);
+    let characters: Vec<char> = text.chars().collect();
+    for word in words {
+        let place = |end: &str| word[end].as_u64().unwrap() as usize;
+        let spelled: String = characters[place("start")..place("end")].iter().collect();
+        assert_eq!(word["text"], spelled);
+    }
+    // The drop of a logit is what the engine answers without the word.
+    let tokenizer = tokenizer();
+    let whole = tokenizer.encode(text).unwrap().ids;
+    let mut masked = whole.clone();
+    masked[1] = tokenizer.mask_token().unwrap().unwrap();
+    assert_eq!(tokenizer.words(text).unwrap()[0].tokens, 1..2);
+    let labels = explanation["labels"].as_object().unwrap();
+    assert_eq!(labels.len(), LABELS.len());
+    for (index, label) in LABELS.into_iter().enumerate() {
+        let drop = logits(&whole, 0.0)[index] - logits(&masked, 0.0)[index];
+        assert_eq!(labels[label].as_array().unwrap().len(), words.len());
+        assert!((labels[label][0].as_f64().unwrap() - f64::from(drop)).abs() < 1e-6);
+    }
+    // Without all scores, of the labels given only.
+    let asked = json!({ "texts": text, "explain": true, "taxonomy": "ekman" });
+    let result = server.post("/v1/emotions", &asked).json()["results"][0].clone();
+    let given: Vec<&Value> =
+        result["labels"].as_array().unwrap().iter().map(|label| &label["label"]).collect();
+    let explained: Vec<&String> =
+        result["explanation"]["labels"].as_object().unwrap().keys().collect();
+    assert_eq!(given, explained);
+}
+
+#[test]
+fn a_long_text_is_cut_and_says_so() {
+    let server = Fixture::new();
+    let long = "word ".repeat(100);
+    let result =
+        server.post("/v1/emotions", &json!({ "texts": long })).json()["results"][0].clone();
+    assert_eq!((&result["tokens"], &result["truncated"]), (&json!(MAX_LENGTH), &json!(true)));
+    assert_eq!(server.post("/predict", &json!({ "inputs": long })).status, 200);
+    let whole = json!({ "inputs": long, "truncate": false });
+    server.post("/predict", &whole).is_error(422, "validation", Some("max_input_length"));
+}
+
+#[test]
+fn predict_in_both_forms_at_both_places() {
+    let server = Fixture::new();
+    for path in ["/predict", "/"] {
+        let ask = |body: Value| {
+            let answer = server.post(path, &body);
+            assert_eq!(answer.status, 200, "{body}: {}", answer.text());
+            answer.json()
+        };
+        // text-embeddings-inference
+        assert_scores(&ask(json!({ "inputs": "a" })), &expected("a"));
+        assert_scores(&ask(json!({ "inputs": ["a"] })), &expected("a"));
+        let batch = ask(json!({ "inputs": [["a"], ["b"]] }));
+        assert_scores(&batch[0], &expected("a"));
+        assert_scores(&batch[1], &expected("b"));
+        assert_eq!(batch.as_array().unwrap().len(), 2);
+        let raw = ask(json!({ "inputs": "a", "raw_scores": true, "truncate": true }));
+        let ids = tokenizer().encode("a").unwrap().ids;
+        let highest = logits(&ids, 0.0).into_iter().fold(f32::MIN, f32::max);
+        assert_eq!(raw[0]["score"].as_f64().unwrap(), f64::from(highest));
+        // Hugging Face inference
+        let one = ask(json!({ "inputs": "a", "parameters": {} }));
+        assert_scores(&one[0], &expected("a"));
+        assert_eq!(one.as_array().unwrap().len(), 1);
+        let two = ask(json!({ "inputs": ["a", "b"], "parameters": { "top_k": 2 } }));
+        assert_scores(&two[0], &expected("a")[..2]);
+        assert_scores(&two[1], &expected("b")[..2]);
+        let none = ask(json!({ "inputs": "a", "parameters": { "function_to_apply": "none" } }));
+        assert_eq!(none[0], raw);
+        let softmax =
+            ask(json!({ "inputs": "a", "parameters": { "function_to_apply": "softmax" } }));
+        let scores = softmax[0].as_array().unwrap().iter();
+        let sum: f64 = scores.map(|score| score["score"].as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-6);
+        // A pair is neither two texts nor one.
+        let pair = server.post(path, &json!({ "inputs": ["a", "b"] }));
+        let error = pair.is_error(422, "validation", None);
+        assert!(error["error"].as_str().unwrap().contains("pair"));
+    }
+}
+
+#[test]
+fn tokens_are_told_with_their_places() {
+    let server = Fixture::new();
+    let answer = server.post("/tokenize", &json!({ "inputs": "é x" })).json();
+    let text = |token: usize| answer[0][token]["text"].as_str().unwrap();
+    assert_eq!([text(0), text(1), text(2), text(3)], ["[CLS]", "é", "x", "[SEP]"]);
+    assert_eq!(answer[0][0]["special"], true);
+    assert_eq!(answer[0][0]["start"], Value::Null);
+    assert_eq!((&answer[0][2]["start"], &answer[0][2]["stop"]), (&json!(2), &json!(3)));
+    let bare = json!({ "inputs": ["é x", "y"], "add_special_tokens": false });
+    let answer = server.post("/tokenize", &bare).json();
+    assert_eq!(answer[0].as_array().unwrap().len(), 2);
+    assert_eq!(answer[1][0]["text"], "y");
+}
+
+#[test]
+fn the_server_tells_what_it_is() {
+    let server = Fixture::with(|settings| settings.max_texts = 7);
+    let info = server.get("/info").json();
+    assert_eq!(info["model_id"], "fake 0");
+    assert_eq!(info["labels"], json!(LABELS));
+    assert_eq!(info["taxonomies"], json!(["original", "ekman", "sentiment"]));
+    assert_eq!((&info["max_texts"], &info["max_client_batch_size"]), (&json!(7), &json!(7)));
+    assert_eq!(info["max_input_length"], MAX_LENGTH);
+    assert_eq!(info["model_type"]["classifier"]["id2label"]["1"], "love");
+    assert_eq!(server.get("/health").status, 200);
+
+    server.post("/predict", &json!({ "inputs": "a b c" }));
+    server.post("/predict", &json!({ "inputs": [["a"], ["b"]] }));
+    server.post("/predict", &json!({ "inputs": [] }));
+    assert_eq!(server.metric("te_request_count{method=\"single\"}"), 1.0);
+    assert_eq!(server.metric("te_request_success{method=\"batch\"}"), 1.0);
+    assert_eq!(server.metric("te_request_failure{err=\"validation\"}"), 1.0);
+    assert_eq!(server.metric("te_predict_count"), 3.0);
+    assert_eq!(server.metric("te_request_duration_count"), 2.0);
+    assert_eq!(server.metric("te_request_input_length_sum"), 11.0);
+    assert_eq!(server.metric("te_batch_next_tokens_sum"), 11.0);
+    assert_eq!(server.metric("te_queue_size"), 0.0);
+}
+
+#[test]
+fn the_documents_are_served() {
+    let server = Fixture::new();
+    let document = server.get("/openapi.json").json();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3."));
+    assert!(document["paths"]["/v1/emotions"]["post"].is_object());
+    let docs = server.get("/docs");
+    assert!(docs.header("content-security-policy").unwrap().contains("default-src 'none'"));
+    assert!(docs.text().contains("/v1/emotions"));
+    for (path, kind) in
+        [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")]
+    {
+        let file = server.get(path);
+        assert_eq!(file.status, 200);
+        assert!(file.header("content-type").unwrap().starts_with(kind));
+        let policy = file.header("content-security-policy").unwrap();
+        assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(file.header("cache-control"), Some("no-cache"));
+        let tag = file.header("etag").unwrap().to_owned();
+        let again = server.connect().send("GET", path, &[("if-none-match", &tag)], b"");
+        assert_eq!((again.status, again.body.len()), (304, 0));
+    }
+}
+
+#[test]
+fn answers_carry_the_requests_id_and_what_they_took() {
+    let server = Fixture::new();
+    let body = json!({ "inputs": "one two" }).to_string();
+    let answer =
+        server.connect().send("POST", "/predict", &[("x-request-id", "mine-1")], body.as_bytes());
+    assert_eq!(answer.header("x-request-id"), Some("mine-1"));
+    assert_eq!(answer.header("x-compute-tokens"), Some("4"));
+    assert_eq!(answer.header("x-compute-characters"), Some("7"));
+    for name in ["x-total-time", "x-queue-time", "x-inference-time", "x-tokenization-time"] {
+        assert!(answer.header(name).unwrap().parse::<u64>().is_ok(), "{name}");
+    }
+    let made = server.get("/health").header("x-request-id").unwrap().to_owned();
+    assert_ne!(made, server.get("/health").header("x-request-id").unwrap());
+}

@@ -1,0 +1,234 @@
+//! Every limit: its status, its name, and that the server goes on after.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, request};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[test]
+fn texts_have_limits_on_every_endpoint() {
+    let server = Fixture::with(|settings| {
+        settings.max_texts = 2;
+        settings.max_characters = 5;
+        settings.max_queue_tokens = 16;
+    });
+    for (path, field) in
+        [("/v1/emotions", "texts"), ("/predict", "inputs"), ("/tokenize", "inputs")]
+    {
+        let nest = |texts: &[&str]| match path {
+            "/predict" => json!({ field: texts.iter().map(|text| [text]).collect::<Vec<_>>() }),
+            _ => json!({ field: texts }),
+        };
+        let refused = |body: Value, limit: Option<&str>| {
+            let error = server.post(path, &body).is_error(422, "validation", limit);
+            error["error"].as_str().unwrap().to_owned()
+        };
+        let error = refused(nest(&["a", "b", "c"]), Some("max_texts"));
+        assert_eq!(error, format!("{field} holds 3 texts, the limit is 2 (--max-texts)"));
+        // Characters, not bytes.
+        assert_eq!(server.post(path, &nest(&["ééééé"])).status, 200);
+        let error = refused(nest(&["a", "éééééé"]), Some("max_characters"));
+        assert!(error.contains("text 1") && error.contains("--max-characters"), "{error}");
+        refused(nest(&[]), None);
+        refused(nest(&["a", ""]), None);
+        refused(json!({ field: 5 }), None);
+        refused(json!({ field: null }), None);
+        refused(json!({ field: [1] }), None);
+        refused(json!({}), None);
+        refused(json!([]), None);
+    }
+    let explained = json!({ "texts": ["a b c", "d e f"], "explain": true });
+    let answer = server.post("/v1/emotions", &explained);
+    answer.is_error(422, "validation", Some("max_queue_tokens"));
+    for wrong in [
+        json!({ "texts": "a", "threshold": 1.5 }),
+        json!({ "texts": "a", "threshold": -0.1 }),
+        json!({ "texts": "a", "top_k": 0 }),
+        json!({ "texts": "a", "top_k": -1 }),
+        json!({ "texts": "a", "top_k": 1e30 }),
+        json!({ "texts": "a", "taxonomy": "colours" }),
+        json!({ "texts": "a", "unknown": 1 }),
+    ] {
+        server.post("/v1/emotions", &wrong).is_error(422, "validation", None);
+    }
+    let zero = json!({ "inputs": "a", "parameters": { "top_k": 0 } });
+    server.post("/predict", &zero).is_error(422, "validation", None);
+    let wrong = json!({ "inputs": "a", "parameters": { "function_to_apply": "tanh" } });
+    server.post("/predict", &wrong).is_error(422, "validation", None);
+}
+
+#[test]
+fn a_body_has_a_size_whether_it_says_so_or_not() {
+    let server = Fixture::with(|settings| settings.max_body_bytes = 100);
+    let body = json!({ "inputs": "x".repeat(100) }).to_string();
+    let answer = server.connect().send("POST", "/predict", &[], body.as_bytes());
+    let error = answer.is_error(413, "validation", Some("max_body_bytes"));
+    assert!(error["error"].as_str().unwrap().contains("--max-body-bytes"), "{error}");
+    let chunked: String = body
+        .as_bytes()
+        .chunks(60)
+        .map(|part| format!("{:x}\r\n{}\r\n", part.len(), str(part)))
+        .collect();
+    let answer = server.connect().send(
+        "POST",
+        "/predict",
+        &[("transfer-encoding", "chunked")],
+        format!("{chunked}0\r\n\r\n").as_bytes(),
+    );
+    answer.is_error(413, "validation", Some("max_body_bytes"));
+    let answer = server.connect().send(
+        "POST",
+        "/predict",
+        &[("transfer-encoding", "chunked")],
+        b"9\r\n{\"inputs\"\r\n6\r\n:\"a\"} \r\n0\r\n\r\n",
+    );
+    assert_eq!(answer.status, 200);
+}
+
+fn str(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_full_queue_says_so_at_once_and_takes_more_once_it_is_not() {
+    let server = Fixture::with(|settings| settings.max_queue_tokens = 10);
+    server.gate.shut();
+    let ask = || server.post("/predict", &json!({ "inputs": "a b" })); // 4 tokens
+    thread::scope(|scope| {
+        let computing = scope.spawn(ask);
+        server.gate.wait_for_batch();
+        let waiting = [scope.spawn(ask), scope.spawn(ask)];
+        server.wait_for_metric("tinymood_queue_tokens", 8.0);
+        for _ in 0..20 {
+            let refused = ask();
+            refused.is_error(429, "overloaded", Some("max_queue_tokens"));
+            assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+        }
+        server.gate.open();
+        assert_eq!(computing.join().unwrap().status, 200);
+        assert!(waiting.into_iter().all(|waiting| waiting.join().unwrap().status == 200));
+    });
+    assert_eq!(ask().status, 200);
+    assert_eq!(server.metric("te_request_failure{err=\"overloaded\"}"), 20.0);
+}
+
+#[test]
+fn so_many_requests_at_once_and_no_more() {
+    let server = Fixture::with(|settings| settings.max_concurrent_requests = 2);
+    server.gate.shut();
+    let ask = || server.post("/predict", &json!({ "inputs": "a" }));
+    thread::scope(|scope| {
+        let computing = scope.spawn(ask);
+        server.gate.wait_for_batch();
+        // A request that is still being sent has its place, too.
+        let mut slow = server.connect();
+        let bytes = request("POST", "/predict", &[], br#"{"inputs":"a"}"#);
+        slow.write(&bytes[..bytes.len() - 1]).unwrap();
+        server.wait_for_metric("tinymood_requests_in_flight", 2.0);
+        let refused = ask();
+        refused.is_error(429, "overloaded", Some("max_concurrent_requests"));
+        assert!(refused.header("retry-after").is_some());
+        // What needs no model is answered all the same.
+        assert_eq!(server.get("/health").status, 200);
+        slow.write(&bytes[bytes.len() - 1..]).unwrap();
+        server.wait_for_metric("te_queue_size", 1.0);
+        server.gate.open();
+        assert_eq!(slow.answer().unwrap().status, 200);
+        assert_eq!(computing.join().unwrap().status, 200);
+    });
+    assert_eq!(ask().status, 200);
+}
+
+#[test]
+fn a_body_that_does_not_come_and_an_answer_that_does_not() {
+    let server = Fixture::with(|settings| settings.request_timeout = Duration::from_millis(200));
+    let mut slow = server.connect();
+    slow.write(&request("POST", "/predict", &[("content-length", "100")], b"{\"inp")).unwrap();
+    let error = slow.answer().unwrap();
+    let error = error.is_error(408, "timeout", None);
+    assert!(error["error"].as_str().unwrap().contains("--request-timeout"), "{error}");
+    server.gate.shut();
+    let late = server.post("/predict", &json!({ "inputs": "a" }));
+    late.is_error(503, "timeout", None);
+    server.gate.open();
+    assert_eq!(server.post("/predict", &json!({ "inputs": "a" })).status, 200);
+}
+
+#[test]
+fn who_has_no_key_may_ask_nothing_but_health_and_the_page() {
+    let server = Fixture::with(|settings| settings.api_key = Some("sesame".to_owned()));
+    let get =
+        |path: &str, headers: &[(&str, &str)]| server.connect().send("GET", path, headers, b"");
+    for path in ["/info", "/metrics", "/openapi.json", "/docs"] {
+        let refused = get(path, &[]);
+        refused.is_error(401, "authentication", None);
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+        assert_eq!(get(path, &[("authorization", "Bearer sesame")]).status, 200, "{path}");
+    }
+    for path in ["/health", "/", "/page.css", "/page.js"] {
+        assert_eq!(get(path, &[]).status, 200, "{path}");
+    }
+    for path in ["/v1/emotions", "/predict", "/", "/tokenize"] {
+        for wrong in
+            ["sesame", "Bearer", "Bearer ", "Bearer sesam", "Bearer sesamee", "Basic sesame"]
+        {
+            let headers = [JSON, ("authorization", wrong)];
+            let refused = server.connect().send("POST", path, &headers, b"{}");
+            refused.is_error(401, "authentication", None);
+        }
+        let headers = [("authorization", "bearer sesame")];
+        let allowed = server.connect().send("POST", path, &headers, b"{}");
+        assert_eq!(allowed.status, 422, "{path}");
+    }
+}
+
+#[test]
+fn what_is_not_there_or_not_meant_so() {
+    let server = Fixture::new();
+    server.get("/nowhere").is_error(404, "not_found", None);
+    let refused = server.get("/predict");
+    refused.is_error(405, "method_not_allowed", None);
+    assert_eq!(refused.header("allow"), Some("POST"));
+    let refused = server.connect().send("DELETE", "/health", &[], b"");
+    refused.is_error(405, "method_not_allowed", None);
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"] {
+        let refused = server.connect().send("POST", "/predict", &[("content-type", kind)], b"{}");
+        refused.is_error(415, "unsupported_media_type", None);
+    }
+    for kind in ["application/json; charset=utf-8", "Application/JSON"] {
+        let body = br#"{"inputs":"a"}"#;
+        let answer = server.connect().send("POST", "/predict", &[("content-type", kind)], body);
+        assert_eq!(answer.status, 200, "{kind}");
+    }
+}
+
+#[test]
+fn pages_of_other_origins_ask_only_where_they_are_allowed() {
+    let preflight = [
+        ("origin", "https://a.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "content-type"),
+    ];
+    let ask = |server: &Fixture| {
+        let mut client = server.connect();
+        let said = client.send("OPTIONS", "/predict", &preflight, b"");
+        let body = br#"{"inputs":"a"}"#;
+        let answer = client.send("POST", "/predict", &[("origin", "https://a.example")], body);
+        let allowed = "access-control-allow-origin";
+        [said, answer].map(|answer| answer.header(allowed).map(str::to_owned))
+    };
+    assert_eq!(ask(&Fixture::new()), [None, None]);
+    let allowing = |origins: &[&str]| {
+        let origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        Fixture::with(|settings| settings.cors_allow_origins = origins)
+    };
+    let yes = |origin: &str| [Some(origin.to_owned()), Some(origin.to_owned())];
+    assert_eq!(ask(&allowing(&["*"])), yes("*"));
+    assert_eq!(ask(&allowing(&["https://b.example"])), [None, None]);
+    let both = allowing(&["https://b.example", "https://a.example"]);
+    assert_eq!(ask(&both), yes("https://a.example"));
+}

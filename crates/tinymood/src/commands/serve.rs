@@ -1,0 +1,184 @@
+//! `tinymood serve`: a model behind HTTP, until it is told to stop.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use anyhow::{Context, bail};
+use tinymood_serve::{About, Classifier, Reloader, Server, Settings};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::args::{GlobalArgs, LogFormatArg, ServeArgs};
+use crate::model::Model;
+
+pub(super) fn run(args: ServeArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    let settings = settings(&args)?;
+    start_log(args.log_format, global.quiet)?;
+    if settings.api_key.is_none() && !settings.address.ip().is_loopback() {
+        tracing::warn!("everyone who reaches {} may ask: no --api-key", settings.address);
+    }
+    let opening = Opening { name: args.model, global: global.clone() };
+    let classifier = opening.open()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the server")?;
+    let in_time = runtime.block_on(serve(settings, classifier, opening))?;
+    // What a client has left behind (an engine at work, a text being tokenized) need not be waited for.
+    runtime.shutdown_background();
+    if !in_time {
+        bail!("some requests were not answered within --shutdown-timeout");
+    }
+    Ok(())
+}
+
+/// What `tinymood_serve` is told.
+fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
+    let limits = &args.limits;
+    let settings = Settings {
+        address: address(&args.host, args.port)?,
+        api_key: args.api_key.clone(),
+        cors_allow_origins: args.cors_allow_origin.clone(),
+        max_body_bytes: limits.max_body_bytes,
+        max_texts: limits.max_texts,
+        max_characters: limits.max_characters,
+        max_concurrent_requests: limits.max_concurrent_requests,
+        max_queue_tokens: limits.max_queue_tokens,
+        max_batch_tokens: limits.max_batch_tokens,
+        request_timeout: limits.request_timeout,
+        shutdown_timeout: limits.shutdown_timeout,
+        tokenization_workers: args.tokenization_workers,
+        log_texts: args.log_texts,
+    };
+    settings.check()?;
+    Ok(settings)
+}
+
+fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let unknown = || format!("--host {host:?} is no address of this machine");
+    let mut found = (host, port).to_socket_addrs().with_context(unknown)?;
+    found.next().with_context(unknown)
+}
+
+fn start_log(format: LogFormatArg, quiet: bool) -> anyhow::Result<()> {
+    let level = if quiet { LevelFilter::WARN } else { LevelFilter::INFO };
+    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level);
+    let log = log.with_target(false).with_ansi(false);
+    let started = match format {
+        LogFormatArg::Text => log.try_init(),
+        LogFormatArg::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}
+
+/// How the model is opened, now and again.
+struct Opening {
+    name: Option<String>,
+    global: GlobalArgs,
+}
+
+impl Opening {
+    fn open(&self) -> anyhow::Result<Classifier> {
+        let model = Model::load(self.name.as_deref(), &self.global)?;
+        let about = About {
+            model_id: self.name.clone().unwrap_or_else(|| "bundled".to_owned()),
+            model_sha: model.weights_sha256()?,
+            model_dtype: model.dtype().to_owned(),
+        };
+        let Model { engine, tokenizer, labels, thresholds, .. } = model;
+        Ok(Classifier { engine: Box::new(engine), tokenizer, labels, thresholds, about })
+    }
+}
+
+async fn serve(
+    settings: Settings,
+    classifier: Classifier,
+    opening: Opening,
+) -> anyhow::Result<bool> {
+    tracing::info!(about = ?classifier.about, engine = classifier.engine.describe(), "model");
+    let mut signals = Signals::new().context("cannot listen to signals")?;
+    let server = Server::bind(settings, classifier).await?;
+    let address = server.local_address().context("cannot tell the address")?;
+    super::print(&format!("listening on http://{address}\n"))?;
+    let opening = std::sync::Arc::new(opening);
+    let reloader = server.reloader();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let mut stop = Some(stop);
+        loop {
+            match (signals.next().await, stop.take()) {
+                (Signal::Reload, still) => {
+                    stop = still;
+                    reload(&reloader, &opening).await;
+                }
+                (Signal::Stop, Some(stop)) => drop(stop), // the receiver sees it gone
+                (Signal::Stop, None) => {
+                    tracing::warn!("told to stop again: stopping at once");
+                    std::process::exit(1);
+                }
+            }
+        }
+    });
+    let stopped = async {
+        let _ = stopped.await;
+    };
+    Ok(server.run(stopped).await)
+}
+
+/// Opens the model again; where that fails, says why, and the old one goes on.
+async fn reload(reloader: &Reloader, opening: &std::sync::Arc<Opening>) {
+    tracing::info!("reloading the model");
+    let (reloader, opening) = (reloader.clone(), opening.clone());
+    let reloaded = tokio::task::spawn_blocking(move || reloader.reload(opening.open())).await;
+    match reloaded {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!("the model before goes on: {error:#}"),
+        Err(error) => tracing::error!("the model before goes on: opening failed: {error}"),
+    }
+}
+
+/// What the system tells the server.
+enum Signal {
+    Stop,
+    Reload,
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.hang_up.recv() => Signal::Reload,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
+        // Without a handler the system's own would end the process, which is to stop, too.
+        let _ = tokio::signal::ctrl_c().await;
+        Signal::Stop
+    }
+}
