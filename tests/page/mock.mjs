@@ -45,7 +45,7 @@ export function words(text) {
 }
 
 /** What the server answers for one text. */
-export function emotions(text, { taxonomy = "original", all_scores, explain, extraLabels = [] }) {
+export function emotions(text, { taxonomy = "original", all_scores, explain, at_least_one, extraLabels = [] }) {
   const found = words(text).slice(0, 126);
   const weight = (word, label) => LEXICON[word.text.toLowerCase()]?.[label] ?? 0;
   const logit = (label) => found.reduce((sum, word) => sum + weight(word, label), BIAS);
@@ -58,7 +58,8 @@ export function emotions(text, { taxonomy = "original", all_scores, explain, ext
     .sort((a, b) => b.score - a.score);
   const over = scores.filter((s) => s.score >= s.threshold);
   const plain = (list) => list.map(({ label, score, threshold }) => ({ label, score, threshold }));
-  const result = { labels: plain(over), tokens: found.length + 2, truncated: words(text).length > 126 };
+  const given = at_least_one && !over.length ? scores.slice(0, 1) : over;
+  const result = { labels: plain(given), tokens: found.length + 2, truncated: words(text).length > 126 };
   if (all_scores) result.scores = plain(scores);
   if (explain) {
     const wanted = all_scores ? scores : over;
@@ -73,17 +74,20 @@ export function emotions(text, { taxonomy = "original", all_scores, explain, ext
 /**
  * Starts a server. The returned `faults` may be set at any time: `delay(body)` gives milliseconds,
  * `respond(body, path)` gives `{status, json, headers}` or nothing, `key` makes the API ask for it,
- * `extraLabels` adds labels, `info` overrides fields of /info. `requests` holds the bodies received.
+ * `extraLabels` adds labels, `info` overrides fields of /info. `requests` holds the bodies received,
+ * `urls` what was asked for.
  */
 export async function startMock(port = 0) {
   const faults = {};
   const requests = [];
+  const urls = [];
   const info = () => ({
     model_id: "mock", model_sha: "0".repeat(64), model_dtype: "float32", version: "0.1.0", labels: LABELS,
     taxonomies: ["original", "ekman", "sentiment"], max_input_length: 128, max_texts: 256, max_characters: 100_000, ...faults.info,
   });
   const server = createServer(async (request, response) => {
     const path = request.url.split("?")[0];
+    urls.push(request.url);
     const send = (status, body, type = "application/json", headers = {}) => {
       response.writeHead(status, { "content-type": `${type}; charset=utf-8`, "content-security-policy": POLICY, ...headers });
       response.end(body);
@@ -117,7 +121,7 @@ export async function startMock(port = 0) {
   });
   await new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
   const stop = () => new Promise((resolve) => { server.close(resolve); server.closeAllConnections(); });
-  return { url: `http://127.0.0.1:${server.address().port}`, port: server.address().port, faults, requests, stop };
+  return { url: `http://127.0.0.1:${server.address().port}`, port: server.address().port, faults, requests, urls, stop };
 }
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {

@@ -21,7 +21,13 @@ const percent = (score) => (score > 0 && score < 0.005 ? "<1%" : `${Math.round(s
 const signed = (drop, digits = 1) => `${drop < 0 ? "−" : "+"}${Math.abs(drop).toFixed(digits)}`;
 const count = (n, thing) => `${n.toLocaleString("en")} ${thing}${n === 1 ? "" : "s"}`;
 const isOver = (entry) => entry.score >= entry.threshold;
+const listOf = (names) => new Intl.ListFormat("en-GB").format(names);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** Sets a text only where it differs: a live region is read out again whenever it is written. */
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
 
 /** Half a surrogate pair is no text: JSON readers refuse it. U+FFFD is one code point too. */
 const wellFormed = (text) => text.replace(/\p{Surrogate}/gu, "\uFFFD");
@@ -144,8 +150,8 @@ const notice = {
   show(refusal) {
     const [alert, form, wait] = this.box.children;
     this.box.hidden = false;
-    alert.children[0].textContent = refusal.title;
-    alert.children[1].textContent = refusal.advice;
+    write(alert.children[0], refusal.title);
+    write(alert.children[1], refusal.advice);
     form.hidden = refusal.status !== 401;
     const tick = () => {
       const left = Math.ceil((notBefore - Date.now()) / 1000);
@@ -212,14 +218,16 @@ async function readOne(signal) {
   showEmotions({ text, taxonomy: body.taxonomy, ...explained.results[0] });
   setBusy(false);
   await pause(SETTLED, signal);
-  speak($("#verdict").textContent);
-  past.keep({ text, mode: "one", taxonomy: body.taxonomy, says: shown.scores.filter(isOver).map((s) => s.label) });
+  const over = shown.scores.filter(isOver);
+  speak(over.length ? listOf(over.map((entry) => `${entry.label} ${percent(entry.score)}`)) : $("#verdict").textContent);
+  past.keep({ text, mode: "one", taxonomy: body.taxonomy, says: over.map((entry) => entry.label) });
 }
 
-function showNothing() {
+function showNothing(verdict = "They show up here while you type.") {
   shown = undefined;
   for (const id of ["#bars", "#words", "#take"]) $(id).hidden = true;
-  $("#verdict").textContent = "They show up here while you type.";
+  $("#verdict").textContent = verdict;
+  $("#about").hidden = Boolean(input.value.trim());
   $("#verdict").classList.remove("said");
 }
 
@@ -228,10 +236,11 @@ function showEmotions(result) {
   const over = result.scores.filter(isOver);
   const below = result.scores.filter((entry) => !isOver(entry));
   const verdict = $("#verdict");
+  $("#about").hidden = true;
   verdict.classList.add("said");
-  verdict.textContent = over.length
-    ? over.slice(0, 3).map((entry) => `${entry.label} ${percent(entry.score)}`).join(", ")
-    : `No label reaches its threshold. Nearest: ${nearest(below)}`;
+  verdict.replaceChildren(...(over.length
+    ? [listOf(over.map((entry) => entry.label))]
+    : ["No label reaches its threshold. ", el("small", {}, `Nearest: ${nearest(below)}.`)]));
   $("#others span").textContent = over.length ? `${below.length} more, below their thresholds` : `${below.length}, below their thresholds`;
   $("#others").hidden = below.length === 0;
   $("#bars").hidden = false;
@@ -354,10 +363,11 @@ function showWords(label) {
   for (const range of ranges) {
     pieces.push(points.slice(at, range.start).join(""));
     const share = Math.abs(range.drop) / most;
-    const node = el(share >= 0.15 ? "ruby" : "span", { title: `${word(range)}: ${signed(range.drop, 2)}` }, word(range));
-    if (share >= 0.15) node.append(el("rt", {}, signed(range.drop)));
+    const node = el("span", { title: `${word(range)}: ${signed(range.drop, 2)}` }, word(range));
     if (share >= 0.05) node.className = range.drop < 0 ? "against" : "for";
+    if (share >= 0.15) node.dataset.drop = signed(range.drop); // CSS writes it under the word
     node.style.setProperty("--share", share.toFixed(3));
+    node.style.setProperty("--short", Math.max(0, 3 - (range.end - range.start)));
     pieces.push(node);
     at = range.end;
   }
@@ -390,6 +400,7 @@ function showCount(result) {
 
 const PAGE_OF_ROWS = 200;
 const CHUNK_CHARACTERS = 200_000; // a body of bytes is limited too
+const MOST_ANSWERS = 50_000;
 const answers = new Map(); // taxonomy and text -> {labels} or {error}: a line is asked about once
 let rows = []; // {row, text, taxonomy}
 let order = { by: "row", sign: 1 };
@@ -404,6 +415,7 @@ async function readLines(signal) {
   const taxonomy = chosen("taxonomy");
   rows = linesOf(wellFormed(input.value)).map((line) => ({ ...line, taxonomy }));
   limit = PAGE_OF_ROWS;
+  if (answers.size > MOST_ANSWERS) answers.clear();
   if (!rows.length) return showNothing();
   const { max_texts = 32 } = await serverInfo(signal);
   const missing = [...new Set(rows.filter((line) => !answerOf(line)).map((line) => line.text))];
@@ -681,6 +693,7 @@ async function changed(wait = TYPING_PAUSE) {
   $("#emotions").hidden = mode === "lines";
   $("#words").hidden ||= mode === "lines";
   $("#lines").hidden ||= mode === "one";
+  input.placeholder = mode === "lines" ? "One text a line…" : "Type or paste a text…";
   $("#clear").hidden = !input.value;
   $("#examples").hidden = Boolean(input.value);
   const lines = linesOf(input.value).length;
@@ -691,7 +704,7 @@ async function changed(wait = TYPING_PAUSE) {
   showProgress();
   if (!input.value.trim()) {
     past.turnPage();
-    notice.hide();
+    if (!locked) notice.hide();
     $("#lines").hidden = true;
     setBusy(false);
     return showNothing();
@@ -704,6 +717,7 @@ async function changed(wait = TYPING_PAUSE) {
     if (signal.aborted) return;
     if (!(error instanceof Refusal)) throw error;
     notice.show(error);
+    showNothing("There is no answer for this text.");
   }
   if (!signal.aborted) setBusy(false);
 }
@@ -714,9 +728,7 @@ function setBusy(busy, ...ids) {
 }
 
 /** Says a sentence to screen readers, once. */
-function speak(text) {
-  if ($("#status").textContent !== text) $("#status").textContent = text;
-}
+const speak = (text) => write($("#status"), text);
 
 const EXAMPLES = [
   "Thank you so much, you made my whole week!",
