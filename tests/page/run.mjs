@@ -69,7 +69,9 @@ async function runFlow(name, flow, url, mock) {
     console.log(`ok    ${name}`);
   } catch (error) {
     failed.push(name);
-    console.log(`FAIL  ${name}\n${String(error.stack ?? error).replace(/^/gm, "      ")}`);
+    const told = String(error.stack ?? error);
+    const short = told.length > 1500 ? `${told.slice(0, 1000)}\n…\n${told.slice(-400)}` : told;
+    console.log(`FAIL  ${name}\n${short.replace(/^/gm, "      ")}`);
   } finally {
     for (const { context } of opened) await context.close();
   }

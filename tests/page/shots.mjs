@@ -1,4 +1,4 @@
-// Pictures of the page, for eyes: `node tests/page/run.mjs --shots FOLDER --only nothing`.
+// Pictures of the page, for eyes: `node tests/page/run.mjs --shots FOLDER --only pictures`.
 
 import { join } from "node:path";
 import { read, readLines } from "./support.mjs";

@@ -84,6 +84,7 @@ class Refusal extends Error {
   }
 
   get title() {
+    if (this.limit === "max_characters") return "This text is too long.";
     const titles = {
       0: "The server does not answer.",
       401: key ? "That key was not accepted." : "This server asks for an API key.",
@@ -97,6 +98,8 @@ class Refusal extends Error {
   }
 
   get advice() {
+    if (this.limit === "max_characters" && info?.max_characters)
+      return `The server reads texts of up to ${count(info.max_characters, "character")}.`;
     if (this.status === 0) return "It may have been stopped, or the connection is lost. Your text is still here.";
     if (this.status === 401) return "Whoever runs the server has one.";
     if (this.status === 413) return `A shorter text will do. It said: ${this.message}`;
@@ -383,7 +386,7 @@ function showWords(label) {
     ...(carriers.length ? ["Carried by ", ...carriers, ". "] : ["No single word carries it. "]),
     ...(opponents.length ? ["Against it: ", ...opponents, "."] : []));
   $("#words tbody").replaceChildren(...ranges.map((range) =>
-    el("tr", {}, el("td", {}, el("bdi", {}, word(range))), el("td", {}, signed(range.drop, 3)))));
+    el("tr", {}, el("td", {}, el("bdi", {}, word(range))), el("td", {}, signed(range.drop, 2)))));
   $("#words").hidden = false;
 }
 
@@ -443,7 +446,7 @@ async function readChunk(texts, taxonomy, signal) {
     texts.forEach((text, i) => answers.set(`${taxonomy}\n${text}`, results[i]));
   } catch (refusal) {
     if (!(refusal instanceof Refusal) || (refusal.status !== 413 && !(refusal.status === 422 && refusal.limit))) throw refusal;
-    if (texts.length === 1) return void answers.set(`${taxonomy}\n${texts[0]}`, { error: refusal.message || refusal.title });
+    if (texts.length === 1) return void answers.set(`${taxonomy}\n${texts[0]}`, { error: `${refusal.title} ${refusal.advice}` });
     const middle = texts.length >> 1;
     await readChunk(texts.slice(0, middle), taxonomy, signal);
     await readChunk(texts.slice(middle), taxonomy, signal);
