@@ -34,7 +34,7 @@ const LEXICON = {
 const BIAS = -4;
 
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
-const threshold = (label) => 0.3 + 0.05 * (label.length % 5);
+const threshold = (label) => 0.27 + 0.05 * (label.length % 5);
 
 /** Words and punctuation with offsets in code points, as the server counts them. */
 export function words(text) {
@@ -74,7 +74,7 @@ export function emotions(text, { taxonomy = "original", all_scores, explain, at_
 }
 
 /**
- * Starts a server. The returned `faults` may be set at any time: `delay(body)` gives milliseconds,
+ * Starts a server. The returned `faults` may be set at any time: `hold(body)` gives a promise to wait for,
  * `respond(body, path)` gives `{status, json, headers}` or nothing, `key` makes the API ask for it,
  * `extraLabels` adds labels, `info` overrides fields of /info. `requests` holds the bodies received,
  * `urls` what was asked for.
@@ -107,8 +107,7 @@ export async function startMock(port = 0) {
     for await (const chunk of request) chunks.push(chunk);
     const body = JSON.parse(Buffer.concat(chunks).toString());
     requests.push(body);
-    const wait = faults.delay?.(body) ?? 0;
-    if (wait) await new Promise((resolve) => setTimeout(resolve, wait));
+    await faults.hold?.(body);
     const fault = faults.respond?.(body);
     if (fault) return send(fault.status, JSON.stringify(fault.json ?? {}), "application/json", fault.headers);
 
