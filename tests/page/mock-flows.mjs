@@ -231,6 +231,18 @@ export const flows = {
     },
   },
 
+  "taxonomies that a model lacks are not offered": async ({ open, mock }) => {
+    mock.faults.info = { taxonomies: ["original", "sentiment"] };
+    const page = await open({ at: "/#text=thank+you&taxonomy=ekman" });
+    await eventually(async () => assert.equal(await page.isVisible('label:has([value="ekman"])'), false));
+    assert.equal(await page.isVisible('label:has([value="sentiment"])'), true);
+    assert.equal(await page.isChecked('[value="original"]'), true);
+    await eventually(async () => assert.deepEqual(await overBars(page), [{ label: "gratitude", score: "95%" }]));
+    mock.faults.info = { taxonomies: ["original"] };
+    await page.reload();
+    await eventually(async () => assert.equal(await page.isVisible("#taxonomies"), false));
+  },
+
   "labels and errors are never markup": async ({ open, mock }) => {
     const evil = `<img src=x onerror="window.pwned=1">`;
     mock.faults.extraLabels = [evil];
@@ -261,7 +273,7 @@ export const flows = {
     await page.fill("#key", "wrong");
     await page.click("#notice form button");
     await eventually(async () => assert.match(await page.textContent("#notice [role=alert]"), /not accepted/));
-    await page.fill("#key", "secret");
+    await page.fill("#key", " secret\u200B ");
     await page.keyboard.press("Enter");
     await eventually(async () => assert.equal((await overBars(page)).length, 1));
     assert.equal(await page.isVisible("#notice"), false);

@@ -121,7 +121,7 @@ async function askOnce(path, body, signal) {
   }
   if (response.ok) return answer;
   const seconds = Number.parseFloat(response.headers.get("retry-after"));
-  throw new Refusal(response.status, answer, Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), 600) : undefined);
+  throw new Refusal(response.status, answer, Number.isFinite(seconds) ? Math.min(Math.max(seconds, 1), 600) : undefined);
 }
 
 /** Asks until there is an answer, a refusal that waiting cannot mend, or `signal` aborts. */
@@ -175,7 +175,7 @@ const notice = {
 
 $("#notice form").addEventListener("submit", (event) => {
   event.preventDefault();
-  key = $("#key").value.trim();
+  key = $("#key").value.replace(/[^!-~]/g, ""); // what copying added, and no header can carry
   $("#key").value = "";
   tab.set(KEY, key);
   locked = false;
@@ -770,8 +770,14 @@ past.show();
 if (!openLink()) changed(0); // a reload may have kept the text
 serverInfo(new AbortController().signal).then((about) => {
   if (about.model_id) $("#model").textContent = `Model ${about.model_id}${about.version ? `, tinymood ${about.version}` : ""}.`;
-  for (const radio of document.getElementsByName("taxonomy")) {
-    radio.disabled = radio.value !== "original" && about.taxonomies?.includes(radio.value) === false;
+  const [original, ...coarser] = document.getElementsByName("taxonomy");
+  for (const radio of coarser) {
+    radio.disabled = about.taxonomies?.includes(radio.value) === false;
     radio.parentElement.hidden = radio.disabled;
+  }
+  $("#taxonomies").hidden = coarser.every((radio) => radio.disabled);
+  if (coarser.some((radio) => radio.disabled && radio.checked)) { // a link asked for it
+    original.checked = true;
+    changed(0);
   }
 });
