@@ -40,6 +40,28 @@ export const flows = {
     assert.match(await page.locator('[data-label="anger"] label').textContent(), /2%, below its threshold of 27%$/);
   },
 
+  "no label over its threshold is an answer": async ({ open }) => {
+    const page = await open();
+    await read(page, "Why not?");
+    await page.fill("#text", "spiders walk");
+    await eventually(async () => assert.equal(await page.textContent("#verdict"),
+      "No label reaches its threshold. Nearest: admiration, 2% of the 27% it needs."));
+    assert.equal(await page.locator("#over li").count(), 0);
+  },
+
+  "a high score below its threshold does not come before a lower one over it": async ({ open, mock }) => {
+    mock.faults.respond = () => ({ status: 200, json: { model: "m", taxonomy: "original", results: [{
+      labels: [], tokens: 4, truncated: false,
+      scores: [{ label: "neutral", score: 0.4, threshold: 0.5 }, { label: "grief", score: 0.1, threshold: 0.02 }],
+      explanation: { labels: { neutral: [1], grief: [2] }, words: [{ start: 0, end: 3, text: "sad" }] },
+    }] } });
+    const page = await open();
+    await read(page, "sad");
+    assert.equal(await page.textContent("#verdict"), "grief");
+    assert.equal(await page.textContent("#words-title em"), "grief");
+    assert.equal(await page.isChecked('[value="grief"]'), true, "so that Tab finds the group");
+  },
+
   "words as a model counts them: parts of one character are joined, nonsense offsets left out": async ({ open, mock }) => {
     const page = await open();
     const text = "a👍🏽b";

@@ -206,7 +206,7 @@ const REST = 450; // and before the words behind it are asked for, which costs u
 const SETTLED = 1200; // and before it is spoken and kept
 
 let shown; // {text, taxonomy, scores, explanation?}: what the bars and words are of
-let pinned; // the label that was chosen; undefined: the highest
+let pinned; // the label that was chosen
 const bars = new Map(); // label -> parts of its row
 
 async function readOne(signal) {
@@ -305,11 +305,11 @@ function fillBar({ row, score, note }, entry) {
   note.textContent = `, ${isOver(entry) ? "over" : "below"} its threshold of ${percent(entry.threshold)}`;
 }
 
-/** The label whose words are shown: the one pointed at, else the chosen one, else the highest. */
+/** The label whose words are shown: the one pointed at, else the chosen one, else the first over its threshold. */
 function choose(pointedAt) {
   if (!shown) return;
   const visible = pinned !== undefined && bars.has(pinned) && (bars.get(pinned).row.matches(".over") || $("#others").open);
-  const label = pointedAt ?? (visible ? pinned : shown.scores[0]?.label);
+  const label = pointedAt ?? (visible ? pinned : (shown.scores.find(isOver) ?? shown.scores[0])?.label);
   if (label === undefined) return;
   for (const [name, bar] of bars) {
     bar.row.classList.toggle("current", name === label);
