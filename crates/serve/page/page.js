@@ -354,6 +354,8 @@ function wordRanges(points, words, drops) {
   return ranges;
 }
 
+const FAINT = 0.05; // of the strongest word's share: less is neither tinted nor told
+
 function showWords(label) {
   const { text, explanation } = shown;
   const points = Array.from(text);
@@ -367,8 +369,8 @@ function showWords(label) {
     pieces.push(points.slice(at, range.start).join(""));
     const share = Math.abs(range.drop) / most;
     const node = el("span", { title: `${word(range)}: ${signed(range.drop, 2)}` }, word(range));
-    if (share >= 0.05) node.className = range.drop < 0 ? "against" : "for";
-    if (share >= 0.15) node.dataset.drop = signed(range.drop); // CSS writes it under the word
+    if (share >= FAINT) node.className = range.drop < 0 ? "against" : "for";
+    if (share >= 3 * FAINT) node.dataset.drop = signed(range.drop); // CSS writes it under the word
     node.style.setProperty("--share", share.toFixed(3));
     node.style.setProperty("--short", Math.max(0, 3 - (range.end - range.start)));
     pieces.push(node);
@@ -378,7 +380,7 @@ function showWords(label) {
   $("#reading").replaceChildren(...pieces);
   $("#words-title em").textContent = label;
 
-  const strongest = (sign) => ranges.filter((range) => range.drop * sign >= 0.05)
+  const strongest = (sign) => ranges.filter((range) => range.drop * sign >= FAINT * most)
     .toSorted((a, b) => sign * (b.drop - a.drop)).slice(0, 3).flatMap((range, i) => [
       i ? ", " : "", el("bdi", { className: sign > 0 ? "for" : "against" }, word(range)), ` ${signed(range.drop)}`]);
   const [carriers, opponents] = [strongest(1), strongest(-1)];
