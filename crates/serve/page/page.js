@@ -159,8 +159,8 @@ const notice = {
     const tick = () => {
       const left = Math.ceil((notBefore - Date.now()) / 1000);
       wait.hidden = left <= 0 || refusal.patience(0) === undefined || refusal.status === 401;
-      wait.children[0].textContent = `Trying again in ${count(left, "second")}.`;
       if (wait.hidden) clearInterval(this.timer);
+      else wait.children[0].textContent = `Trying again in ${count(left, "second")}.`;
     };
     clearInterval(this.timer);
     this.timer = setInterval(tick, 250);
