@@ -19,12 +19,14 @@ use crate::request::Allowed;
 /// The model that answers, and the limits of requests. A superset of text-embeddings-inference's.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Info<'a> {
+    /// The name it was asked for by.
     model_id: &'a str,
     /// SHA-256 of the weights.
     model_sha: &'a str,
     /// What multiplications multiply.
     #[schema(example = "int8")]
     model_dtype: &'a str,
+    /// Its labels, by index and by name.
     model_type: ModelType<'a>,
     /// The labels, in the order of the model's outputs.
     labels: &'a [String],
@@ -32,19 +34,27 @@ pub(super) struct Info<'a> {
     taxonomies: Vec<TaxonomyName>,
     /// Tokens of a text that are read, special ones included.
     max_input_length: usize,
+    /// Texts of a request.
     max_texts: usize,
+    /// Unicode code points of a text.
     max_characters: usize,
+    /// Bytes of a request's body.
     max_body_bytes: usize,
+    /// Requests being read, waiting or answered at once.
     max_concurrent_requests: usize,
+    /// Tokens that wait; also those of one request.
     max_queue_tokens: usize,
+    /// Tokens computed at once.
     max_batch_tokens: usize,
-    /// text-embeddings-inference's name of `max_texts`.
+    /// The same as max_texts, as text-embeddings-inference calls it.
     max_client_batch_size: usize,
     /// Longer texts are cut unless the request says otherwise.
     auto_truncate: bool,
+    /// Threads that tokenize long texts.
     tokenization_workers: usize,
     /// What computes, and how.
     engine: String,
+    /// Of the server.
     version: &'a str,
 }
 

@@ -108,9 +108,12 @@ pub(super) async fn docs(_: Allowed, State(app): State<Arc<App>>) -> Response {
 fn docs_page(document: &Value) -> String {
     let mut page = String::from(include_str!("docs.html"));
     let mut list = String::new();
-    for (path, operations) in document["paths"].as_object().into_iter().flatten() {
-        for (method, operation) in operations.as_object().into_iter().flatten() {
-            section(&mut list, document, path, method, operation);
+    // What answers texts comes first.
+    for wanted in ["post", "get"] {
+        for (path, operations) in document["paths"].as_object().into_iter().flatten() {
+            if let Some(operation) = operations.get(wanted) {
+                section(&mut list, document, path, wanted, operation);
+            }
         }
     }
     if let Some(at) = page.find("<!-- endpoints -->") {

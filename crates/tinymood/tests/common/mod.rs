@@ -11,7 +11,16 @@ pub fn tinymood(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tinymood"));
     command.current_dir(folder).env("TINYMOOD_CACHE", folder.join("cache"));
     command.env("HF_HUB_CACHE", folder.join("hub")).env("NO_COLOR", "1");
-    for name in ["TINYMOOD_ISA", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_HOME", "HF_TOKEN"] {
+    for name in [
+        "TINYMOOD_ISA",
+        "TINYMOOD_THREADS",
+        "TINYMOOD_PRECISION",
+        "TINYMOOD_MODEL",
+        "HF_HUB_OFFLINE",
+        "HF_ENDPOINT",
+        "HF_HOME",
+        "HF_TOKEN",
+    ] {
         command.env_remove(name);
     }
     command
