@@ -1,17 +1,17 @@
 //! How far the figures would move on other rows: percentile intervals over resampled rows (Efron,
 //! 1979). Rows are drawn whole, since the labels of a row are not independent.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::predictions::{Predictions, is_positive};
 
 /// An interval that holds 95 % of the resampled values.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Interval(pub [f64; 2]);
 
 /// Intervals of the figures that people compare.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
     /// Resamplings taken.
     pub resamples: usize,

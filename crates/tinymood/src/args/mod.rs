@@ -8,6 +8,7 @@ mod distill;
 mod evaluate;
 mod export;
 mod predict;
+mod report;
 mod teaching;
 mod train;
 mod tune;
@@ -25,6 +26,7 @@ pub use distill::DistillArgs;
 pub use evaluate::EvaluateArgs;
 pub use export::ExportArgs;
 pub use predict::{FormatArg, PredictArgs};
+pub use report::ReportArgs;
 pub use teaching::TeachingArgs;
 pub use train::{OverrideArgs, TrainArgs};
 pub use tune::{ObjectiveArg, PolicyArg, TuneArgs};
@@ -120,6 +122,8 @@ pub enum Command {
     Tune(TuneArgs),
     /// Say what emotions texts show
     Predict(PredictArgs),
+    /// Show what a run did, or several side by side, as a page
+    Report(ReportArgs),
     /// Write a model in another form: int8, a quarter of the size
     Export(ExportArgs),
     /// Look at datasets, or fetch one
@@ -240,7 +244,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_arguments_panic(words in prop::collection::vec("(--?[a-z-]{1,12}(=\\PC{0,6})?|\\PC{0,8}|train|predict|tune|data|evaluate|export)", 0..6)) {
+        fn no_arguments_panic(words in prop::collection::vec("(--?[a-z-]{1,12}(=\\PC{0,6})?|\\PC{0,8}|train|predict|tune|report|data|evaluate|export)", 0..6)) {
             let _ = Cli::try_parse_from(std::iter::once("tinymood".to_owned()).chain(words));
         }
     }

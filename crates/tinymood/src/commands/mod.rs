@@ -7,6 +7,7 @@ mod doctor;
 mod evaluate;
 mod export;
 mod predict;
+mod report;
 mod teaching;
 mod train;
 mod tune;
@@ -31,6 +32,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Evaluate(args) => evaluate::run(args, &global),
         Command::Tune(args) => tune::run(args, &global),
         Command::Predict(args) => predict::run(args, &global),
+        Command::Report(args) => report::run(args, &global),
         Command::Export(args) => export::run(args, &global),
         Command::Data(args) => data::run(args, &global),
         Command::Bench(args) => bench::run(args, &global),
