@@ -102,8 +102,9 @@ fn kept_difference(a: &KeptPredictions, b: &KeptPredictions) -> Option<String> {
             let targets = row * c..(row + 1) * c;
             a.rows[row].text != b.rows[row].text || a.targets[targets.clone()] != b.targets[targets]
         })?;
-        let what = if a.rows[row].text == b.rows[row].text { "labels" } else { "text" };
-        Some(format!("row {} has another {what}", row + 1))
+        let what =
+            if a.rows[row].text == b.rows[row].text { "other labels" } else { "another text" };
+        Some(format!("row {} has {what}", row + 1))
     })
 }
 

@@ -41,6 +41,6 @@ pub use figures::{Confusion, Detail, ReliabilityPoint, ReportOptions};
 pub use kept::{KeptError, KeptPredictions, KeptRow, file_sha256};
 pub use log::{End, EvaluationPoint, Session, StepPoint, TrainingLog};
 pub use mistakes::{Mistake, Mistakes, WorstText};
-pub use record::{RunRecord, data_file, name_of, predictions_file};
+pub use record::{RunRecord, RunSettings, data_file, name_of, predictions_file};
 pub use run::RunReport;
 pub use write::{Written, write_comparison, write_data, write_run};

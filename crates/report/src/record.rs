@@ -6,16 +6,44 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tinymood_eval::{Evaluation, Thresholds};
-use tinymood_train::{RunFolder, SavedSettings};
+use tinymood_train::RunFolderError;
 
 use crate::data::DataSummary;
-use crate::error::ReportError;
+use crate::error::{ReportError, failed};
 use crate::kept::{KeptPredictions, file_sha256};
 use crate::log::TrainingLog;
 
 /// Larger JSON files are not ours.
 const MAX_JSON_BYTES: u64 = 256 << 20;
+
+/// What `settings.toml` says, read for people: settings that this version does not know are shown
+/// too, since a report needs none of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunSettings {
+    /// The version that wrote it.
+    pub tinymood: String,
+    /// Where data and model came from and how to compute.
+    pub source: toml::Table,
+    /// The recipe, with every override resolved.
+    pub recipe: toml::Table,
+}
+
+impl RunSettings {
+    fn read(run: &Path) -> Result<Self, ReportError> {
+        let path = run.join("settings.toml");
+        let text = match read_text(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(RunFolderError::NoRun { path: run.to_owned() }.into());
+            }
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        toml::from_str(&text)
+            .map_err(|source| RunFolderError::Settings { path, source: Box::new(source) }.into())
+    }
+}
 
 /// What a run's folder holds.
 #[derive(Debug)]
@@ -25,7 +53,7 @@ pub struct RunRecord {
     /// The folder's name, by which the run is called.
     pub name: String,
     /// What was run.
-    pub settings: SavedSettings,
+    pub settings: RunSettings,
     /// What happened.
     pub log: TrainingLog,
     /// What the splits are like.
@@ -46,7 +74,7 @@ impl RunRecord {
     /// # Errors
     /// When it holds no settings that can be read: all else may be missing.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
-        let settings = RunFolder::settings(path)?;
+        let settings = RunSettings::read(path)?;
         let mut record = Self {
             path: path.to_owned(),
             name: name_of(path),

@@ -2,13 +2,12 @@
 
 use serde::Serialize;
 use tinymood_eval::Evaluation;
-use tinymood_train::SavedSettings;
 
 use crate::data::DataSummary;
 use crate::error::ReportError;
 use crate::figures::{Detail, ReportOptions, judge};
 use crate::log::TrainingLog;
-use crate::record::RunRecord;
+use crate::record::{RunRecord, RunSettings};
 
 /// Everything that is shown of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -20,7 +19,7 @@ pub struct RunReport {
     /// What is missing or damaged.
     pub notes: Vec<String>,
     /// What was run.
-    pub settings: SavedSettings,
+    pub settings: RunSettings,
     /// What happened.
     pub log: TrainingLog,
     /// What the splits are like.

@@ -330,7 +330,7 @@ fn differing(runs: &[RunReport]) -> Markup {
         .iter()
         .map(|run| {
             let mut rows = settings::rows(&run.settings.source);
-            rows.extend(settings::recipe(run));
+            rows.extend(settings::rows(&run.settings.recipe));
             rows.push(("tinymood".to_owned(), run.settings.tinymood.clone()));
             let engine = run.log.sessions.last().and_then(|session| session.engine.clone());
             rows.extend(engine.map(|engine| ("engine".to_owned(), engine)));

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::format::{percent, thousands};
-use super::{figure, line_key, mark_key, scrolling};
+use super::{bar_key, figure, line_key, scrolling};
 use crate::data::{DataSummary, SplitSummary};
 use crate::error::ReportError;
 use crate::plot::{Axis, Bars, LineChart, Series, bar_chart, line_chart};
@@ -144,8 +144,12 @@ fn label_shares(data: &DataSummary) -> Result<Markup, ReportError> {
         x_label: |value| format!("{value:.0}"),
     })?;
     let names: Vec<&str> = data.splits.iter().map(|split| split.name.as_str()).collect();
-    let caption = html! { "Share of the rows that each label has, most frequent first." };
-    Ok(figure("Label counts", plot, mark_key(&names), caption))
+    let caption = html! {
+        "Share of the rows that each label has, most frequent first"
+        @if names.len() > 1 { "; bars from the top: " (names.join(", ")) }
+        "."
+    };
+    Ok(figure("Label counts", plot, bar_key(&names), caption))
 }
 
 fn label_counts(data: &DataSummary) -> Markup {

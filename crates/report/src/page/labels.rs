@@ -181,8 +181,8 @@ pub(super) fn thresholds(run: &RunReport) -> Result<Option<Markup>, ReportError>
             Ok(html! {
                 figure {
                     figcaption {
-                        strong { (name) } " "
-                        (three(label.threshold)) ", F1 " (three(label.f1))
+                        strong { (name) }
+                        (three(label.threshold)) " · F1 " (three(label.f1))
                     }
                     (PreEscaped(plot))
                 }

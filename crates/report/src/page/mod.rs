@@ -89,7 +89,7 @@ fn line_key(names: &[(usize, &str)]) -> Markup {
                     svg width="30" height="8" viewBox="0 0 30 8" aria-hidden="true" {
                         line x1="0" y1="4" x2="30" y2="4" stroke-width="2.5"
                             stroke={ "var(--s" (style % SERIES) ")" }
-                            stroke-dasharray=[Some(DASHES[style % SERIES]).filter(|dash| !dash.is_empty())];
+                            stroke-dasharray=[Some(DASHES[style % SERIES]).filter(|dash| !dash.is_empty())] {}
                     }
                     (name)
                 }
@@ -98,7 +98,23 @@ fn line_key(names: &[(usize, &str)]) -> Markup {
     }
 }
 
-/// What the colours of bars and marks are.
+/// What the colours of bars are.
+fn bar_key(names: &[&str]) -> Markup {
+    html! {
+        ul.key {
+            @for (style, name) in names.iter().enumerate() {
+                li {
+                    svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true" {
+                        rect width="12" height="12" fill={ "var(--s" (style % SERIES) ")" } {}
+                    }
+                    (name)
+                }
+            }
+        }
+    }
+}
+
+/// What the marks are.
 fn mark_key(names: &[&str]) -> Markup {
     html! {
         ul.key {
@@ -119,17 +135,17 @@ fn mark(style: usize) -> Markup {
     let color = format!("var(--s{})", style % SERIES);
     html! {
         @match style % 4 {
-            0 => circle cx="6" cy="6" r="5" fill=(color);
-            1 => rect x="1" y="1" width="10" height="10" fill=(color);
-            2 => circle cx="6" cy="6" r="4" fill="none" stroke-width="2.5" stroke=(color);
-            _ => rect x="2" y="2" width="8" height="8" fill="none" stroke-width="2.5" stroke=(color);
+            0 => circle cx="6" cy="6" r="5" fill=(color) {}
+            1 => rect x="1" y="1" width="10" height="10" fill=(color) {}
+            2 => circle cx="6" cy="6" r="4" fill="none" stroke-width="2.5" stroke=(color) {}
+            _ => rect x="2" y="2" width="8" height="8" fill="none" stroke-width="2.5" stroke=(color) {}
         }
     }
 }
 
 /// A table that is wider than a phone: it scrolls by itself, by keyboard too.
 fn scrolling(name: &str, table: Markup) -> Markup {
-    html! { div.scroll role="region" tabindex="0" aria-label=(name) { (table) } }
+    html! { div.scroll role="region" tabindex="0" aria-label={ "Table: " (name) } { (table) } }
 }
 
 /// What is missing.

@@ -107,7 +107,7 @@ fn heat_key() -> Markup {
             @for (class, (from, to)) in HEAT_CLASSES.iter().zip(ends).enumerate() {
                 li {
                     svg.swatch viewBox="0 0 16 16" aria-hidden="true" {
-                        rect width="16" height="16" fill={ "var(--h" (class) ")" };
+                        rect width="16" height="16" fill={ "var(--h" (class) ")" } {}
                     }
                     @match to {
                         Some(to) if class == 0 => { "below " (whole(to)) " %" }

@@ -13,14 +13,20 @@ pub(super) fn settings(run: &RunReport) -> Markup {
             (pairs("Data, model and computation", &rows(&run.settings.source)))
             (pairs("Machine and time", &machine(run)))
         }
-        (pairs("Recipe", &recipe(run)))
+        (recipe(&rows(&run.settings.recipe)))
         @if run.log.sessions.len() > 1 { (sessions(&run.log.sessions)) }
     }
 }
 
-/// Names and values of a recipe, nested ones by dotted names.
-pub(super) fn recipe(run: &RunReport) -> Vec<(String, String)> {
-    toml::Table::try_from(&run.settings.recipe).map(|table| rows(&table)).unwrap_or_default()
+/// Two columns: a recipe is long.
+fn recipe(rows: &[(String, String)]) -> Markup {
+    let (first, second) = rows.split_at(rows.len().div_ceil(2));
+    html! {
+        div.grid {
+            (pairs("Recipe", first))
+            @if !second.is_empty() { (pairs("Recipe, continued", second)) }
+        }
+    }
 }
 
 /// Names and values of a table, nested ones by dotted names.

@@ -104,7 +104,8 @@ fn write_card(record: &RunRecord, report: &RunReport) -> anyhow::Result<()> {
         return Ok(());
     }
     let source = Source::of_run(&record.path, record.settings.source.clone())?;
-    let settings = TrainSettings::new(record.settings.recipe.clone())?;
+    // Strictly: a card tells the whole recipe.
+    let settings = TrainSettings::new(RunFolder::settings(&record.path)?.recipe)?;
     let labels = LabelSet::new(evaluation.labels.iter().map(|(name, _)| name))?;
     let metrics = Metric::ALL.map(|metric| (metric.name(), metric.of(evaluation)));
     let details = card_details(report);
