@@ -78,12 +78,13 @@ fn a_run_that_kept_nothing_is_judged_anew() {
 fn thresholds_tuned_later_are_those_of_the_report() {
     let folder = tempfile::tempdir().unwrap();
     copy(&trained().join("runs/quick"), &folder.path().join("tuned"));
-    run(folder.path(), "tune --model tuned --policy fixed --threshold 0.9").ok();
+    run(folder.path(), "tune --model tuned --policy global --objective macro_f1").ok();
     run(folder.path(), "report tuned --bootstrap 0 --examples 0 --output page.html").ok();
     let report = json(&folder.path().join("page.json"));
-    assert_eq!(report["run"]["evaluation"]["thresholds"]["policy"], "fixed");
-    let threshold = report["run"]["evaluation"]["labels"]["joy"]["threshold"].as_f64().unwrap();
-    assert!((threshold - 0.9).abs() < 1e-6, "{threshold}");
+    let thresholds = &report["run"]["evaluation"]["thresholds"];
+    assert_eq!(thresholds["policy"], "global", "per label when it was trained");
+    let of_joy = &report["run"]["evaluation"]["labels"]["joy"]["threshold"];
+    assert!(thresholds["value"].is_number() && thresholds["value"] == *of_joy, "{of_joy}");
     assert!(report["run"]["evaluation"]["confidence_intervals"].is_null());
 }
 
@@ -104,12 +105,12 @@ fn a_card_that_a_person_took_over_stays() {
 fn stopped_and_failed_runs_and_distillations_have_pages_too() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
+    copy(&trained().join("runs/quick"), &here.join("going"));
     fs::write(here.join("texts.txt"), "so happy\nhow sad\nwho knows\n".repeat(8)).unwrap();
-    run(here, "distill --quiet --teacher bundled --student 1L-24D --texts texts.txt --epochs 1 --batch-size 8 --max-length 16 --output distilled").ok();
+    run(here, "distill --quiet --teacher going --student 1L-64D --texts texts.txt --epochs 1 --batch-size 8 --max-length 16 --output distilled").ok();
     let html = fs::read_to_string(here.join("distilled/report.html")).unwrap();
     assert!(html.contains("Finished: ") && !html.contains("Thresholds</h2>"), "{html}");
 
-    copy(&trained().join("runs/quick"), &here.join("going"));
     for gone in ["best", "evaluation.json", "predictions.jsonl", "report.html"] {
         let path = here.join("going").join(gone);
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
