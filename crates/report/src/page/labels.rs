@@ -28,7 +28,8 @@ pub(super) fn labels(run: &RunReport) -> Result<Option<Markup>, ReportError> {
     })?;
     let caption = html! {
         @if let Some(detail) = run.detail.as_ref().filter(|detail| detail.resamples > 0) {
-            "Lines: 95 % of " (thousands(detail.resamples as u64)) " bootstrap resamples of the rows."
+            "Lines: 95 % of " (thousands(detail.resamples as u64)) " bootstrap resamples of the rows. A resample without "
+            "any row of a rare label counts as 0 for it, so intervals of rare labels, and of macro-F1, lean low."
         } @else {
             "Highest first."
         }

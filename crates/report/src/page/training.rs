@@ -47,6 +47,9 @@ pub(super) fn training(run: &RunReport) -> Result<Markup, ReportError> {
             format!("The upright line marks the best evaluation, step {}.", thousands(step))
         })
         .unwrap_or_default();
+    if run.log.steps.is_empty() && run.log.evaluations.is_empty() {
+        return Ok(html! { p { "The log has no steps to draw curves of." } });
+    }
     Ok(html! {
         div.grid {
             (loss(run)?)
