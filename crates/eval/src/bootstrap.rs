@@ -1,17 +1,17 @@
 //! How far the figures would move on other rows: percentile intervals over resampled rows (Efron,
 //! 1979). Rows are drawn whole, since the labels of a row are not independent.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::predictions::{Predictions, is_positive};
 
 /// An interval that holds 95 % of the resampled values.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Interval(pub [f64; 2]);
 
 /// Intervals of the figures that people compare.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
     /// Resamplings taken.
     pub resamples: usize,
@@ -23,6 +23,18 @@ pub struct Intervals {
     pub macro_f1: Interval,
 }
 
+/// Intervals of one label's figures. A resample without decided or true rows counts as 0, as
+/// [`Counts::scores`](crate::counts::Counts::scores) has it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LabelIntervals {
+    /// Of the share of the decided that is true.
+    pub precision: Interval,
+    /// Of the share of the true that is decided.
+    pub recall: Interval,
+    /// Of their harmonic mean.
+    pub f1: Interval,
+}
+
 /// What one row adds to a label's counts.
 #[derive(Clone, Copy)]
 struct Entry {
@@ -31,9 +43,90 @@ struct Entry {
     positive: bool,
 }
 
+/// Counts of one label in a resample.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Tally {
+    hits: u32,
+    decided: u32,
+    positive: u32,
+}
+
+/// `a / b`, or 0 where there is nothing.
+fn ratio(a: u32, b: u32) -> f64 {
+    if b == 0 { 0.0 } else { f64::from(a) / f64::from(b) }
+}
+
+impl Tally {
+    fn f1(self) -> f64 {
+        ratio(2 * self.hits, self.decided + self.positive)
+    }
+}
+
+/// F1 over all decisions, and the mean F1 of the labels.
+pub(crate) fn micro_and_macro(tallies: &[Tally]) -> (f64, f64) {
+    let total = tallies.iter().fold(Tally::default(), |sum, tally| Tally {
+        hits: sum.hits + tally.hits,
+        decided: sum.decided + tally.decided,
+        positive: sum.positive + tally.positive,
+    });
+    let sum: f64 = tallies.iter().map(|tally| tally.f1()).sum();
+    (total.f1(), sum / tallies.len() as f64)
+}
+
+/// Rows as what they add to counts: labels that are neither decided nor true add nothing.
+pub(crate) struct Rows {
+    entries: Vec<Entry>,
+    ends: Vec<usize>,
+    num_labels: usize,
+}
+
+impl Rows {
+    /// `thresholds` are the labels'; (C).
+    pub(crate) fn new(predictions: &Predictions<'_>, thresholds: &[f32]) -> Self {
+        let num_labels = predictions.num_labels();
+        let mut entries = Vec::new();
+        let mut ends = Vec::with_capacity(predictions.num_rows());
+        for (probabilities, targets) in predictions.rows() {
+            for label in 0..num_labels {
+                let decided = probabilities[label] >= thresholds[label];
+                let positive = is_positive(targets[label]);
+                if decided || positive {
+                    entries.push(Entry { label: label as u32, decided, positive });
+                }
+            }
+            ends.push(entries.len());
+        }
+        Self { entries, ends, num_labels }
+    }
+
+    /// A count for each label.
+    pub(crate) fn tallies(&self) -> Vec<Tally> {
+        vec![Tally::default(); self.num_labels]
+    }
+
+    /// Counts the rows `drawn`, over what stands in `tallies`; (C).
+    pub(crate) fn count(&self, drawn: &[usize], tallies: &mut [Tally]) {
+        tallies.fill(Tally::default());
+        for &row in drawn {
+            let start = if row == 0 { 0 } else { self.ends[row - 1] };
+            for entry in &self.entries[start..self.ends[row]] {
+                let tally = &mut tallies[entry.label as usize];
+                tally.hits += u32::from(entry.decided && entry.positive);
+                tally.decided += u32::from(entry.decided);
+                tally.positive += u32::from(entry.positive);
+            }
+        }
+    }
+}
+
+/// The `n` rows of resample `resample`, over what stands in `drawn`. Row `i` of resample `r` is
+/// drawn by the finaliser of SplitMix64 over the counter `r n + i`.
+pub(crate) fn draw(n: usize, seed: u64, resample: usize, drawn: &mut Vec<usize>) {
+    drawn.clear();
+    drawn.extend((0..n).map(|i| below(n, seed, (resample * n + i) as u64)));
+}
+
 /// 95 % intervals from `resamples` resamplings, the same for the same `seed`; `None` for none.
-///
-/// Row `i` of resample `r` is drawn by the finaliser of SplitMix64 over the counter `r N + i`.
 pub fn intervals(
     predictions: &Predictions<'_>,
     thresholds: &[f32],
@@ -43,46 +136,53 @@ pub fn intervals(
     if resamples == 0 {
         return None;
     }
-    let (n, c) = (predictions.num_rows(), predictions.num_labels());
-    let mut entries = Vec::new();
-    let mut ends = Vec::with_capacity(n);
-    for (probabilities, targets) in predictions.rows() {
-        for label in 0..c {
-            let decided = probabilities[label] >= thresholds[label];
-            let positive = is_positive(targets[label]);
-            if decided || positive {
-                entries.push(Entry { label: label as u32, decided, positive });
-            }
-        }
-        ends.push(entries.len());
-    }
-    // Per label: twice the true positives, and decided plus true: F1 is their quotient.
-    let mut counts = vec![(0_u32, 0_u32); c];
+    let rows = Rows::new(predictions, thresholds);
+    let (mut tallies, mut drawn) = (rows.tallies(), Vec::new());
     let (mut micro, mut averages) = (Vec::new(), Vec::new());
     for resample in 0..resamples {
-        counts.fill((0, 0));
-        for draw in 0..n {
-            let row = below(n, seed, (resample * n + draw) as u64);
-            let start = if row == 0 { 0 } else { ends[row - 1] };
-            for entry in &entries[start..ends[row]] {
-                let count = &mut counts[entry.label as usize];
-                count.0 += 2 * u32::from(entry.decided && entry.positive);
-                count.1 += u32::from(entry.decided) + u32::from(entry.positive);
-            }
-        }
-        let f1 = |(twice, all): (u32, u32)| {
-            if all == 0 { 0.0 } else { f64::from(twice) / f64::from(all) }
-        };
-        let total = counts.iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
-        micro.push(f1(total));
-        averages.push(counts.iter().map(|&count| f1(count)).sum::<f64>() / c as f64);
+        draw(predictions.num_rows(), seed, resample, &mut drawn);
+        rows.count(&drawn, &mut tallies);
+        let (micro_f1, macro_f1) = micro_and_macro(&tallies);
+        micro.push(micro_f1);
+        averages.push(macro_f1);
     }
     Some(Intervals {
         resamples,
         level: 0.95,
-        micro_f1: interval(micro),
-        macro_f1: interval(averages),
+        micro_f1: interval(&mut micro),
+        macro_f1: interval(&mut averages),
     })
+}
+
+/// 95 % intervals of each label's figures, from the resamplings of [`intervals`]; (C), or `None`
+/// without resamplings.
+pub fn label_intervals(
+    predictions: &Predictions<'_>,
+    thresholds: &[f32],
+    resamples: usize,
+    seed: u64,
+) -> Option<Vec<LabelIntervals>> {
+    if resamples == 0 {
+        return None;
+    }
+    let rows = Rows::new(predictions, thresholds);
+    let (mut tallies, mut drawn) = (rows.tallies(), Vec::new());
+    let mut figures = vec![[const { Vec::new() }; 3]; tallies.len()];
+    for resample in 0..resamples {
+        draw(predictions.num_rows(), seed, resample, &mut drawn);
+        rows.count(&drawn, &mut tallies);
+        for (figures, tally) in figures.iter_mut().zip(&tallies) {
+            figures[0].push(ratio(tally.hits, tally.decided));
+            figures[1].push(ratio(tally.hits, tally.positive));
+            figures[2].push(tally.f1());
+        }
+    }
+    let of_label = |[precision, recall, f1]: &mut [Vec<f64>; 3]| LabelIntervals {
+        precision: interval(precision),
+        recall: interval(recall),
+        f1: interval(f1),
+    };
+    Some(figures.iter_mut().map(of_label).collect())
 }
 
 /// A number below `n` for a counter, near enough to uniform for `n` far below 2^64.
@@ -95,7 +195,7 @@ pub(crate) fn below(n: usize, seed: u64, counter: u64) -> usize {
 }
 
 /// The 2.5th and 97.5th percentile, interpolated as `numpy.percentile` does.
-fn interval(mut values: Vec<f64>) -> Interval {
+pub(crate) fn interval(values: &mut [f64]) -> Interval {
     values.sort_unstable_by(f64::total_cmp);
     let percentile = |share: f64| {
         let position = share * (values.len() - 1) as f64;
@@ -124,6 +224,21 @@ mod tests {
         assert!(low < figure && figure < high, "{low} {figure} {high}");
         let Interval([wide_low, wide_high]) = judge(80).1.micro_f1;
         assert!(high - low < (wide_high - wide_low) / 3.0);
+    }
+
+    #[test]
+    fn a_labels_interval_is_its_own() {
+        // Label 0 is always right, label 1 half the time, label 2 never true nor decided.
+        let probabilities = [0.9, 0.9, 0.1].repeat(400);
+        let targets = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0].repeat(200);
+        let predictions = Predictions::new(&probabilities, &targets, 3).unwrap();
+        let found = label_intervals(&predictions, &[0.5; 3], 300, 1).unwrap();
+        assert_eq!(found[0].f1, Interval([1.0, 1.0]));
+        let Interval([low, high]) = found[1].precision;
+        // 0.5 and twice its standard error, sqrt(0.25 / 400) = 0.025.
+        assert!((0.43..0.47).contains(&low) && (0.53..0.57).contains(&high), "{low} {high}");
+        assert_eq!(found[1].recall, Interval([1.0, 1.0]));
+        assert_eq!(found[2].f1, Interval([0.0, 0.0]));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Whether probabilities mean what they say.
 
+use serde::Serialize;
+
 use crate::predictions::Predictions;
 
 /// Bins of the expected calibration error.
@@ -16,19 +18,51 @@ pub fn brier(pairs: impl Iterator<Item = (f32, f32)>) -> f64 {
     if count == 0 { 0.0 } else { total / count as f64 }
 }
 
-/// Expected calibration error (Naeini et al., 2015; Guo et al., 2017): over [`BINS`] bins of equal
-/// width, the distance between mean probability and share of positives, weighed by the bin's share
-/// of the pairs. Bin `b` holds `b / 15 <= p < (b + 1) / 15`, the last also 1.
-pub fn expected_calibration_error(pairs: impl Iterator<Item = (f32, bool)>) -> f64 {
-    let mut bins = [(0_u64, 0.0_f64, 0_u64); BINS];
-    let mut count = 0_u64;
+/// Pairs of like probability.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct ReliabilityBin {
+    /// Pairs inside.
+    pub count: u64,
+    /// Sum of their probabilities.
+    #[serde(skip)]
+    pub sum: f64,
+    /// How many of them are positive.
+    pub positives: u64,
+}
+
+impl ReliabilityBin {
+    /// Mean probability, which should be the share of positives; `None` in an empty bin.
+    pub fn mean_probability(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+
+    /// Share of positives; `None` in an empty bin.
+    pub fn share_positive(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.positives as f64 / self.count as f64)
+    }
+}
+
+/// The bins of a reliability diagram, [`BINS`] of equal width: bin `b` holds
+/// `b / 15 <= p < (b + 1) / 15`, the last also 1.
+pub fn reliability(pairs: impl Iterator<Item = (f32, bool)>) -> [ReliabilityBin; BINS] {
+    let mut bins = [ReliabilityBin::default(); BINS];
     for (probability, positive) in pairs {
         let probability = f64::from(probability);
         let bin = &mut bins[((probability * BINS as f64) as usize).min(BINS - 1)];
-        *bin = (bin.0 + 1, bin.1 + probability, bin.2 + u64::from(positive));
-        count += 1;
+        bin.count += 1;
+        bin.sum += probability;
+        bin.positives += u64::from(positive);
     }
-    let distance = |(_, sum, positives): &(u64, f64, u64)| (sum - *positives as f64).abs();
+    bins
+}
+
+/// Expected calibration error (Naeini et al., 2015; Guo et al., 2017): over the bins of
+/// [`reliability`], the distance between mean probability and share of positives, weighed by the
+/// bin's share of the pairs.
+pub fn expected_calibration_error(pairs: impl Iterator<Item = (f32, bool)>) -> f64 {
+    let bins = reliability(pairs);
+    let count: u64 = bins.iter().map(|bin| bin.count).sum();
+    let distance = |bin: &ReliabilityBin| (bin.sum - bin.positives as f64).abs();
     bins.iter().map(distance).sum::<f64>() / count.max(1) as f64
 }
 

@@ -1,7 +1,8 @@
 //! All figures of a split together. As JSON the keys are the field's words.
 
-use serde::Serialize;
+use serde::de::{Deserializer, Error};
 use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tinymood_core::LabelSet;
 
@@ -16,7 +17,7 @@ use crate::table;
 use crate::thresholds::{ThresholdPolicy, Thresholds};
 
 /// Figures of one label.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names are scikit-learn's
 pub struct LabelEvaluation {
     pub precision: f64,
@@ -38,7 +39,7 @@ pub struct LabelEvaluation {
 }
 
 /// Where the thresholds came from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdSummary {
     /// Fixed, global or per-label.
     pub policy: ThresholdPolicy,
@@ -54,7 +55,7 @@ pub struct ThresholdSummary {
 }
 
 /// Figures of a split.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names are scikit-learn's
 pub struct Evaluation {
     /// What was judged: a split's name.
@@ -96,7 +97,7 @@ pub struct Evaluation {
     pub rows_without_labels: f64,
     pub confidence_intervals: Option<Intervals>,
     /// By name, in label order.
-    #[serde(serialize_with = "as_map")]
+    #[serde(serialize_with = "as_map", deserialize_with = "from_map")]
     pub labels: Vec<(String, LabelEvaluation)>,
 }
 
@@ -109,6 +110,14 @@ fn as_map<S: Serializer>(
         map.serialize_entry(name, label)?;
     }
     map.end()
+}
+
+fn from_map<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<(String, LabelEvaluation)>, D::Error> {
+    let map = serde_json::Map::deserialize(deserializer)?; // keeps the order
+    let labels = map.into_iter().map(|(name, label)| Ok((name, serde_json::from_value(label)?)));
+    labels.collect::<Result<_, serde_json::Error>>().map_err(D::Error::custom)
 }
 
 /// Mean of what is there, and how many are not.
@@ -212,6 +221,14 @@ impl Evaluation {
     /// Everything as JSON.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).expect("figures are plain values")
+    }
+
+    /// Reads what [`Evaluation::to_json`] wrote. The thresholds' description in words is lost.
+    ///
+    /// # Errors
+    /// When the text is not such a document.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
     }
 
     /// Everything as text of at most 100 columns, like `sklearn.metrics.classification_report`.

@@ -10,7 +10,10 @@
 //! temperature  logits scaled so that they do
 //! thresholds   fixed, one for all, one a label; tuned, saved, read back
 //! selection    probabilities to the labels that are told
+//! curves       what other thresholds would have given
+//! confusion    which labels are true together, and which are taken for one another
 //! bootstrap    how far the figures would move on other rows
+//! paired       whether one system is better than another on the same rows
 //! explain      which words carried a label, and whether that is so
 //! evaluation   all of it together, as a table and as JSON
 //! ```
@@ -21,10 +24,13 @@
 
 pub mod bootstrap;
 pub mod calibration;
+pub mod confusion;
 pub mod counts;
+pub mod curves;
 mod evaluation;
 mod explain;
 mod infer;
+pub mod paired;
 mod predictions;
 pub mod ranking;
 mod selection;

@@ -35,7 +35,11 @@ fn figures_equal_scikit_learns() {
         let policy = ThresholdPolicy::PerLabel;
         let thresholds = Thresholds { values, policy, objective: None, split: None };
         let labels = LabelSet::new((0..num_labels).map(|label| format!("label{label}"))).unwrap();
-        let found = Evaluation::new(&predictions, &thresholds, &labels, "dev", 0).to_json();
+        let evaluation = Evaluation::new(&predictions, &thresholds, &labels, "dev", 9);
+        let found = evaluation.to_json();
+        let mut read_back = Evaluation::from_json(&found.to_string()).unwrap();
+        read_back.thresholds.description = evaluation.thresholds.description.clone();
+        assert_eq!(read_back, evaluation, "{name}: what is written reads back");
         for (metric, expected) in case["expected"].as_object().unwrap() {
             assert_same(&found[metric], expected, &format!("{name}, {metric}"));
         }

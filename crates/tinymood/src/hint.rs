@@ -1,6 +1,7 @@
 //! What to do about an error: the first hint that a link of its chain of causes has.
 
 use tinymood_hub::HubError;
+use tinymood_report::ReportError;
 use tinymood_text::{DataError, TokenizerError};
 use tinymood_train::{RunFolderError, TrainError};
 use tinymood_weights::WeightsError;
@@ -27,6 +28,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = cause.downcast_ref::<RunFolderError>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = cause.downcast_ref::<ReportError>() {
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = cause.downcast_ref::<ModelError>() {

@@ -27,7 +27,7 @@ const DEFAULT_THRESHOLD: f32 = 0.5;
 const THRESHOLDS: &str = "thresholds.json";
 
 /// The name of the newest run in `./runs`.
-const LATEST: &str = "latest";
+pub(crate) const LATEST: &str = "latest";
 
 /// Why there is no model.
 #[derive(Debug)]
@@ -301,7 +301,7 @@ pub(crate) fn engine(
 }
 
 /// The run of a folder whose model was written last.
-fn newest_run(runs: &Path) -> Option<PathBuf> {
+pub(crate) fn newest_run(runs: &Path) -> Option<PathBuf> {
     let written = |path: &PathBuf| -> Option<SystemTime> {
         path.join("best").join("config.json").metadata().ok()?.modified().ok()
     };

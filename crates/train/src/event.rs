@@ -77,6 +77,8 @@ pub struct Start {
     pub parameters: usize,
     /// What computes and how.
     pub engine: String,
+    /// The processor, its cores, the system.
+    pub machine: String,
 }
 
 /// One optimizer step.

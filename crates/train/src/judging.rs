@@ -67,19 +67,25 @@ pub(crate) fn untuned(recipe: &Recipe, num_labels: usize) -> Thresholds {
     }
 }
 
+impl Metric {
+    /// Its value in an evaluation; not a number where it has none.
+    pub fn of(self, evaluation: &Evaluation) -> f64 {
+        match self {
+            Self::MacroF1 => evaluation.macro_f1,
+            Self::MicroF1 => evaluation.micro_f1,
+            Self::WeightedF1 => evaluation.weighted_f1,
+            Self::SamplesF1 => evaluation.samples_f1,
+            Self::MacroAveragePrecision => evaluation.macro_average_precision.unwrap_or(f64::NAN),
+            Self::SubsetAccuracy => evaluation.subset_accuracy,
+            Self::Loss => evaluation.loss,
+        }
+    }
+}
+
 impl Judgement {
     /// The value of a metric; not a number where it has none.
     pub(crate) fn metric(&self, metric: Metric) -> f64 {
-        let evaluation = &self.evaluation;
-        match metric {
-            Metric::MacroF1 => evaluation.macro_f1,
-            Metric::MicroF1 => evaluation.micro_f1,
-            Metric::WeightedF1 => evaluation.weighted_f1,
-            Metric::SamplesF1 => evaluation.samples_f1,
-            Metric::MacroAveragePrecision => evaluation.macro_average_precision.unwrap_or(f64::NAN),
-            Metric::SubsetAccuracy => evaluation.subset_accuracy,
-            Metric::Loss => evaluation.loss,
-        }
+        metric.of(&self.evaluation)
     }
 
     /// All metrics that a recipe may choose from, by name.

@@ -73,7 +73,7 @@ impl<E: Engine> Lesson<E> for Labels<'_> {
         let set = if averaged { TensorSet::Average } else { TensorSet::Parameters };
         let metrics = judgement.map(Judgement::metrics).unwrap_or_default();
         let split = inputs.validation.map_or("", |split| split.name);
-        let figures = judgement.map(|_| Figures { split, metrics: &metrics });
+        let figures = judgement.map(|_| Figures { split, metrics: &metrics, details: "" });
         let card = model_card(inputs.facts, inputs.settings, inputs.labels, figures);
         let thresholds = match judgement {
             Some(judgement) => judgement.thresholds.clone(),

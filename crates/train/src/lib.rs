@@ -18,6 +18,7 @@
 //! soft_labels  what teachers say of texts, as targets and as a file
 //! checkpoint   all that a resumed run needs to end in the very same bytes
 //!   fingerprint  what must not change in between
+//! machine      on which machine, in words
 //! run_folder   who may write, what is where, whether there is room
 //! event        what training tells
 //!   observers  progress, log.jsonl, TensorBoard
@@ -42,6 +43,7 @@ mod fingerprint;
 mod judging;
 mod labels;
 mod lesson;
+mod machine;
 mod model_card;
 mod objective;
 mod observers;
@@ -61,7 +63,7 @@ pub use choices::{
 pub use error::TrainError;
 pub use event::{Event, Finish, Judged, Observer, Observers, Start, Tick, Window};
 pub use judging::JudgeError;
-pub use model_card::{Figures, ModelCardFacts, model_card};
+pub use model_card::{Figures, ModelCardFacts, is_generated_card, model_card};
 pub use objective::objective;
 pub use observers::{Meter, Progress, ProgressStyle, ScalarWriter, masked_crc32c};
 pub use order::{BatchPlan, draw_rows};

@@ -30,6 +30,16 @@ pub struct Figures<'a> {
     pub split: &'a str,
     /// Values by name.
     pub metrics: &'a [(&'a str, f64)],
+    /// Markdown that follows them: figures of each label, say.
+    pub details: &'a str,
+}
+
+/// Stands in every card that was generated.
+const MARKER: &str = "<!-- Written by tinymood. Remove this line, and `tinymood report` leaves your changes alone. -->";
+
+/// Whether a card may be written anew: nobody has taken it for their own.
+pub fn is_generated_card(card: &str) -> bool {
+    card.lines().any(|line| line == MARKER)
 }
 
 /// Text as a YAML string: JSON's strings are YAML's.
@@ -95,7 +105,7 @@ fn body(
         // Writing to a string cannot fail.
         let _ = writeln!(card, "{text}");
     };
-    line(format!("# {}\n", plain(&facts.name)));
+    line(format!("{MARKER}\n\n# {}\n", plain(&facts.name)));
     line(format!(
         "Says which of {} labels a short English text shows; several may hold, or none. Fine-tuned \
          with tinymood from {} on {}.\n",
@@ -113,13 +123,16 @@ fn body(
         "A label holds when its probability is at least its threshold. Thresholds are {policy}; \
          they stand in `thresholds.json`. Tools that do not read that file decide otherwise.\n"
     ));
-    if let Some(Figures { split, metrics }) = figures {
+    if let Some(Figures { split, metrics, details }) = figures {
         line(format!("## Figures on the {} split\n", plain(split)));
         line("| metric | value |\n|---|---|".to_owned());
         metrics.iter().for_each(|(name, value)| line(format!("| {name} | {value:.4} |")));
         let tuned = matches!(recipe.thresholds, ThresholdRecipe::Tuned(_));
         let choice = if tuned { "The thresholds and the step" } else { "The step" };
         line(format!("\n{choice} were chosen on this split, so expect a little less elsewhere.\n"));
+        if !details.is_empty() {
+            line(format!("{}\n", details.trim_end()));
+        }
     }
     line("## Recipe\n".to_owned());
     line(format!("```toml\n{}```\n", recipe.to_toml()));
@@ -155,7 +168,7 @@ mod tests {
         let settings = TrainSettings::new(Recipe::default()).unwrap();
         let labels = LabelSet::new(["joy"]).unwrap();
         let metrics = [("macro_f1", 0.5371), ("loss", f64::NAN)];
-        let figures = Figures { split: "dev", metrics: &metrics };
+        let figures = Figures { split: "dev", metrics: &metrics, details: "| more |\n" };
         let card = model_card(&facts, &settings, &labels, Some(figures));
         let front: Vec<_> = card.lines().skip(1).take_while(|line| *line != "---").collect();
         assert!(front.contains(&r#"- name: "a\n---\nlicense: \"mit\"""#), "{card}");
@@ -166,6 +179,9 @@ mod tests {
         );
         assert!(!front.iter().any(|line| line.starts_with("license")), "{card}");
         assert!(card.contains("pooling = \"mean\""), "the recipe is told");
+        assert!(card.contains("elsewhere.\n\n| more |\n\n## Recipe"), "{card}");
+        assert!(is_generated_card(&card));
+        assert!(!is_generated_card(&card.replace("<!-- ", "<!--")), "the line is gone");
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //!   best/                the model
 //!   teacher.safetensors  what teachers said of the texts, where there are any
 //!   evaluation.json      the evaluation that made it the best
+//!   data.json            what the splits are like
+//!   predictions.jsonl    what the best model says of the validation split
+//!   report.html, .json   what a person looks at, and its numbers
 //!   .lock                held by the process that trains; the system lets go when that dies
 //! ```
 
@@ -88,7 +91,7 @@ impl RunFolderError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Exists { .. } => Some("continue it with --resume, or give this run another name"),
-            Self::NoRun { .. } => Some("--resume takes the folder of a run, as runs/NAME"),
+            Self::NoRun { .. } => Some("name the folder of a run, as runs/NAME"),
             Self::Locked { .. } => Some("wait for it to end, or give this run another name"),
             Self::Space { .. } => {
                 Some("free some space, keep fewer checkpoints, or choose another folder")
@@ -175,7 +178,15 @@ impl RunFolder {
     }
 
     fn clean(&self) -> Result<(), RunFolderError> {
-        let prefixes = ["settings.toml", "evaluation.json", "teacher.safetensors", "best"];
+        let prefixes = [
+            "settings.toml",
+            "evaluation.json",
+            "data.json",
+            "predictions.jsonl",
+            "report.",
+            "teacher.safetensors",
+            "best",
+        ];
         durable::remove_leftovers(&self.path, &prefixes)
             .and_then(|()| durable::remove_leftovers(&self.checkpoints(), &["step-"]))
             .and_then(|()| durable::restore_folder(&self.best()))

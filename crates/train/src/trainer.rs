@@ -25,6 +25,7 @@ use crate::event::{Event, Finish, Judged, Observers, Start, Tick, Window};
 use crate::fingerprint;
 use crate::labels::Labels;
 use crate::lesson::{Lesson, Verdict};
+use crate::machine::machine;
 use crate::model_card::ModelCardFacts;
 use crate::observers::{JsonLog, ScalarWriter};
 use crate::order::BatchPlan;
@@ -242,6 +243,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
             validation_rows: self.lesson.validation_rows(),
             parameters: count_parameters(self.engine),
             engine: self.engine.describe(),
+            machine: machine(),
         };
         self.tell(&Event::Start(start))
     }

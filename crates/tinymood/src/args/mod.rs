@@ -8,6 +8,7 @@ mod distill;
 mod evaluate;
 mod export;
 mod predict;
+mod report;
 mod serve;
 mod teaching;
 mod train;
@@ -26,6 +27,7 @@ pub use distill::DistillArgs;
 pub use evaluate::EvaluateArgs;
 pub use export::ExportArgs;
 pub use predict::{FormatArg, PredictArgs};
+pub use report::ReportArgs;
 pub use serve::{LimitArgs, LogFormatArg, ServeArgs};
 pub use teaching::TeachingArgs;
 pub use train::{OverrideArgs, TrainArgs};
@@ -124,6 +126,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Answer over HTTP: a page for people, JSON for programs
     Serve(Box<ServeArgs>),
+    /// Show what a run did, or several side by side, as a page
+    Report(ReportArgs),
     /// Write a model in another form: int8, a quarter of the size, or floats for other tools
     Export(ExportArgs),
     /// Look at datasets, or fetch one
@@ -244,7 +248,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_arguments_panic(words in prop::collection::vec("(--?[a-z-]{1,12}(=\\PC{0,6})?|\\PC{0,8}|train|predict|serve|tune|data|evaluate|export)", 0..6)) {
+        fn no_arguments_panic(words in prop::collection::vec("(--?[a-z-]{1,12}(=\\PC{0,6})?|\\PC{0,8}|train|predict|serve|tune|report|data|evaluate|export)", 0..6)) {
             let _ = Cli::try_parse_from(std::iter::once("tinymood".to_owned()).chain(words));
         }
     }

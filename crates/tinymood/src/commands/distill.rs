@@ -10,6 +10,7 @@ use tinymood_core::{
     TokenizedText,
 };
 use tinymood_engine::CpuEngine;
+use tinymood_report::{DataSummary, SplitSummary};
 use tinymood_text::{Tokenizer, Unlabelled};
 use tinymood_train::distill::{
     DistillInputs, SecondMoment, default_layers, distill, hidden_states, student_from_teacher,
@@ -20,6 +21,7 @@ use tinymood_train::{
 };
 use tinymood_weights::{fit, initialise, read_model_folder};
 
+use super::report;
 use super::train::stop_on_signals;
 use crate::args::{DistillArgs, GlobalArgs, PrecisionArg};
 use crate::init::check_vocabulary;
@@ -139,6 +141,10 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         std::iter::once(0).chain(layers.iter().map(|layer| layer + 1)).collect();
     let mut files = teacher.tokenizer.files()?;
     files.push(("README.md".to_owned(), source.card().into_bytes()));
+    let lengths = texts.iter().map(|text| text.full_length);
+    let max_length = settings.max_length();
+    let splits = vec![SplitSummary::new("texts", &[], 0, lengths, max_length)];
+    report::describe(run.path(), &DataSummary { max_length, labels: Vec::new(), splits }, global);
     let stop = stop_on_signals()?;
     let inputs = DistillInputs {
         settings: &settings,
@@ -164,10 +170,13 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
             "stopped after step {step} of {total_steps}; go on with: tinymood distill --resume {}",
             run.path().display()
         )),
-        Outcome::Finished(finish) => say(format!(
-            "encoder: {0}\nfine-tune it with: tinymood train --init {0}",
-            finish.model.display()
-        )),
+        Outcome::Finished(finish) => {
+            say(format!(
+                "encoder: {0}\nfine-tune it with: tinymood train --init {0}",
+                finish.model.display()
+            ));
+            report::of_finished(&run, global);
+        }
     }
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use anyhow::bail;
 use serde_json::Value;
-use tinymood_core::{LabelSet, Logits, Taxonomy};
+use tinymood_core::{LabelSet, Logits, Taxonomy, TokenizedText};
 use tinymood_eval::{Calibration, Evaluation, Faithfulness, Predictions, Thresholds};
-use tinymood_text::{Dataset, EncodedSplit};
+use tinymood_report::{KeptPredictions, KeptRow};
+use tinymood_text::{Dataset, EncodedSplit, Example};
 
 use super::{print, print_json};
 use crate::args::{DatasetArgs, EvaluateArgs, GlobalArgs, SplitArg};
@@ -74,6 +75,30 @@ impl Judged {
         let logits = model.logits(&encoded.texts)?;
         let probabilities = logits.probabilities();
         Ok(Self { split, dataset, encoded, logits, probabilities })
+    }
+
+    /// What a report needs of it; `model_sha256` is that of the weights.
+    pub(super) fn kept(&self, model: &Model, model_sha256: String) -> KeptPredictions {
+        let rows = self.dataset.examples.iter().zip(&self.encoded.texts);
+        let row = |(example, text): (&Example, &TokenizedText)| KeptRow {
+            line: usize::try_from(example.line).unwrap_or(usize::MAX),
+            text: example.text.clone(),
+            tokens: text.full_length,
+        };
+        KeptPredictions {
+            split: self.split.clone(),
+            model_sha256,
+            max_length: model.tokenizer.max_length(),
+            labels: self.dataset.labels.clone(),
+            rows: rows.map(row).collect(),
+            targets: self.encoded.targets.clone(),
+            probabilities: self.probabilities.clone(),
+        }
+    }
+
+    /// The split as it was judged.
+    pub(super) fn encoded(&self) -> &EncodedSplit {
+        &self.encoded
     }
 
     pub(super) fn predictions(&self) -> anyhow::Result<Predictions<'_>> {

@@ -7,6 +7,7 @@ mod doctor;
 mod evaluate;
 mod export;
 mod predict;
+mod report;
 mod serve;
 mod teaching;
 mod train;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Evaluate(args) => evaluate::run(args, &global),
         Command::Tune(args) => tune::run(args, &global),
         Command::Predict(args) => predict::run(args, &global),
+        Command::Report(args) => report::run(args, &global),
         Command::Serve(args) => serve::run(*args, &global),
         Command::Export(args) => export::run(args, &global),
         Command::Data(args) => data::run(args, &global),

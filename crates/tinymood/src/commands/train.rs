@@ -13,6 +13,7 @@ use tinymood_eval::{
     CrossValidated, Evaluation, Objective, Predictions, ThresholdPolicy, Thresholds,
     cross_validated,
 };
+use tinymood_report::DataSummary;
 use tinymood_text::{Dataset, EncodedSplit};
 use tinymood_train::{
     ModelCardFacts, Observers, Outcome, Progress, ProgressStyle, Recipe, RecipeOverrides,
@@ -20,6 +21,7 @@ use tinymood_train::{
 };
 
 use super::evaluate::Judged;
+use super::report;
 use super::teaching::{Class, Means, Teaching};
 use super::{print, print_json};
 use crate::args::{GlobalArgs, PrecisionArg, TrainArgs};
@@ -34,7 +36,7 @@ pub(super) struct Source {
     init: String,
     /// `auto` until an engine has been made, then what it computes in.
     #[serde(default)]
-    precision: PrecisionArg,
+    pub(super) precision: PrecisionArg,
     #[serde(flatten)]
     pub(super) data: DataSettings,
     #[serde(flatten)]
@@ -100,6 +102,14 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let mut encoded = EncodedSplit::new(&train_split, &tokenizer)?;
     let validation =
         splits.dev.as_ref().map(|dev| EncodedSplit::new(dev, &tokenizer)).transpose()?;
+    let max_length = settings.max_length();
+    let mut described = DataSummary {
+        max_length,
+        labels: labels.names().to_vec(),
+        splits: vec![report::summary("train", &encoded, max_length)],
+    };
+    let dev = validation.as_ref().map(|split| report::summary("dev", split, max_length));
+    described.splits.extend(dev);
     let mut engine = engine(config, labels.len(), source.precision, global)?;
     source.precision = PrecisionArg::of(engine.cpu().precision());
     engine.load_tensors(TensorSet::Parameters, &tensors)?;
@@ -121,8 +131,9 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         class.teach(&train_split, &mut encoded, &tokenizer, &by)?;
         class.tell_identity(&settings, &mut identity);
     }
+    report::describe(run.path(), &described, global);
     let stop = stop_on_signals()?;
-    let facts = card_facts(&run, &source);
+    let facts = card_facts(run.path(), &source);
     let inputs = TrainInputs {
         settings: &settings,
         labels: &labels,
@@ -152,10 +163,11 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
             say(format!(
                 "model: {model}\nuse it: tinymood predict --model {model} \"what a day!\""
             ));
-            match splits.dev {
-                Some(dev) => report_figures(&finish.model, dev, &labels, json, global),
-                None => Ok(()),
+            if let Some(dev) = splits.dev {
+                report_figures(&run, dev, &labels, json, global)?;
             }
+            report::of_finished(&run, global);
+            Ok(())
         }
     }
 }
@@ -227,8 +239,9 @@ pub(super) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn card_facts(run: &RunFolder, source: &Source) -> ModelCardFacts {
-    let name = run.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+/// What the model card of a run says of its origin.
+pub(super) fn card_facts(run: &Path, source: &Source) -> ModelCardFacts {
+    let name = tinymood_report::name_of(run);
     let is_goemotions = source.data.data == "goemotions";
     let is_folder = Path::new(&source.init).is_dir();
     let base_model = match Path::new(&source.init).file_name() {
@@ -249,14 +262,15 @@ fn card_facts(run: &RunFolder, source: &Source) -> ModelCardFacts {
 
 /// Judges the finished model as anyone would who opens its folder.
 fn report_figures(
-    model: &Path,
+    run: &RunFolder,
     dev: Dataset,
     labels: &LabelSet,
     json: bool,
     global: &GlobalArgs,
 ) -> anyhow::Result<()> {
-    let model = Model::open(Some(&model.to_string_lossy()), global)?;
+    let model = Model::open(Some(&run.best().to_string_lossy()), global)?;
     let judged = Judged::of_dataset(&model, dev, "dev".to_owned())?;
+    report::keep(run.path(), &model, &judged, global);
     let predictions = judged.predictions()?;
     let evaluation = Evaluation::new(&predictions, &model.thresholds, labels, "dev", 1000);
     if json {

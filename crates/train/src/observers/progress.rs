@@ -262,6 +262,7 @@ mod tests {
             validation_rows: Some(100),
             parameters: 14_360_000,
             engine: "fake".to_owned(),
+            machine: "machine".to_owned(),
         }));
         for step in 1..=1000 {
             progress.event(&Event::Tick(Tick { step, loss: 0.5, learning_rate: 2e-4, rows: 32 }));

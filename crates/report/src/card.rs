@@ -1,0 +1,131 @@
+//! Markdown: what a model card says beyond training's own figures, and a comparison for a pull
+//! request or a wiki.
+
+use std::fmt::Write;
+
+use crate::compare::Comparison;
+use crate::page::{percent, signed, thousands, three};
+use crate::run::RunReport;
+
+/// Text as it may stand in a cell of a Markdown table: on one line, nothing of it markup.
+fn cell(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        for c in word.chars() {
+            match c {
+                '<' => out.push_str("&lt;"),
+                '&' => out.push_str("&amp;"),
+                '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' => out.extend(['\\', c]),
+                c => out.push(c),
+            }
+        }
+    }
+    out
+}
+
+/// Tables for the model card: each label's figures, and calibration. Empty without figures.
+pub fn card_details(run: &RunReport) -> String {
+    let Some(evaluation) = &run.evaluation else { return String::new() };
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{text}");
+    };
+    if let Some(intervals) = &evaluation.confidence_intervals {
+        let ends = |[low, high]: [f64; 2]| format!("{}–{}", three(low), three(high));
+        line(format!(
+            "95 % intervals over {} bootstrap resamples of the {} rows: macro-F1 {}, micro-F1 {}.\n",
+            thousands(intervals.resamples as u64),
+            thousands(evaluation.rows as u64),
+            ends(intervals.macro_f1.0),
+            ends(intervals.micro_f1.0)
+        ));
+    }
+    line(format!(
+        "Expected calibration error, mean over labels: {:.4}. Rows for which no label reaches its \
+         threshold: {}.\n",
+        evaluation.expected_calibration_error,
+        percent(evaluation.rows_without_labels)
+    ));
+    let intervals = run.detail.as_ref().and_then(|detail| detail.label_intervals.as_ref());
+    line("| label | support | threshold | precision | recall | F1 | 95 % of F1 |".to_owned());
+    line("|---|--:|--:|--:|--:|--:|--:|".to_owned());
+    for (index, (name, label)) in evaluation.labels.iter().enumerate() {
+        let ends = intervals.and_then(|intervals| intervals.get(index));
+        let ends = ends.map(|found| found.f1.0);
+        line(format!(
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            cell(name),
+            label.support,
+            three(label.threshold),
+            three(label.precision),
+            three(label.recall),
+            three(label.f1),
+            ends.map_or("–".to_owned(), |[low, high]| format!("{}–{}", three(low), three(high)))
+        ));
+    }
+    out
+}
+
+/// Runs side by side with their tests.
+pub fn comparison_markdown(comparison: &Comparison) -> String {
+    let runs = &comparison.runs;
+    let mut out = String::new();
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{text}");
+    };
+    let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    line("# Runs compared\n".to_owned());
+    let names = runs.iter().map(|run| cell(&run.name));
+    line(row(std::iter::once("figure".to_owned()).chain(names).collect()));
+    line(format!("|---|{}", "--:|".repeat(runs.len())));
+    for (name, figure) in [
+        ("macro-F1", (|e| e.macro_f1) as fn(&tinymood_eval::Evaluation) -> f64),
+        ("micro-F1", |e| e.micro_f1),
+        ("weighted F1", |e| e.weighted_f1),
+        ("subset accuracy", |e| e.subset_accuracy),
+        ("binary cross-entropy", |e| e.loss),
+        ("calibration error", |e| e.expected_calibration_error),
+    ] {
+        let value = |run: &RunReport| {
+            run.evaluation.as_ref().map_or("–".to_owned(), |e| format!("{:.4}", figure(e)))
+        };
+        line(row(std::iter::once(name.to_owned()).chain(runs.iter().map(value)).collect()));
+    }
+    let tests: Vec<_> = comparison
+        .tests
+        .iter()
+        .zip(&runs[1..])
+        .filter_map(|(test, run)| Some((test.as_ref()?, cell(&run.name))))
+        .collect();
+    let Some((any, _)) = tests.first() else { return out };
+    line(format!(
+        "\nPaired bootstrap against {}, {} resamples of the rows:\n",
+        cell(&runs[0].name),
+        thousands(any.resamples as u64)
+    ));
+    line("| run | figure | difference | 95 % interval | p-value |".to_owned());
+    line("|---|---|--:|--:|--:|".to_owned());
+    for (test, name) in &tests {
+        for (figure, found) in [("macro-F1", &test.macro_f1), ("micro-F1", &test.micro_f1)] {
+            let [low, high] = found.interval.0;
+            let (difference, p) = (signed(found.difference), found.p_value);
+            let ends = format!("{} to {}", signed(low), signed(high));
+            line(format!("| {name} | {figure} | {difference} | {ends} | {p:.4} |"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_break_out_of_their_cell() {
+        assert_eq!(cell("a|b\n<script> *x* [l](u)"), "a\\|b &lt;script> \\*x\\* \\[l\\](u)");
+    }
+}

@@ -1,0 +1,142 @@
+//! Everything that a report shows of a run's predictions.
+
+use serde::Serialize;
+use tinymood_core::LabelSet;
+use tinymood_eval::bootstrap::{LabelIntervals, label_intervals};
+use tinymood_eval::calibration::{ReliabilityBin, expected_calibration_error, reliability};
+use tinymood_eval::confusion::PairCounts;
+use tinymood_eval::curves::{ThresholdCurve, grid_threshold, threshold_curve};
+use tinymood_eval::{EvalError, Evaluation, Predictions, Thresholds};
+
+use crate::kept::KeptPredictions;
+use crate::mistakes::Mistakes;
+
+/// Pairs of labels that are listed by how often they are confused.
+const CONFUSIONS: usize = 20;
+
+/// How a report is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportOptions {
+    /// Resamplings behind intervals and tests.
+    pub resamples: usize,
+    /// Texts of each kind that are shown; 0 leaves all texts out.
+    pub examples: usize,
+}
+
+impl Default for ReportOptions {
+    fn default() -> Self {
+        Self { resamples: 2000, examples: 12 }
+    }
+}
+
+/// What predictions say beyond an [`Evaluation`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Detail {
+    /// SHA-256 of the rows judged.
+    pub rows_sha256: String,
+    /// Resamplings behind the intervals.
+    pub resamples: usize,
+    /// 95 % intervals, in label order; (C).
+    pub label_intervals: Option<Vec<LabelIntervals>>,
+    /// Thresholds of the curves.
+    pub threshold_grid: Vec<f64>,
+    /// In label order; (C).
+    pub threshold_curves: Vec<ThresholdCurve>,
+    /// Over all decisions.
+    pub reliability: Vec<ReliabilityPoint>,
+    /// Over all decisions; the evaluation has the mean over labels.
+    pub expected_calibration_error: f64,
+    /// Labels beside labels.
+    pub pairs: PairCounts,
+    /// The most frequent of them.
+    pub confusions: Vec<Confusion>,
+    /// Texts that it got wrong.
+    pub mistakes: Mistakes,
+}
+
+/// A bin of a reliability diagram.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ReliabilityPoint {
+    /// Lower and upper end.
+    pub from: f64,
+    /// Upper end.
+    pub to: f64,
+    /// What fell into it.
+    #[serde(flatten)]
+    pub bin: ReliabilityBin,
+    /// Mean probability.
+    pub mean_probability: Option<f64>,
+    /// Share of positives.
+    pub share_positive: Option<f64>,
+}
+
+/// A label taken for another.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Confusion {
+    /// The label that is true and missed.
+    pub label: String,
+    /// The label that is decided and not true.
+    pub taken_for: String,
+    /// In how many rows.
+    pub rows: u32,
+    /// Of the rows in which the first is true.
+    pub share: f64,
+}
+
+/// Judges kept predictions under `thresholds`.
+///
+/// # Errors
+/// When they are no probabilities.
+pub(crate) fn judge(
+    kept: &KeptPredictions,
+    thresholds: &Thresholds,
+    options: &ReportOptions,
+) -> Result<(Evaluation, Detail), EvalError> {
+    let predictions = kept.predictions()?;
+    let (labels, split) = (&kept.labels, &kept.split);
+    let evaluation = Evaluation::new(&predictions, thresholds, labels, split, options.resamples);
+    let values = &thresholds.values;
+    let pairs = PairCounts::new(&predictions, values);
+    let detail = Detail {
+        rows_sha256: kept.rows_sha256(),
+        resamples: options.resamples,
+        label_intervals: label_intervals(&predictions, values, options.resamples, 0),
+        threshold_grid: (0..tinymood_eval::curves::GRID).map(grid_threshold).collect(),
+        threshold_curves: (0..labels.len()).map(|l| threshold_curve(&predictions, l)).collect(),
+        reliability: reliability_points(&predictions),
+        expected_calibration_error: expected_calibration_error(predictions.pairs()),
+        confusions: confusions(&pairs, labels),
+        pairs,
+        mistakes: Mistakes::new(kept, &predictions, values, options.examples),
+    };
+    Ok((evaluation, detail))
+}
+
+fn reliability_points(predictions: &Predictions<'_>) -> Vec<ReliabilityPoint> {
+    let bins = reliability(predictions.pairs());
+    let width = 1.0 / bins.len() as f64;
+    let point = |(index, bin): (usize, ReliabilityBin)| ReliabilityPoint {
+        from: index as f64 * width,
+        to: (index + 1) as f64 * width,
+        bin,
+        mean_probability: bin.mean_probability(),
+        share_positive: bin.share_positive(),
+    };
+    bins.into_iter().enumerate().map(point).collect()
+}
+
+fn confusions(pairs: &PairCounts, labels: &LabelSet) -> Vec<Confusion> {
+    let c = pairs.num_labels;
+    let mut found: Vec<(usize, usize, u32)> = (0..c * c)
+        .map(|index| (index / c, index % c, pairs.confused[index]))
+        .filter(|(label, other, rows)| label != other && *rows > 0)
+        .collect();
+    found.sort_by_key(|(label, other, rows)| (std::cmp::Reverse(*rows), *label, *other));
+    let named = found.into_iter().take(CONFUSIONS).map(|(label, other, rows)| Confusion {
+        label: labels.name(label).to_owned(),
+        taken_for: labels.name(other).to_owned(),
+        rows,
+        share: f64::from(rows) / f64::from(pairs.support(label).max(1)),
+    });
+    named.collect()
+}

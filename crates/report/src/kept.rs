@@ -1,0 +1,304 @@
+//! `predictions.jsonl`: what the run's model says of the validation split, row by row, with the
+//! texts and their labels. `train` keeps it, so that a report needs neither the data, which may have
+//! moved, nor the model, which may be elsewhere; and it is there for whoever wants to look at rows.
+//!
+//! The first line says what it is of: split, labels, and the SHA-256 of the weights, by which a file
+//! of an older model is known.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+use sha2::{Digest, Sha256};
+use tinymood_core::LabelSet;
+use tinymood_eval::{EvalError, Predictions};
+use tinymood_weights::durable;
+
+/// Longer lines are not ours.
+const MAX_LINE_BYTES: u64 = 16 << 20;
+
+/// Predictions as they are kept; `N` rows of `C` labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptPredictions {
+    /// The split's name.
+    pub split: String,
+    /// SHA-256 of the model's `model.safetensors`, in hexadecimal; empty where it is not known.
+    pub model_sha256: String,
+    /// Tokens that a text may have before it is cut.
+    pub max_length: usize,
+    /// The labels; (C).
+    pub labels: LabelSet,
+    /// The rows; (N).
+    pub rows: Vec<KeptRow>,
+    /// What each label should be given; (N, C).
+    pub targets: Vec<f32>,
+    /// What the model gave; (N, C).
+    pub probabilities: Vec<f32>,
+}
+
+/// A row, but for its numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptRow {
+    /// The line of the file that it came from, from 1.
+    pub line: usize,
+    /// The text.
+    pub text: String,
+    /// Its tokens, special ones included, before any are cut off.
+    pub tokens: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    split: String,
+    rows: usize,
+    model_sha256: String,
+    max_length: usize,
+    labels: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    line: usize,
+    text: String,
+    tokens: usize,
+    /// Targets above 0, by label.
+    labels: Map<String, serde_json::Value>,
+    probabilities: Vec<f32>,
+}
+
+/// Why kept predictions cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptError {
+    /// The file cannot be read.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// A line is not what it should be.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// From 1.
+        line: usize,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// The values are no probabilities.
+    #[error(transparent)]
+    Values(#[from] EvalError),
+}
+
+impl KeptPredictions {
+    /// The numbers, as figures are computed from them.
+    ///
+    /// # Errors
+    /// When there are no rows, or a value is not from 0 to 1.
+    pub fn predictions(&self) -> Result<Predictions<'_>, EvalError> {
+        Predictions::new(&self.probabilities, &self.targets, self.labels.len())
+    }
+
+    /// SHA-256 of labels, texts and targets: two runs that have the same were judged on the same
+    /// rows.
+    pub fn rows_sha256(&self) -> String {
+        let mut hasher = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update((bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        self.labels.names().iter().for_each(|name| part(name.as_bytes()));
+        self.rows.iter().for_each(|row| part(row.text.as_bytes()));
+        self.targets.iter().for_each(|target| part(&target.to_le_bytes()));
+        hexadecimal(&hasher.finalize())
+    }
+
+    /// Writes the file, as a whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        durable::replace_file(path, |place| {
+            let mut out = BufWriter::new(File::create(place)?);
+            self.write_to(&mut out)?;
+            out.into_inner()?.sync_all()
+        })
+    }
+
+    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let header = Header {
+            split: self.split.clone(),
+            rows: self.rows.len(),
+            model_sha256: self.model_sha256.clone(),
+            max_length: self.max_length,
+            labels: self.labels.names().to_vec(),
+        };
+        serde_json::to_writer(&mut *out, &header)?;
+        out.write_all(b"\n")?;
+        let c = self.labels.len();
+        let numbers = self.targets.chunks(c).zip(self.probabilities.chunks(c));
+        for (row, (targets, probabilities)) in self.rows.iter().zip(numbers) {
+            let named = self.labels.names().iter().zip(targets);
+            let above = named.filter(|(_, target)| **target > 0.0);
+            let row = Row {
+                line: row.line,
+                text: row.text.clone(),
+                tokens: row.tokens,
+                labels: above.map(|(name, target)| (name.clone(), (*target).into())).collect(),
+                probabilities: probabilities.to_vec(),
+            };
+            serde_json::to_writer(&mut *out, &row)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Reads the file; `None` where there is none.
+    ///
+    /// # Errors
+    /// With the line that is damaged, or when the file ends early.
+    pub fn read(path: &Path) -> Result<Option<Self>, KeptError> {
+        match File::open(path) {
+            Ok(file) => Self::read_from(BufReader::new(file)).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn read_from(mut reader: impl BufRead) -> Result<Self, KeptError> {
+        let wrong = |line: usize, problem: &dyn std::fmt::Display| KeptError::Line {
+            line,
+            problem: problem.to_string(),
+        };
+        let mut bytes = Vec::new();
+        let mut next = |bytes: &mut Vec<u8>| -> io::Result<bool> {
+            bytes.clear();
+            Ok((&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', bytes)? > 0)
+        };
+        next(&mut bytes)?;
+        let header: Header = serde_json::from_slice(&bytes).map_err(|error| wrong(1, &error))?;
+        let labels = LabelSet::new(header.labels).map_err(|error| wrong(1, &error))?;
+        let mut kept = Self {
+            split: header.split,
+            model_sha256: header.model_sha256,
+            max_length: header.max_length,
+            labels,
+            rows: Vec::new(),
+            targets: Vec::new(),
+            probabilities: Vec::new(),
+        };
+        while next(&mut bytes)? {
+            let line = kept.rows.len() + 2;
+            let row: Row = serde_json::from_slice(&bytes).map_err(|error| wrong(line, &error))?;
+            kept.push(row).map_err(|problem| wrong(line, &problem))?;
+        }
+        if kept.rows.len() != header.rows {
+            let problem = format!("the file ends here, with {} rows to come", header.rows);
+            return Err(wrong(kept.rows.len() + 1, &problem));
+        }
+        kept.predictions()?;
+        Ok(kept)
+    }
+
+    fn push(&mut self, row: Row) -> Result<(), String> {
+        let c = self.labels.len();
+        if row.probabilities.len() != c {
+            return Err(format!("{} probabilities of {c} labels", row.probabilities.len()));
+        }
+        let start = self.targets.len();
+        self.targets.resize(start + c, 0.0);
+        for (name, value) in &row.labels {
+            let index = self.labels.index_of(name).ok_or_else(|| format!("no label {name:?}"))?;
+            let target = value.as_f64().ok_or_else(|| format!("{name:?} is given {value}"))?;
+            self.targets[start + index] = target as f32;
+        }
+        self.probabilities.extend(row.probabilities);
+        self.rows.push(KeptRow { line: row.line, text: row.text, tokens: row.tokens });
+        Ok(())
+    }
+}
+
+/// SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn file_sha256(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hexadecimal(&hasher.finalize())),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn kept() -> KeptPredictions {
+        let row = |line, text: &str| KeptRow { line, text: text.to_owned(), tokens: 5 };
+        KeptPredictions {
+            split: "dev".to_owned(),
+            model_sha256: "ab".to_owned(),
+            max_length: 16,
+            labels: LabelSet::new(["joy", "<b>\"grief\""]).unwrap(),
+            rows: vec![row(1, "so\n\"happy\""), row(4, "</script>")],
+            targets: vec![1.0, 0.0, 0.1, 0.7],
+            probabilities: vec![0.1, 1e-7, 0.999_999_9, 0.333_333_34],
+        }
+    }
+
+    fn written(kept: &KeptPredictions) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        kept.write_to(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn every_bit_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("predictions.jsonl");
+        assert!(KeptPredictions::read(&path).unwrap().is_none());
+        kept().write(&path).unwrap();
+        let read = KeptPredictions::read(&path).unwrap().unwrap();
+        assert_eq!(read, kept());
+        assert_eq!(read.rows_sha256(), kept().rows_sha256());
+        let mut other = kept();
+        other.targets[1] = 1.0;
+        assert_ne!(other.rows_sha256(), kept().rows_sha256());
+    }
+
+    #[test]
+    fn damage_is_named_by_its_line() {
+        let whole = written(&kept());
+        let text = String::from_utf8(whole.clone()).unwrap();
+        let problem =
+            |text: &str| KeptPredictions::read_from(text.as_bytes()).unwrap_err().to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(problem("").starts_with("line 1: "));
+        assert!(problem(&lines[..2].join("\n")).starts_with("line 2: the file ends here"));
+        assert!(problem(&text[..text.len() - 9]).starts_with("line 3: "));
+        let no_label = text.replace("\"labels\":{\"joy\":1.0}", "\"labels\":{\"love\":1.0}");
+        assert_eq!(problem(&no_label), "line 2: no label \"love\"");
+        let many = text.replace("\"probabilities\":[0.1,", "\"probabilities\":[0.1,0.1,");
+        assert_eq!(problem(&many), "line 2: 3 probabilities of 2 labels");
+        let large = text.replace("\"probabilities\":[0.1,", "\"probabilities\":[7.5,");
+        assert!(problem(&large).contains("not a number from 0 to 1"), "{}", problem(&large));
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_panics(place in 0_usize..400, byte: u8) {
+            let mut bytes = written(&kept());
+            let place = place % bytes.len();
+            bytes[place] = byte;
+            let _ = KeptPredictions::read_from(&bytes[..]);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! `tinymood report`: what a run did, or several side by side, as a page.
+//!
+//! What the page needs is kept in the run's folder by training. Of a run that kept nothing, since it
+//! is older, was stopped or has a new model, the predictions are computed anew, if the model and
+//! the data are still there; else the page says what is missing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use tinymood_core::LabelSet;
+use tinymood_report::{
+    Comparison, DataSummary, KeptPredictions, ReportOptions, RunRecord, RunReport, SplitSummary,
+    Written, card_details, file_sha256, predictions_file, write_comparison, write_data, write_run,
+};
+use tinymood_text::EncodedSplit;
+use tinymood_train::{Figures, Metric, RunFolder, TrainSettings, is_generated_card, model_card};
+use tinymood_weights::durable;
+
+use super::evaluate::{Judged, in_labels};
+use super::print;
+use super::train::{Source, card_facts};
+use crate::args::{GlobalArgs, PrecisionArg, ReportArgs};
+use crate::model::{LATEST, Model, ModelError, newest_run};
+
+/// The page of several runs.
+const COMPARISON: &str = "comparison.html";
+
+pub(super) fn run(args: ReportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    let options = ReportOptions { resamples: args.bootstrap, examples: args.examples };
+    if let Some(output) = &args.output {
+        let extension = output.extension().unwrap_or_default();
+        ensure!(
+            extension == "html" || extension == "htm",
+            "the page is to be {}, expected a name that ends in .html",
+            output.display()
+        );
+    }
+    let mut records = args
+        .runs
+        .iter()
+        .map(|path| RunRecord::read(&run_path(path)?).map_err(Into::into))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    for record in &mut records {
+        complete(record, global);
+    }
+    let written = match &records[..] {
+        [record] => {
+            let report = RunReport::new(record, &options)?;
+            let page = args.output.unwrap_or_else(|| page_of(&record.path));
+            write_one(record, &report, &page, global)?
+        }
+        several => {
+            let page = args.output.unwrap_or_else(|| PathBuf::from(COMPARISON));
+            write_comparison(&Comparison::new(several, &options)?, &page)?
+        }
+    };
+    if args.json {
+        let json = fs::read_to_string(&written.json);
+        return print(&json.with_context(|| format!("cannot read {:?}", written.json))?);
+    }
+    print(&format!("{}\n", written.html.display()))
+}
+
+/// The folder of a run; `latest` is the newest.
+fn run_path(path: &Path) -> anyhow::Result<PathBuf> {
+    if path == Path::new(LATEST) && !path.exists() {
+        return Ok(newest_run(Path::new("runs")).ok_or(ModelError::NoRuns)?);
+    }
+    Ok(path.to_owned())
+}
+
+fn page_of(run: &Path) -> PathBuf {
+    run.join("report.html")
+}
+
+/// Writes a run's page and model card.
+fn write_one(
+    record: &RunRecord,
+    report: &RunReport,
+    page: &Path,
+    global: &GlobalArgs,
+) -> anyhow::Result<Written> {
+    let written = write_run(report, page)?;
+    if let Err(error) = write_card(record, report) {
+        warn(global, &format!("the model card stays as it is: {error:#}"));
+    }
+    Ok(written)
+}
+
+/// Writes the model card anew, unless a person has taken it for their own.
+fn write_card(record: &RunRecord, report: &RunReport) -> anyhow::Result<()> {
+    let card = record.path.join("best").join("README.md");
+    let is_ours = match fs::read_to_string(&card) {
+        Ok(text) => is_generated_card(&text),
+        // Without a model there is nothing to describe.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            card.parent().is_some_and(Path::is_dir)
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read {card:?}")),
+    };
+    let Some(evaluation) = report.evaluation.as_ref().filter(|_| is_ours) else { return Ok(()) };
+    if report.is_distillation {
+        return Ok(());
+    }
+    let source = Source::of_run(&record.path, record.settings.source.clone())?;
+    // Strictly: a card tells the whole recipe.
+    let settings = TrainSettings::new(RunFolder::settings(&record.path)?.recipe)?;
+    let labels = LabelSet::new(evaluation.labels.iter().map(|(name, _)| name))?;
+    let metrics = Metric::ALL.map(|metric| (metric.name(), metric.of(evaluation)));
+    let details = card_details(report);
+    let figures = Figures { split: &evaluation.split, metrics: &metrics, details: &details };
+    let facts = card_facts(&record.path, &source);
+    let text = model_card(&facts, &settings, &labels, Some(figures));
+    durable::write_file(&card, text.as_bytes()).with_context(|| format!("cannot write {card:?}"))
+}
+
+/// Computes what the run did not keep, as far as model and data are there, and keeps it.
+fn complete(record: &mut RunRecord, global: &GlobalArgs) {
+    if record.is_distillation() || (record.kept.is_some() && record.data.is_some()) {
+        return;
+    }
+    if !record.path.join("best").join("config.json").is_file() {
+        return; // nothing to ask
+    }
+    match Anew::new(record, global) {
+        Ok(anew) => anew.keep(record, global),
+        Err(error) => {
+            let missing = if record.kept.is_some() { "The data" } else { "Predictions" };
+            record.notes.push(format!("{missing} could not be looked at anew: {error:#}."));
+        }
+    }
+}
+
+/// What is computed of a run that did not keep it.
+struct Anew {
+    kept: KeptPredictions,
+    data: DataSummary,
+}
+
+impl Anew {
+    fn new(record: &RunRecord, global: &GlobalArgs) -> anyhow::Result<Self> {
+        let source = Source::of_run(&record.path, record.settings.source.clone())?;
+        let precision = match global.precision {
+            PrecisionArg::Auto => source.precision,
+            asked => asked,
+        };
+        let splits = source.data.open(global, false)?;
+        let global = GlobalArgs { precision, ..global.clone() };
+        let path = record.path.join("best");
+        let model = Model::open_folder(&path, &global)?;
+        let max_length = model.tokenizer.max_length();
+        let dev = splits.dev.context("the data has no dev split")?;
+        let mut described = Vec::new();
+        if let Some(train) = splits.train {
+            let encoded = EncodedSplit::new(&in_labels(train, &model.labels)?, &model.tokenizer)?;
+            described.push(summary("train", &encoded, max_length));
+        }
+        let judged = Judged::of_dataset(&model, dev, "dev".to_owned())?;
+        described.push(summary("dev", judged.encoded(), max_length));
+        let weights = path.join("model.safetensors");
+        let sha256 = file_sha256(&weights).with_context(|| format!("cannot read {weights:?}"))?;
+        Ok(Self {
+            kept: judged.kept(&model, sha256),
+            data: DataSummary {
+                max_length,
+                labels: model.labels.names().to_vec(),
+                splits: described,
+            },
+        })
+    }
+
+    fn keep(self, record: &mut RunRecord, global: &GlobalArgs) {
+        if let Some(told) = &record.evaluation
+            && (told.rows != self.kept.rows.len() || told.split != self.kept.split)
+        {
+            record.notes.push(format!(
+                "The data has changed since training: {} rows, where {} were judged.",
+                self.kept.rows.len(),
+                told.rows
+            ));
+        }
+        if let Err(error) = self.kept.write(&predictions_file(&record.path)) {
+            warn(global, &format!("the predictions are not kept: {error}"));
+        }
+        if record.kept.is_none() {
+            record.set_kept(self.kept);
+        }
+        if record.data.is_none() {
+            if let Err(error) = write_data(&self.data, &record.path) {
+                warn(global, &format!("the data's description is not kept: {error}"));
+            }
+            record.data = Some(self.data);
+        }
+    }
+}
+
+/// Writes the page of a run that has just ended. What goes wrong is told and no more: the model is
+/// there.
+pub(super) fn of_finished(run: &RunFolder, global: &GlobalArgs) {
+    let write = || -> anyhow::Result<Written> {
+        let record = RunRecord::read(run.path())?;
+        let report = RunReport::new(&record, &ReportOptions::default())?;
+        write_one(&record, &report, &page_of(run.path()), global)
+    };
+    match write() {
+        Ok(written) if !global.quiet => eprintln!("report: {}", written.html.display()),
+        Ok(_) => {}
+        Err(error) => warn(global, &format!("there is no report: {error:#}")),
+    }
+}
+
+/// Keeps what a run's model says of its validation split.
+pub(super) fn keep(run: &Path, model: &Model, judged: &Judged, global: &GlobalArgs) {
+    let weights = run.join("best").join("model.safetensors");
+    let kept = file_sha256(&weights)
+        .and_then(|sha256| judged.kept(model, sha256).write(&predictions_file(run)));
+    if let Err(error) = kept {
+        warn(global, &format!("the predictions are not kept: {error}"));
+    }
+}
+
+/// What a split is like.
+pub(super) fn summary(name: &str, split: &EncodedSplit, max_length: usize) -> SplitSummary {
+    let lengths = split.texts.iter().map(|text| text.full_length);
+    SplitSummary::new(name, &split.targets, split.num_labels, lengths, max_length)
+}
+
+/// Keeps what the splits of a run are like.
+pub(super) fn describe(run: &Path, data: &DataSummary, global: &GlobalArgs) {
+    if let Err(error) = write_data(data, run) {
+        warn(global, &format!("the data's description is not kept: {error}"));
+    }
+}
+
+fn warn(global: &GlobalArgs, text: &str) {
+    if !global.quiet {
+        eprintln!("warning: {text}");
+    }
+}
