@@ -189,16 +189,27 @@ fn curves(runs: &[RunReport]) -> Result<Markup, ReportError> {
             marks: vec![],
         })
     };
-    let two: fn(f64) -> String = |value| format!("{value:.2}");
     let metric = |name: &'static str| of(&|run| of_evaluations(run, name), true);
     let plots = [
         (
             "macro-F1 on the validation split",
-            chart("macro-F1 of each run by step", "macro-F1", Axis::Near, two, metric("macro_f1"))?,
+            chart(
+                "macro-F1 of each run by step",
+                "macro-F1",
+                Axis::Near,
+                None,
+                metric("macro_f1"),
+            )?,
         ),
         (
             "micro-F1 on the validation split",
-            chart("micro-F1 of each run by step", "micro-F1", Axis::Near, two, metric("micro_f1"))?,
+            chart(
+                "micro-F1 of each run by step",
+                "micro-F1",
+                Axis::Near,
+                None,
+                metric("micro_f1"),
+            )?,
         ),
         (
             "Loss, training",
@@ -206,19 +217,13 @@ fn curves(runs: &[RunReport]) -> Result<Markup, ReportError> {
                 "Training loss of each run by step, on a logarithmic axis",
                 "loss",
                 Axis::Logarithmic,
-                small,
+                Some(small),
                 of(&|run| of_steps(run, |p| p.loss), false),
             )?,
         ),
         (
             "Loss, validation",
-            chart(
-                "Validation loss of each run by step",
-                "loss",
-                Axis::Near,
-                small,
-                metric("loss"),
-            )?,
+            chart("Validation loss of each run by step", "loss", Axis::Near, None, metric("loss"))?,
         ),
         (
             "Learning rate",
@@ -226,7 +231,7 @@ fn curves(runs: &[RunReport]) -> Result<Markup, ReportError> {
                 "Learning rate of each run by step",
                 "learning rate",
                 Axis::FromZero,
-                small,
+                Some(small),
                 of(&|run| of_steps(run, |p| p.learning_rate), false),
             )?,
         ),
@@ -236,7 +241,7 @@ fn curves(runs: &[RunReport]) -> Result<Markup, ReportError> {
                 "Texts a second of each run by step",
                 "texts a second",
                 Axis::FromZero,
-                whole,
+                Some(whole),
                 of(&|run| of_steps(run, |p| p.samples_per_second), false),
             )?,
         ),

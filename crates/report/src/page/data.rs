@@ -94,7 +94,7 @@ fn lengths(data: &DataSummary) -> Result<Markup, ReportError> {
         x_name: "tokens",
         y_name: "share of rows, %",
         y_axis: Axis::FromZero,
-        y_label: super::format::small,
+        y_label: Some(super::format::small),
         series: series.collect(),
         marks: marks.into_iter().collect(),
     })?;

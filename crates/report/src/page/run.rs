@@ -31,7 +31,8 @@ pub(crate) fn run_page(run: &RunReport) -> Result<String, ReportError> {
         (tiles(run))
         (notes(&run.notes))
     };
-    Ok(shell(&run.name, "Report of a run", head, sections))
+    let kind = if run.is_distillation { "Report of a distillation" } else { "Report of a run" };
+    Ok(shell(&run.name, kind, head, sections))
 }
 
 /// How the run ended, in a sentence or two.

@@ -82,7 +82,7 @@ fn curve(
     points: Vec<(f64, f64)>,
 ) -> Result<Option<String>, ReportError> {
     let series = vec![Series { points, style: 0, marked: false }];
-    let y_axis = Axis::FromZero;
+    let (y_axis, y_label) = (Axis::FromZero, Some(y_label));
     line_chart(&LineChart { title, x_name: "step", y_name, y_axis, y_label, series, marks: vec![] })
 }
 
@@ -100,12 +100,13 @@ fn loss(run: &RunReport) -> Result<Markup, ReportError> {
         x_name: "step",
         y_name: "loss",
         y_axis: Axis::Logarithmic,
-        y_label: small,
+        y_label: Some(small),
         series,
         marks: vec![],
     })?;
     let caption = html! {
-        "Training: the recipe's loss, regularisation and all. "
+        @if run.is_distillation { "Distance from the teacher's states, weighed as the settings say. " }
+        @else { "Training: the recipe's loss, regularisation and all. " }
         @if names.len() > 1 { "Validation: plain binary cross-entropy. " }
         "Logarithmic."
     };
@@ -123,7 +124,7 @@ fn metrics(run: &RunReport, marks: Vec<f64>, said: &str) -> Result<Markup, Repor
         x_name: "step",
         y_name: "value",
         y_axis: Axis::Near,
-        y_label: |value| format!("{value:.2}"),
+        y_label: None,
         series,
         marks,
     })?;

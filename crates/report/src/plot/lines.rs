@@ -39,7 +39,8 @@ pub(crate) struct LineChart<'a> {
     /// What is upwards.
     pub(crate) y_name: &'a str,
     pub(crate) y_axis: Axis,
-    pub(crate) y_label: fn(f64) -> String,
+    /// A value's name on the axis; without one it has as many decimals as tell the ticks apart.
+    pub(crate) y_label: Option<fn(f64) -> String>,
     pub(crate) series: Vec<Series>,
     /// Places to the right that are marked by a line.
     pub(crate) marks: Vec<f64>,
@@ -93,7 +94,11 @@ pub(crate) fn line_chart(chart: &LineChart<'_>) -> Result<Option<String>, Report
             .x_label_area_size(px(38.0))
             .y_label_area_size(px(58.0))
             .build_cartesian_2d(x.clone(), y.clone())?;
-        let y_label = |value: &f64| (chart.y_label)(unscaled(*value, chart.y_axis));
+        let places = decimals(&y.ticks);
+        let y_label = |value: &f64| {
+            let value = unscaled(*value, chart.y_axis);
+            chart.y_label.map_or_else(|| format!("{value:.places$}"), |label| label(value))
+        };
         context
             .configure_mesh()
             .disable_x_mesh()
@@ -181,6 +186,12 @@ fn y_axis((low, high): (f64, f64), axis: Axis) -> Ticked {
     }
 }
 
+/// Decimals that tell neighbouring ticks apart, two at least.
+fn decimals(ticks: &[f64]) -> usize {
+    let step = ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(1.0, f64::min);
+    (-step.log10().floor()).clamp(2.0, 9.0) as usize
+}
+
 /// Logarithms of 1, 2 and 5 times powers of ten; powers alone over more than three of them.
 fn logarithmic_ticks(low: f64, high: f64) -> Vec<f64> {
     let steps: &[f64] = if high - low > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
@@ -203,11 +214,20 @@ mod tests {
             x_name: "step",
             y_name: "loss",
             y_axis,
-            y_label: |value| format!("{value:.2}"),
+            y_label: None,
             series,
             marks: vec![2.0],
         })
         .unwrap()
+    }
+
+    #[test]
+    fn no_two_ticks_read_the_same() {
+        assert_eq!(decimals(&[0.5, 0.6]), 2);
+        assert_eq!(decimals(&[0.085, 0.09, 0.095]), 3);
+        assert_eq!((decimals(&[1.0]), decimals(&[1.0, 1.0])), (2, 9));
+        let svg = chart(vec![(1.0, 0.085), (2.0, 0.101)], Axis::Near).unwrap();
+        assert!(svg.contains(">0.085</text>") && svg.contains(">0.095</text>"), "{svg}");
     }
 
     #[test]

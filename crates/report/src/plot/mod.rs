@@ -104,12 +104,10 @@ fn draw(
 fn finish(svg: &str, title: &str, pixels: (u32, u32)) -> String {
     let body = svg.split_once('>').map_or("", |(_, body)| body);
     let mut out = String::with_capacity(svg.len());
-    let title = maud::html! { (title) }.into_string();
+    let title = maud::html! { (title) }.into_string(); // quotes escaped too
     out.push_str(&format!(
         "<svg class=\"plot\" role=\"img\" viewBox=\"0 0 {} {}\" aria-label=\"{}\">",
-        pixels.0,
-        pixels.1,
-        title.replace('"', "&quot;")
+        pixels.0, pixels.1, title
     ));
     let mut rest = body;
     // A quote followed by a hash begins a colour: quotes of texts are escaped.
