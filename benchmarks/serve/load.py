@@ -11,6 +11,7 @@ opens). Client and server share the machine's cores; what the client takes is in
 """
 
 import argparse
+import csv
 import json
 import os
 import pathlib
@@ -34,6 +35,8 @@ def arguments():
     parser.add_argument("--data", required=True)
     parser.add_argument("--model")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", help="of the engine, offline and served [default: all cores]")
+    parser.add_argument("--copies", type=int, default=10, help="of the texts, for the offline figure")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--soak", type=float, default=0)
@@ -52,10 +55,14 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def engine(args):
+    return ["--precision", args.precision, *(["--threads", args.threads] if args.threads else [])]
+
+
 class Server:
     def __init__(self, args, *flags):
         model = [args.model] if args.model else []
-        command = [args.tinymood, "serve", *model, "--port", "0", "--precision", args.precision, "--quiet", *flags]
+        command = [args.tinymood, "serve", *model, "--port", "0", *engine(args), "--quiet", *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.address = re.search(r"http://(\S+)", self.process.stdout.readline())[1]
 
@@ -77,10 +84,10 @@ def offline(args, texts, folder):
     """Texts a second of `predict` on a file, and its answers. The time of starting is taken off: that of
     one text."""
     model = ["--model", args.model] if args.model else []
-    command = [args.tinymood, "predict", *model, "--precision", args.precision, "--quiet", "--json"]
+    command = [args.tinymood, "predict", *model, *engine(args), "--quiet", "--json"]
     one, many, answers = (str(folder / name) for name in ["one.txt", "many.txt", "answers.jsonl"])
     pathlib.Path(one).write_text(texts[0] + "\n")
-    pathlib.Path(many).write_text("\n".join(texts * 10) + "\n")
+    pathlib.Path(many).write_text("\n".join(texts * args.copies) + "\n")
     full = folder / "texts.txt"
     full.write_text("\n".join(texts) + "\n")
     subprocess.check_call([*command, "--scores", "--input", str(full), "--output", answers])
@@ -90,7 +97,7 @@ def offline(args, texts, folder):
         subprocess.check_call([*command, "--input", path, "--output", os.devnull])
         times.append(time.monotonic() - started)
     took = min(times[1::2]) - min(times[::2])
-    return len(texts) * 10 / took, answers
+    return len(texts) * args.copies / took, answers
 
 
 def shown(name, found):
@@ -127,11 +134,9 @@ def fastapi(args, expected, workers, threads):
 
 def main():
     args = arguments()
-    texts = []
-    for line in (pathlib.Path(args.data) / "dev.tsv").read_text(newline="").splitlines():
-        text = line.split("\t")[0]
-        if not text.startswith('"') and text.strip():  # quoted ones need a CSV reader
-            texts.append(text)
+    with open(pathlib.Path(args.data) / "dev.tsv", newline="", encoding="utf-8") as file:
+        texts = [row[0] for row in csv.reader(file, delimiter="\t")]
+    texts = [text for text in texts if text.strip() and "\n" not in text and "\r" not in text]
     found = {"cpu": platform.processor() or platform.machine(), "cores": len(os.sched_getaffinity(0))}
     with tempfile.TemporaryDirectory() as folder:
         rate, expected = offline(args, texts, pathlib.Path(folder))
