@@ -37,11 +37,18 @@ def exported(folder):
             def forward(self, input_ids, attention_mask):
                 return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
 
-        ids = torch.ones(2, 8, dtype=torch.int64)
-        batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=512)
-        shapes = {"input_ids": {0: batch, 1: length}, "attention_mask": {0: batch, 1: length}}
-        program = torch.onnx.export(Logits(), (ids, ids), dynamo=True, dynamic_shapes=shapes, external_data=False)
-        program.save(str(path))
+        sample = torch.randint(1000, 2000, (2, 16))
+        axes = {0: "batch", 1: "tokens"}
+        torch.onnx.export(
+            Logits().eval(),
+            (sample, torch.ones_like(sample)),
+            path,
+            dynamo=False,
+            opset_version=17,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
+        )
     return path
 
 

@@ -75,6 +75,19 @@ fn what_waits_is_computed_together_within_the_budget() {
 }
 
 #[test]
+fn a_request_of_many_batches_keeps_its_order() {
+    let server = Fixture::with(|settings| settings.max_batch_tokens = 16);
+    let texts: Vec<String> = (0..100).map(|n| format!("text {n}{}", " so".repeat(n % 4))).collect();
+    let batch: Vec<[&String; 1]> = texts.iter().map(|text| [text]).collect();
+    let answer = server.post("/predict", &json!({ "inputs": batch })).json();
+    assert_eq!(answer.as_array().unwrap().len(), 100);
+    for (answer, text) in answer.as_array().unwrap().iter().zip(&texts) {
+        assert!(is_of(answer, text), "{text:?}: {answer}");
+    }
+    assert!(server.gate.batches().len() > 20);
+}
+
+#[test]
 fn a_large_request_gives_way_to_a_small_one() {
     let server = Fixture::new();
     server.gate.shut();
