@@ -26,6 +26,10 @@ pub struct ExportArgs {
     /// Weights as 8-bit integers with a scale for each output; embeddings, one for each token
     #[arg(long, required_unless_present = "f32", conflicts_with = "f32")]
     pub int8: bool,
+    /// Bits of a word embedding's values, 2 to 8. The file keeps its size, and fewer make it smaller
+    /// where it is compressed (archives, git, images of containers)
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=8), conflicts_with = "f32")]
+    pub embedding_bits: u32,
     /// Weights as 32-bit floats
     #[arg(long, conflicts_with_all = ["data", "force", "json"])]
     pub f32: bool,

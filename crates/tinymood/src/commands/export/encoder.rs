@@ -72,7 +72,7 @@ pub(super) fn export(
         return Err(ModelError::AlreadyInt8(model.path).into());
     }
     let opened = Encoder::open(model)?;
-    let (rounded, kept) = quantise(opened.tensors());
+    let (rounded, kept) = quantise(opened.tensors(), args.embedding_bits);
     let Encoder { path, config, tokenizer, weights, .. } = opened;
 
     let texts = sample_texts(&tokenizer, config.max_position_embeddings)?;

@@ -15,7 +15,9 @@ use tinymood_eval::{Evaluation, Predictions, Thresholds, infer_split};
 use tinymood_kernels::matmul::quantise_row;
 use tinymood_text::{Dataset, EncodedSplit};
 use tinymood_train::RunFolder;
-use tinymood_weights::{ModelParts, QuantisedTensor, read_model_folder, write_model_folder};
+use tinymood_weights::{
+    ModelParts, QuantisedTensor, canonical_name, read_model_folder, write_model_folder,
+};
 
 use crate::args::{DatasetArgs, ExportArgs, GlobalArgs, PrecisionArg, SplitArg};
 use crate::bundled;
@@ -48,7 +50,8 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     }
     let (data, split, dataset) = validation(&model, &args, global)?;
     let encoded = EncodedSplit::new(&in_labels(dataset, &model.labels)?, &model.tokenizer)?;
-    let (rounded, kept) = quantise(model.engine.tensors(TensorSet::Parameters));
+    let (rounded, kept) =
+        quantise(model.engine.tensors(TensorSet::Parameters), args.embedding_bits);
     let as_read = read_back(&rounded, &kept);
     let num_labels = model.labels.len();
     let config = model.engine.config().clone();
@@ -81,6 +84,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         "int8": gate.int8.to_json(),
         "largest_difference_of_logits": gate.logits.largest,
         "mean_difference_of_logits": gate.logits.mean,
+        "embedding_bits": args.embedding_bits,
         "largest_loss_allowed": LARGEST_LOSS,
         "passed": losses.is_none(),
     });
@@ -165,8 +169,12 @@ fn data_of_run(model: &Path) -> anyhow::Result<DataSettings> {
     Ok(data)
 }
 
-/// Matrices as bytes with a scale a row, and all else as it is.
-fn quantise(tensors: Vec<TensorView<'_>>) -> (Vec<QuantisedTensor>, TensorMap) {
+/// Matrices as bytes with a scale a row, and all else as it is. Bytes of word embeddings, two thirds of
+/// all, are of so many bits: the lower ones are zeros, which compress.
+fn quantise(
+    tensors: Vec<TensorView<'_>>,
+    embedding_bits: u32,
+) -> (Vec<QuantisedTensor>, TensorMap) {
     let (mut rounded, mut kept) = (Vec::new(), TensorMap::new());
     for TensorView { name, shape, values } in tensors {
         let (name, shape) = (name.into_owned(), shape.into_owned());
@@ -177,9 +185,21 @@ fn quantise(tensors: Vec<TensorView<'_>>) -> (Vec<QuantisedTensor>, TensorMap) {
         let mut bytes = vec![0; values.len()];
         let rows = values.chunks_exact(width).zip(bytes.chunks_exact_mut(width));
         let scales = rows.map(|(values, bytes)| quantise_row(values, bytes)).collect();
+        if canonical_name(&name).ends_with("word_embeddings.weight") {
+            bytes.iter_mut().for_each(|byte| *byte = coarser(*byte, embedding_bits));
+        }
         rounded.push(QuantisedTensor { name, shape, bytes, scales });
     }
     (rounded, kept)
+}
+
+/// The nearest value whose lower bits are zeros, `bits` of 8 left; from -128 + 2^(8 - bits) on, so that
+/// signs are alike.
+fn coarser(byte: i8, bits: u32) -> i8 {
+    let step = 1_i16 << (8 - bits);
+    let largest = 128 - step;
+    let steps = (f32::from(byte) / f32::from(step)).round() as i16;
+    (steps * step).clamp(-largest, largest) as i8
 }
 
 /// The tensors as whoever opens the folder gets them.
@@ -357,6 +377,34 @@ mod tests {
     }
 
     #[test]
+    fn fewer_bits_are_the_nearest_of_fewer_values() {
+        for bits in 2..=8 {
+            let step = 1_i16 << (8 - bits);
+            let mut values = std::collections::BTreeSet::new();
+            for byte in -127..=127_i8 {
+                let found = i16::from(coarser(byte, bits));
+                assert_eq!(found % step, 0, "{byte} in {bits} bits");
+                assert_eq!(i16::from(coarser(-byte, bits)), -found, "{byte} in {bits} bits");
+                let (far, ends) = ((found - i16::from(byte)).abs(), found.abs() == 128 - step);
+                assert!(2 * far <= step || ends, "{byte} in {bits} bits: {found}");
+                values.insert(found);
+            }
+            assert_eq!(values.len(), (1 << bits) - 1, "{bits} bits");
+        }
+        let words = TensorView {
+            name: "bert.embeddings.word_embeddings.weight".into(),
+            shape: vec![1, 2].into(),
+            values: vec![127.0, 61.0].into(),
+        };
+        let other = TensorView { name: "classifier.weight".into(), ..words.clone() };
+        let (rounded, _) = quantise(vec![words, other], 4);
+        assert_eq!(
+            (&rounded[0].bytes[..], &rounded[1].bytes[..]),
+            (&[112, 64][..], &[127, 61][..])
+        );
+    }
+
+    #[test]
     fn only_matrices_are_rounded() {
         let view = |name: &'static str, shape: Vec<usize>, values: Vec<f32>| TensorView {
             name: name.into(),
@@ -367,7 +415,7 @@ mod tests {
             view("w", vec![2, 2], vec![1.27, -0.5, 0.0, 0.0]),
             view("b", vec![2], vec![0.123, 4.0]),
         ];
-        let (rounded, kept) = quantise(tensors);
+        let (rounded, kept) = quantise(tensors, 8);
         assert_eq!(*kept["b"].values, [0.123, 4.0]);
         assert_eq!(rounded[0].bytes, [127, -50, 0, 0]);
         let back = read_back(&rounded, &kept);
