@@ -56,6 +56,23 @@ fn main() {
                     matmul_transposed(&cpu, d_y, a, false, &mut d_w, &mut d_b);
                 });
             }
+            // All weights of four layers in turn: more than the nearer caches hold.
+            for m in [TOKENS as usize, m, 512] {
+                let shapes = [(312, 936), (312, 312), (312, 1200), (1200, 312)];
+                let mut layers: Vec<_> = (shapes.iter().cycle().take(4 * shapes.len()))
+                    .map(|&(k, n)| {
+                        let mut b = PackedMatrix::new(&cpu, k, n);
+                        b.pack(&cpu, &waves(&cpu, k * n));
+                        (operand(&cpu, m, k), b, cpu.buffer(m * n))
+                    })
+                    .collect();
+                let products: usize = shapes.iter().map(|(k, n)| k * n).sum();
+                report(format!("4 layers of {m} tokens"), (8 * m * products) as f64, &mut || {
+                    for (a, b, c) in &mut layers {
+                        matmul(&cpu, a.view(), b, c);
+                    }
+                });
+            }
             if precision == Precision::Int8 {
                 continue;
             }
