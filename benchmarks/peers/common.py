@@ -24,6 +24,11 @@ def quiet():
     logging.disable(logging.WARNING)
 
 
+def has_bf16():
+    """Whether oneDNN multiplies in bf16 here; elsewhere PyTorch is right, but takes minutes a batch."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def read(path):
     """Texts and label ids of a file in GoEmotions' format."""
     with open(path, encoding="utf8", newline="") as file:

@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from common import MAX_LENGTH, NUM_LABELS, encode, quiet, read, tinybert, tokenizer
+from common import MAX_LENGTH, NUM_LABELS, encode, has_bf16, quiet, read, tinybert, tokenizer
 
 WARM_UP = 5
 REPEATED = 30
@@ -63,6 +63,8 @@ def collate(batch, ids, labels, pad):
 def main():
     args = arguments()
     quiet()
+    if args.bf16 and not has_bf16():
+        raise SystemExit("this CPU does not multiply in bf16")
     texts, labels = read(args.data)
     ids = encode(tokenizer(), texts)
     model = tinybert().train()

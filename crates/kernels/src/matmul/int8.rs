@@ -105,6 +105,16 @@ pub fn quantise_row(values: &[f32], bytes: &mut [i8]) -> f32 {
     })
 }
 
+/// Bytes 0 and 2 of each word to one, bytes 1 and 3 to the next, each widened to 16 bits.
+#[inline(always)]
+fn widen(words: &[u32], wide: &mut [u32]) {
+    const LOW: u32 = 0x00FF_00FF;
+    for (&word, pair) in words.iter().zip(wide.chunks_exact_mut(2)) {
+        pair[0] = word & LOW;
+        pair[1] = (word >> 8) & LOW;
+    }
+}
+
 impl Int8Panels {
     pub(super) fn new(cpu: &Cpu, k: usize, n: usize) -> Self {
         assert!(k <= INT8_LONGEST_SUM, "sums of at most {INT8_LONGEST_SUM} products, not {k}");
@@ -172,28 +182,36 @@ impl Int8Panels {
 /// Rows of A, rounded, and how they are multiplied.
 struct Rows<'a> {
     dot: Dot,
-    /// Words of a row.
+    /// Words of a row along `K`.
     k: usize,
+    /// Each in [`Dot::words_for_one`].
     words: &'a [u32],
     scales: &'a [f32],
 }
 
 impl Rows<'_> {
-    /// Rounds `rows` rows of `k` values and lends them.
-    fn with<R>(isa: Isa, values: &[f32], k: usize, body: impl FnOnce(Rows<'_>) -> R) -> R {
-        let (rows, depth, dot) = (values.len() / k, words(isa, k), Dot::best(isa));
-        let room = rows.next_multiple_of(dot.row_multiple()) * depth;
-        with_words(room + rows, |scratch| {
-            let (bytes, scales) = scratch.split_at_mut(room);
+    /// Rounds rows of `k` values and lends them.
+    fn with<R>(dot: Dot, values: &[f32], k: usize, body: impl FnOnce(Rows<'_>) -> R) -> R {
+        let (rows, depth) = (values.len() / k, words(dot.isa(), k));
+        let row_len = depth * dot.words_for_one();
+        let room = rows.next_multiple_of(dot.row_multiple()) * row_len;
+        with_words(room + depth + rows, |scratch| {
+            let (bytes, scratch) = scratch.split_at_mut(room);
+            let (narrow, scales) = scratch.split_at_mut(depth);
             // SAFETY: an f32 is four bytes of any content, and aligned as a word is.
             let scales: &mut [f32] =
                 unsafe { std::slice::from_raw_parts_mut(scales.as_mut_ptr().cast(), rows) };
-            isa.run(
+            dot.isa().run(
                 #[inline(always)]
                 || {
-                    let rows = values.chunks_exact(k).zip(bytes.chunks_exact_mut(depth));
+                    let rows = values.chunks_exact(k).zip(bytes.chunks_exact_mut(row_len));
                     for ((values, words), scale) in rows.zip(&mut *scales) {
-                        *scale = quantise(values, OFFSET, words);
+                        if row_len == depth {
+                            *scale = quantise(values, OFFSET, words);
+                        } else {
+                            *scale = quantise(values, OFFSET, narrow);
+                            widen(narrow, words);
+                        }
                     }
                 },
             );
@@ -217,9 +235,10 @@ impl Rows<'_> {
                 _ => block * m / blocks..(block + 1) * m / blocks,
             };
             let padded = rows.start + rows.len().next_multiple_of(self.dot.row_multiple());
+            let row_len = self.k * self.dot.words_for_one();
             let tile = Tile {
                 k: self.k,
-                a: self.words[rows.start * self.k..padded * self.k].as_ptr(),
+                a: self.words[rows.start * row_len..padded * row_len].as_ptr(),
                 row_scales: self.scales[rows.clone()].as_ptr(),
                 panel: panel.as_ptr(),
                 sums: panels.sums[columns.clone()].as_ptr().cast(),
@@ -263,10 +282,10 @@ pub(super) fn matmul_blocks(
         });
     }
     let (n, k, isa) = (b.columns(), b.rows(), cpu.isa());
-    let values = operand(a, k);
+    let (values, dot) = (operand(a, k), Dot::best(isa));
     let outputs: [RowsMut<'_, f32>; 0] = [];
-    for_row_blocks(cpu, a.rows(), Dot::best(isa).task_rows(), outputs, |rows, []| {
-        Rows::with(isa, &values[rows.start * k..rows.end * k], k, |a| match block_shape(isa).0 {
+    for_row_blocks(cpu, a.rows(), dot.task_rows(), outputs, |rows, []| {
+        Rows::with(dot, &values[rows.start * k..rows.end * k], k, |a| match block_shape(isa).0 {
             8 => all::<8>(isa, rows, a, n, panels, finish),
             16 => all::<16>(isa, rows, a, n, panels, finish),
             32 => all::<32>(isa, rows, a, n, panels, finish),
@@ -287,9 +306,9 @@ pub(super) fn matmul_rows<const O: usize>(
     let (n, k, isa) = (b.columns(), b.rows(), cpu.isa());
     assert!(O > 0 && outputs[0].width() == n, "the result has rows of {n}");
     let (nr, _) = block_shape(isa);
-    let values = operand(a, k);
-    for_row_blocks(cpu, a.rows(), Dot::best(isa).task_rows(), outputs, |rows, slices| {
-        Rows::with(isa, &values[rows.start * k..rows.end * k], k, |a| {
+    let (values, dot) = (operand(a, k), Dot::best(isa));
+    for_row_blocks(cpu, a.rows(), dot.task_rows(), outputs, |rows, slices| {
+        Rows::with(dot, &values[rows.start * k..rows.end * k], k, |a| {
             for (index, first) in (0..n).step_by(nr).enumerate() {
                 a.times(panels, index, nr.min(n - first), &mut slices[0][first..], n);
             }
@@ -309,11 +328,12 @@ pub(super) fn exercise(cpu: &Cpu, repeats: usize) -> usize {
     const K: usize = 384; // as many bytes as a panel of `limit_of` has
     let isa = cpu.isa();
     let (nr, _) = block_shape(isa);
-    let m = Dot::best(isa).block_rows();
+    let dot = Dot::best(isa);
+    let m = dot.block_rows();
     let mut b = Int8Panels::new(&Cpu::new(isa, crate::Precision::Int8, 1), K, nr);
     b.words.fill(0x0102_0304);
     let mut c = vec![0.0; m * nr];
-    Rows::with(isa, &vec![1.0; m * K], K, |a| {
+    Rows::with(dot, &vec![1.0; m * K], K, |a| {
         for _ in 0..repeats {
             a.times(&b, 0, nr, &mut c, nr);
         }
@@ -423,8 +443,7 @@ mod tests {
                 let mut panels = Int8Panels::new(&cpu, k, n);
                 panels.pack(&cpu, &b, (k, n), true);
                 let mut c = vec![f32::NAN; m * n];
-                Rows::with(isa, &a, k, |rows| {
-                    let rows = Rows { dot, ..rows };
+                Rows::with(dot, &a, k, |rows| {
                     for (index, first) in (0..n).step_by(nr).enumerate() {
                         rows.times(&panels, index, nr.min(n - first), &mut c[first..], n);
                     }

@@ -21,12 +21,12 @@ pub(super) enum Dot {
     Neon,
     /// Four bytes at once (NEON's dot product, of signed bytes by signed ones).
     NeonSdot,
-    /// Bytes widened to 16 bits and summed in pairs. The pair sums of `vpmaddubsw`, an instruction
-    /// less, would saturate.
+    /// Bytes widened to 16 bits, those of A once for all panels, and summed in pairs. The pair sums of
+    /// `vpmaddubsw`, an instruction less, would saturate.
     Avx2,
     /// Four bytes at once (AVX-VNNI).
     Avx2Vnni,
-    /// As [`Dot::Avx2`], on AVX-512 BW.
+    /// Bytes of both widened for each block, on AVX-512 BW.
     Avx512,
     /// Four bytes at once (AVX-512 VNNI).
     Avx512Vnni,
@@ -38,7 +38,7 @@ pub(super) enum Dot {
 pub(super) struct Tile {
     /// Words along `K`.
     pub(super) k: usize,
-    /// Rows of `k` words, end to end.
+    /// Rows of `k` words, in [`Dot::words_for_one`], end to end.
     pub(super) a: *const u32,
     /// One a row.
     pub(super) row_scales: *const f32,
@@ -123,6 +123,12 @@ impl Dot {
     /// Rows of A come in multiples of this, those beyond the last of any content.
     pub(super) fn row_multiple(self) -> usize {
         if self == Dot::Amx { 16 } else { 1 }
+    }
+
+    /// Words that a word of A takes: two where its bytes lie widened to 16 bits, 0 and 2 in the first,
+    /// 1 and 3 in the second.
+    pub(super) fn words_for_one(self) -> usize {
+        if self == Dot::Avx2 { 2 } else { 1 }
     }
 
     /// Multiplies one block and stores it.
@@ -279,15 +285,14 @@ mod neon {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256i, __m512i, _MM_HINT_ET0, _mm_prefetch, _mm256_add_epi32, _mm256_and_si256,
-        _mm256_cvtepi32_ps, _mm256_dpbusd_avx_epi32, _mm256_loadu_ps, _mm256_loadu_si256,
-        _mm256_madd_epi16, _mm256_mul_ps, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
-        _mm256_setzero_si256, _mm256_slli_epi16, _mm256_srai_epi16, _mm256_srli_epi16,
-        _mm256_storeu_ps, _mm256_sub_epi32, _mm512_add_epi32, _mm512_and_si512, _mm512_cvtepi32_ps,
-        _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_madd_epi16,
-        _mm512_mask_storeu_ps, _mm512_mul_ps, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps,
-        _mm512_setzero_si512, _mm512_slli_epi16, _mm512_srai_epi16, _mm512_srli_epi16,
-        _mm512_sub_epi32,
+        __m256i, __m512i, _MM_HINT_ET0, _mm_prefetch, _mm256_add_epi32, _mm256_cvtepi32_ps,
+        _mm256_dpbusd_avx_epi32, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+        _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi16,
+        _mm256_srai_epi16, _mm256_storeu_ps, _mm256_sub_epi32, _mm512_add_epi32, _mm512_and_si512,
+        _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512,
+        _mm512_madd_epi16, _mm512_mask_storeu_ps, _mm512_mul_ps, _mm512_set1_epi16,
+        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi16,
+        _mm512_srai_epi16, _mm512_srli_epi16, _mm512_sub_epi32,
     };
 
     use super::Tile;
@@ -296,7 +301,6 @@ mod x86 {
     /// As [`super::Dot::tile`] asks, for `MR` rows.
     #[target_feature(enable = "avx2,fma")]
     pub(super) unsafe fn avx2_block<const MR: usize>(t: &Tile) {
-        let low = _mm256_set1_epi16(0xFF);
         let mut acc = [[_mm256_setzero_si256(); 2]; MR];
         // SAFETY: all offsets are inside what the caller vouches for.
         unsafe {
@@ -307,8 +311,9 @@ mod x86 {
                     [_mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8), _mm256_srai_epi16(b, 8)]
                 });
                 for i in 0..MR {
-                    let a = _mm256_set1_epi32((*t.a.add(i * t.k + k)).cast_signed());
-                    let (even, odd) = (_mm256_and_si256(a, low), _mm256_srli_epi16(a, 8));
+                    let a = t.a.add(2 * (i * t.k + k));
+                    let even = _mm256_set1_epi32((*a).cast_signed());
+                    let odd = _mm256_set1_epi32((*a.add(1)).cast_signed());
                     for half in 0..2 {
                         let sums = _mm256_add_epi32(
                             _mm256_madd_epi16(even, b[half][0]),
