@@ -4,12 +4,16 @@ mod common;
 
 use std::fmt::Write;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::Duration;
 
 use common::{QUICK, Ran, run, tinymood};
 use serde_json::Value;
-use tinymood_weights::read_safetensors;
+use tinymood_weights::{read_safetensors, safetensors_metadata};
 
 const LABELS: [&str; 3] = ["joy", "anger", "calm"];
 const MORE: [&str; 6] = [
@@ -234,6 +238,65 @@ fn answers_are_kept_and_made_again_when_damaged() {
     fs::remove_dir_all(folder.join("late")).unwrap();
     run(folder, &format!("train {QUICK} {quiet} --seed 9 --output late")).ok();
     run(folder, "train --resume pupil").fails(1, &["teachers"]);
+}
+
+/// Runs, and interrupts the run so long after it has said what it computes with.
+#[cfg(unix)]
+fn interrupted(folder: &Path, arguments: &str, after: Duration) -> Ran {
+    let mut command = tinymood(folder);
+    command.args(arguments.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut stderr = String::new();
+    for line in lines {
+        writeln!(stderr, "{line}").unwrap();
+        if line.starts_with("engine: ") {
+            sleep(after);
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        }
+    }
+    let status = child.wait().unwrap().code();
+    Ran { stdout: String::new(), stderr, status }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_asks_no_teacher_twice() {
+    let folder = school();
+    let texts: String = (0..12_000).map(|i| format!("text {i} of many\n")).collect();
+    fs::write(folder.join("many.txt"), texts).unwrap();
+    let train = "train --data data --teacher a --teacher b --unlabelled many.txt --max-steps 1";
+    let begin = format!("{train} {QUICK} --output cut");
+    let unfinished = folder.join("cut/teacher.unfinished.safetensors");
+    let rows = || {
+        let file = safetensors_metadata(&fs::read(&unfinished).unwrap(), &unfinished).unwrap();
+        let count = |name: &str| file[name].parse::<usize>().unwrap();
+        count("teachers") * 12_030 + count("rows")
+    };
+    let mut said = interrupted(folder, &begin, Duration::ZERO);
+    let (mut stops, mut before) = (Vec::new(), 0);
+    while said.stderr.contains("stopped before all texts were labelled") {
+        assert!(said.ok().stderr.contains("train --resume cut"));
+        assert!(!folder.join("cut/teacher.safetensors").exists());
+        assert!(rows() >= before, "{before} became {}", rows());
+        before = rows();
+        stops.push(before);
+        let after = Duration::from_millis(50) * stops.len() as u32;
+        said = interrupted(folder, "train --resume cut", after);
+    }
+    assert!(before > 0, "{stops:?}");
+    let left = format!("labels: {} texts in", 12_030 - before % 12_030);
+    assert!(said.stderr.contains(&left), "no {left:?} after {stops:?} in {}", said.stderr);
+    run(folder, "train --resume cut").ok();
+    assert!(!unfinished.exists());
+
+    let mut whole = tinymood(folder);
+    whole.args(format!("{train} {QUICK} --output uncut").split_whitespace());
+    let said: Ran = whole.env("TINYMOOD_CACHE", folder.join("fresh")).output().unwrap().into();
+    assert!(said.ok().stderr.contains("teacher 2 of 2 labels: 12030 texts in"));
+    assert!(kept(&folder.join("cut")) == kept(&folder.join("uncut")));
+    assert!(model(folder, "cut") == model(folder, "uncut"));
 }
 
 #[test]

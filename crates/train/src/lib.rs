@@ -71,5 +71,8 @@ pub use recipe::{NAMED_RECIPES, Recipe, RecipeError, RecipeOverrides};
 pub use run_folder::{RunFolder, RunFolderError, SavedSettings};
 pub use schedule::Schedule;
 pub use settings::TrainSettings;
-pub use soft_labels::{SoftLabelsError, mix, read_soft_labels, write_soft_labels};
+pub use soft_labels::{
+    SoftLabelsError, Unfinished, mix, read_soft_labels, read_unfinished, write_soft_labels,
+    write_unfinished,
+};
 pub use trainer::{Outcome, SplitView, TrainInputs, train};

@@ -7,7 +7,8 @@
 //!   tensorboard/         event files
 //!   checkpoints/step-…/  what a resumed run goes on from
 //!   best/                the model
-//!   teacher.safetensors  what teachers said of the texts, where there are any
+//!   teacher.safetensors  what teachers said of the texts, where there are any;
+//!                        teacher.unfinished.safetensors until all is said
 //!   evaluation.json      the evaluation that made it the best
 //!   data.json            what the splits are like
 //!   predictions.jsonl    what the best model says of the validation split
@@ -184,7 +185,7 @@ impl RunFolder {
             "data.json",
             "predictions.jsonl",
             "report.",
-            "teacher.safetensors",
+            "teacher.",
             "best",
         ];
         durable::remove_leftovers(&self.path, &prefixes)
@@ -250,6 +251,11 @@ impl RunFolder {
     /// `teacher.safetensors`.
     pub fn teacher(&self) -> PathBuf {
         self.path.join("teacher.safetensors")
+    }
+
+    /// `teacher.unfinished.safetensors`, until all teachers have labelled all texts.
+    pub fn unfinished_teacher(&self) -> PathBuf {
+        self.path.join("teacher.unfinished.safetensors")
     }
 
     /// `evaluation.json`.

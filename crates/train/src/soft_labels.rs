@@ -4,10 +4,12 @@
 //!
 //! The file is safetensors with one tensor, `probabilities` (N, C), in f32: what is read back must
 //! be what was computed, bit for bit, or a resumed run would learn something else. Its metadata
-//! holds a fingerprint of teachers and texts, and a checksum of the values.
+//! holds a fingerprint of teachers and texts, and a checksum of the values. Answers that are not all
+//! there yet are kept in the same way, as sums, with how far the teachers have come.
 
 // Shapes: N texts, C labels.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -45,6 +47,17 @@ pub fn mix(targets: &mut [f32], probabilities: &[f32], weight: f64) {
     }
 }
 
+/// What teachers have said until they were interrupted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unfinished {
+    /// Sums of their probabilities, row-major; (N, C).
+    pub sums: Vec<f32>,
+    /// Teachers that have labelled all texts.
+    pub teachers: usize,
+    /// Texts that the next one has labelled.
+    pub rows: usize,
+}
+
 /// Reads what [`write_soft_labels`] wrote under the same fingerprint; row-major, (N, C). `None`
 /// where there is no file.
 ///
@@ -55,6 +68,66 @@ pub fn read_soft_labels(
     fingerprint: &str,
     shape: [usize; 2],
 ) -> Result<Option<Vec<f32>>, SoftLabelsError> {
+    let found = read(path, fingerprint, shape)?;
+    Ok(found.map(|(probabilities, _)| probabilities))
+}
+
+/// Writes what teachers said of texts, as a whole or not at all; `probabilities` is row-major,
+/// (N, C).
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_soft_labels(
+    path: &Path,
+    fingerprint: &str,
+    shape: [usize; 2],
+    probabilities: &[f32],
+) -> Result<(), WeightsError> {
+    write(path, fingerprint, shape, probabilities, [])
+}
+
+/// Reads what [`write_unfinished`] wrote under the same fingerprint. `None` where there is no file.
+///
+/// # Errors
+/// When the file is of no use.
+pub fn read_unfinished(
+    path: &Path,
+    fingerprint: &str,
+    shape: [usize; 2],
+) -> Result<Option<Unfinished>, SoftLabelsError> {
+    let Some((sums, metadata)) = read(path, fingerprint, shape)? else { return Ok(None) };
+    let count = |name| metadata.get(name).and_then(|count: &String| count.parse().ok());
+    match (count("teachers"), count("rows")) {
+        (Some(teachers), Some(rows)) if rows <= shape[0] => {
+            Ok(Some(Unfinished { sums, teachers, rows }))
+        }
+        _ => Err(SoftLabelsError::Damaged),
+    }
+}
+
+/// Writes what teachers have said so far, as a whole or not at all.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_unfinished(
+    path: &Path,
+    fingerprint: &str,
+    shape: [usize; 2],
+    unfinished: &Unfinished,
+) -> Result<(), WeightsError> {
+    let Unfinished { sums, teachers, rows } = unfinished;
+    let counts = [("teachers", teachers), ("rows", rows)];
+    let counts = counts.map(|(name, count)| (name.to_owned(), count.to_string()));
+    write(path, fingerprint, shape, sums, counts)
+}
+
+type Metadata = HashMap<String, String>;
+
+fn read(
+    path: &Path,
+    fingerprint: &str,
+    shape: [usize; 2],
+) -> Result<Option<(Vec<f32>, Metadata)>, SoftLabelsError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -71,30 +144,23 @@ pub fn read_soft_labels(
     {
         return Err(SoftLabelsError::Foreign);
     }
-    Ok(Some(tensor.values.to_vec()))
+    Ok(Some((tensor.values.to_vec(), metadata)))
 }
 
-/// Writes what teachers said of texts, as a whole or not at all; `probabilities` is row-major,
-/// (N, C).
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_soft_labels(
+fn write(
     path: &Path,
     fingerprint: &str,
     shape: [usize; 2],
-    probabilities: &[f32],
+    values: &[f32],
+    more: impl IntoIterator<Item = (String, String)>,
 ) -> Result<(), WeightsError> {
-    let tensor = TensorView {
-        name: TENSOR.into(),
-        shape: shape.as_slice().into(),
-        values: probabilities.into(),
-    };
-    let metadata = [
+    let tensor =
+        TensorView { name: TENSOR.into(), shape: shape.as_slice().into(), values: values.into() };
+    let facts = [
         ("fingerprint".to_owned(), fingerprint.to_owned()),
-        ("sha256".to_owned(), checksum(probabilities)),
+        ("sha256".to_owned(), checksum(values)),
     ];
-    write_safetensors_with_metadata(path, &[tensor], metadata)
+    write_safetensors_with_metadata(path, &[tensor], facts.into_iter().chain(more))
 }
 
 fn checksum(values: &[f32]) -> String {
@@ -130,6 +196,22 @@ mod tests {
             mix(&mut target, &[1.0], f64::from(step) / 1000.0);
             assert_eq!(target, [1.0]);
         }
+    }
+
+    #[test]
+    fn unfinished_answers_say_how_far_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("unfinished.safetensors");
+        let unfinished = Unfinished { sums: vec![0.5, 1.0, 0.25, 0.0], teachers: 3, rows: 1 };
+        assert!(read_unfinished(&path, "a", [2, 2]).unwrap().is_none());
+        write_unfinished(&path, "a", [2, 2], &unfinished).unwrap();
+        assert_eq!(read_unfinished(&path, "a", [2, 2]).unwrap().unwrap(), unfinished);
+        assert!(matches!(read_unfinished(&path, "b", [2, 2]), Err(SoftLabelsError::Foreign)));
+        // A finished file is none, nor one with more rows than there are.
+        write_soft_labels(&path, "a", [2, 2], &unfinished.sums).unwrap();
+        assert!(matches!(read_unfinished(&path, "a", [2, 2]), Err(SoftLabelsError::Damaged)));
+        write_unfinished(&path, "a", [2, 2], &Unfinished { rows: 3, ..unfinished }).unwrap();
+        assert!(matches!(read_unfinished(&path, "a", [2, 2]), Err(SoftLabelsError::Damaged)));
     }
 
     #[test]

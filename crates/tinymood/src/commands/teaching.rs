@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -104,19 +105,20 @@ impl Class {
     }
 
     /// Moves the targets of `encoded`, which `labelled` became, to what the teachers say, and adds
-    /// the texts that only they label.
+    /// the texts that only they label. Returns false when it is stopped before that.
     pub(super) fn teach(
         &self,
         labelled: &Dataset,
         encoded: &mut EncodedSplit,
         tokenizer: &Tokenizer,
         by: &Means<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let unlabelled: Vec<&str> = self.unlabelled.iter().map(String::as_str).collect();
         let mut texts: Vec<&str> =
             labelled.examples.iter().map(|example| example.text.as_str()).collect();
         texts.extend(&unlabelled);
-        let probabilities = self.teachers.label(&texts, by.precision, by.run, by.global)?;
+        let said = self.teachers.label(&texts, by.precision, by.run, by.global, by.stop)?;
+        let Some(probabilities) = said else { return Ok(false) };
         let (of_labelled, of_unlabelled) = probabilities.split_at(encoded.targets.len());
         mix(&mut encoded.targets, of_labelled, by.settings.recipe().teacher_weight);
         encoded.targets.extend(of_unlabelled);
@@ -124,7 +126,7 @@ impl Class {
         if !unlabelled.is_empty() {
             encoded.lines.clear(); // rows come from several files
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -134,4 +136,6 @@ pub(super) struct Means<'a> {
     pub(super) precision: PrecisionArg,
     pub(super) run: &'a RunFolder,
     pub(super) global: &'a GlobalArgs,
+    /// Set by a signal handler.
+    pub(super) stop: &'a AtomicBool,
 }

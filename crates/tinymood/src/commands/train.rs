@@ -115,6 +115,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     engine.load_tensors(TensorSet::Parameters, &tensors)?;
     let parameters = tensors.values().map(|tensor| tensor.values.len()).sum();
     drop(tensors);
+    let stop = stop_on_signals()?;
     // After all the checks above: a run's folder is made for what can run.
     let (run, resume) = place.open(&settings, &source)?;
     let average = settings.ema_decay().is_some();
@@ -127,12 +128,17 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     ]);
     if let Some(class) = class {
         let (precision, run) = (source.precision, &run);
-        let by = Means { settings: &settings, precision, run, global };
-        class.teach(&train_split, &mut encoded, &tokenizer, &by)?;
+        let by = Means { settings: &settings, precision, run, global, stop: &stop };
+        if !class.teach(&train_split, &mut encoded, &tokenizer, &by)? {
+            let run = run.path().display();
+            say(format!(
+                "stopped before all texts were labelled; go on with: tinymood train --resume {run}"
+            ));
+            return Ok(());
+        }
         class.tell_identity(&settings, &mut identity);
     }
     report::describe(run.path(), &described, global);
-    let stop = stop_on_signals()?;
     let facts = card_facts(run.path(), &source);
     let inputs = TrainInputs {
         settings: &settings,

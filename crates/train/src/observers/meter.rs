@@ -13,6 +13,8 @@ pub struct Meter {
     what: String,
     total: usize,
     begun: Instant,
+    /// Texts that were done before.
+    before: usize,
     last_line: Instant,
     bar: Option<ProgressBar>,
     out: Box<dyn Write>,
@@ -36,13 +38,19 @@ impl Meter {
     /// A meter whose lines go to `out`.
     fn to(style: ProgressStyle, what: &str, total: usize, out: Box<dyn Write>) -> Self {
         let (what, now) = (what.to_owned(), Instant::now());
-        Self { style, what, total, begun: now, last_line: now, bar: None, out }
+        Self { style, what, total, begun: now, before: 0, last_line: now, bar: None, out }
+    }
+
+    /// The meter of a work of which `done` texts were done before.
+    pub fn after(mut self, done: usize) -> Self {
+        self.before = done;
+        self
     }
 
     /// Says that `done` texts are done by now.
     pub fn set(&mut self, done: usize) {
         let seconds = self.begun.elapsed().as_secs_f64().max(1e-9);
-        let speed = done as f64 / seconds;
+        let speed = done.saturating_sub(self.before) as f64 / seconds;
         let left = clock(self.total.saturating_sub(done) as f64 / speed.max(1e-9));
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
@@ -61,9 +69,17 @@ impl Meter {
             bar.finish_and_clear();
         }
         if self.style != ProgressStyle::Quiet {
-            let speed = self.total as f64 / took.max(Duration::from_micros(1)).as_secs_f64();
-            let (what, total, took) = (&self.what, self.total, clock(took.as_secs_f64()));
+            let total = self.total - self.before.min(self.total);
+            let speed = total as f64 / took.max(Duration::from_micros(1)).as_secs_f64();
+            let (what, took) = (&self.what, clock(took.as_secs_f64()));
             self.say(&format!("{what}: {total} texts in {took}, {speed:.0} texts/s"));
+        }
+    }
+
+    /// Takes the bar away; the work is not done.
+    pub fn stop(mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
         }
     }
 
@@ -91,6 +107,21 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_was_done_before_makes_no_speed() {
+        let said = Said::default();
+        let to = Box::new(said.clone());
+        let mut meter = Meter::to(ProgressStyle::Lines, "labelling", 100, to).after(40);
+        let ago = RHYTHM + Duration::from_secs(1);
+        meter.last_line = Instant::now().checked_sub(ago).unwrap();
+        meter.begun = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
+        meter.set(60);
+        meter.finish();
+        let text = String::from_utf8(said.0.borrow().clone()).unwrap();
+        assert!(text.starts_with("labelling: 60/100 · 2 texts/s · "), "{text}");
+        assert!(text.contains("labelling: 60 texts in "), "{text}");
     }
 
     #[test]

@@ -6,25 +6,31 @@
 //! Each teacher reads texts as it does when it predicts: with its own tokenizer, length and pooling.
 //! Their answers are computed once. They are kept with the run, so that resuming does not ask again,
 //! and in the cache folder under the fingerprint of teachers and texts, for other runs of the same.
+//! A run that is interrupted while they are asked goes on where they were.
+
+mod answers;
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use tinymood_core::LabelSet;
 use tinymood_eval::infer_split_with;
 use tinymood_hub::{sha256, sha256_of_file};
-use tinymood_train::{Meter, ProgressStyle, RunFolder, read_soft_labels, write_soft_labels};
-use tinymood_weights::{durable, read_model_folder};
+use tinymood_train::{Meter, ProgressStyle, RunFolder, Unfinished};
+use tinymood_weights::read_model_folder;
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
 use crate::model::{Model, ModelError, TOKENS_PER_BATCH, labels_of, model_folder};
+use answers::Answers;
 
-/// Texts taken at a time: enough that batches hold texts of like length, few enough that what is
-/// said of speed and time left soon holds.
-const ROWS: usize = 8192;
+/// Texts taken at a time: enough that batches are full, few enough to stop in a second or so.
+const ROWS: usize = 1024;
+/// How often answers are kept before all are there.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The files of a model's folder that decide what it answers.
 const FILES: [&str; 7] = [
@@ -124,7 +130,8 @@ impl Teachers {
     }
 
     /// The mean of what they say of texts, row-major; (N, C). From the run's folder, or from the
-    /// cache, or asked now and kept in both.
+    /// cache, or asked now and kept in both. `None` when `stop` is set before all is said: the run
+    /// goes on from there.
     ///
     /// # Errors
     /// When a teacher cannot be asked, or its answers cannot be written to the run's folder.
@@ -134,83 +141,81 @@ impl Teachers {
         precision: PrecisionArg,
         run: &RunFolder,
         global: &GlobalArgs,
-    ) -> anyhow::Result<Vec<f32>> {
-        let say = |text: String| {
-            if !global.quiet {
-                eprintln!("{text}");
-            }
-        };
+        stop: &AtomicBool,
+    ) -> anyhow::Result<Option<Vec<f32>>> {
         let shape = [texts.len(), self.labels.len()];
-        let fingerprint = self.fingerprint(texts, precision);
-        let own = run.teacher();
-        let cached = cached(&fingerprint, global);
-        for path in std::iter::once(&own).chain(&cached) {
-            match read_soft_labels(path, &fingerprint, shape) {
-                Ok(Some(probabilities)) => {
-                    say(format!("teachers: what they say is in {}", path.display()));
-                    if *path != own {
-                        link(path, &own).with_context(|| cannot_write(&own))?;
-                    }
-                    return Ok(probabilities);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    say(format!("warning: {} {error}: it is made again", path.display()));
-                }
+        let answers = Answers::new(self.fingerprint(texts, precision), shape, run, global);
+        if let Some(probabilities) = answers.find()? {
+            return Ok(Some(probabilities));
+        }
+        let global = GlobalArgs { precision, ..global.clone() };
+        let mut said = answers.unfinished();
+        let mut kept = Instant::now();
+        let mut stopped = |said: &Unfinished| {
+            let stopped = stop.load(Ordering::Relaxed);
+            if stopped || kept.elapsed() > KEEP_EVERY {
+                answers.keep_unfinished(said)?;
+                kept = Instant::now();
+            }
+            anyhow::Ok(stopped)
+        };
+        while said.teachers < self.teachers.len() {
+            if !self.ask(texts, &mut said, &global, &mut stopped)? {
+                return Ok(None);
             }
         }
-        let probabilities = self.ask(texts, precision, global)?;
-        write_soft_labels(&own, &fingerprint, shape, &probabilities)?;
-        if let Some(cached) = cached {
-            let folder = cached.parent().map_or(Ok(()), fs::create_dir_all);
-            if let Err(error) = folder.and_then(|()| link(&own, &cached)) {
-                say(format!("warning: {}: {error}", cannot_write(&cached)));
-            }
-        }
-        Ok(probabilities)
+        let count = self.teachers.len() as f32;
+        let probabilities: Vec<f32> = said.sums.iter().map(|sum| sum / count).collect();
+        answers.keep(&probabilities)?;
+        Ok(Some(probabilities))
     }
 
-    /// Asks every teacher about every text.
+    /// Asks the next teacher about the texts that it has not labelled yet. Returns false when
+    /// `stopped`, which is asked now and then, says so.
     fn ask(
         &self,
         texts: &[&str],
-        precision: PrecisionArg,
+        said: &mut Unfinished,
         global: &GlobalArgs,
-    ) -> anyhow::Result<Vec<f32>> {
-        let num_labels = self.labels.len();
-        let global = GlobalArgs { precision, ..global.clone() };
+        stopped: &mut dyn FnMut(&Unfinished) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<bool> {
+        let (teacher, num_labels) = (&self.teachers[said.teachers], self.labels.len());
+        let name = teacher.folder.display();
+        let model =
+            teacher.open(global).with_context(|| format!("cannot open the model {name}"))?;
+        let what = format!("teacher {} of {} labels", said.teachers + 1, self.teachers.len());
         let style = if global.quiet { ProgressStyle::Quiet } else { ProgressStyle::detect() };
-        let mut sums = vec![0.0; texts.len() * num_labels];
-        for (index, teacher) in self.teachers.iter().enumerate() {
-            let model = teacher
-                .open(&global)
-                .with_context(|| format!("cannot open the model {}", teacher.folder.display()))?;
-            let what = format!("teacher {} of {} labels", index + 1, self.teachers.len());
-            let mut meter = Meter::new(style, &what, texts.len());
-            let mut asked = 0;
-            for (texts, sums) in texts.chunks(ROWS).zip(sums.chunks_mut(ROWS * num_labels)) {
-                let encoded = model.tokenizer.encode_all(texts)?;
-                let tell = |done| meter.set(asked + done);
-                let logits = infer_split_with(&model.engine, &encoded, TOKENS_PER_BATCH, tell)?;
-                let probabilities = logits.probabilities();
-                let answers = probabilities.chunks_exact(model.labels.len());
-                for (sums, answer) in sums.chunks_exact_mut(num_labels).zip(answers) {
-                    for (sum, &output) in sums.iter_mut().zip(&teacher.outputs) {
-                        *sum += answer[output];
-                    }
-                }
-                asked += texts.len();
+        let mut meter = Meter::new(style, &what, texts.len()).after(said.rows);
+        while said.rows < texts.len() {
+            if stopped(said)? {
+                meter.stop();
+                return Ok(false);
             }
-            meter.finish();
-            ensure!(
-                sums.iter().all(|sum| sum.is_finite()),
-                "the teacher {} gives probabilities that are no numbers",
-                teacher.folder.display()
-            );
+            let rows = said.rows..(said.rows + ROWS).min(texts.len());
+            let encoded = model.tokenizer.encode_all(&texts[rows.clone()])?;
+            let tell = |done| meter.set(rows.start + done);
+            let logits = infer_split_with(&model.engine, &encoded, TOKENS_PER_BATCH, tell)?;
+            let probabilities = logits.probabilities();
+            let answers = probabilities.chunks_exact(model.labels.len());
+            let sums = &mut said.sums[rows.start * num_labels..rows.end * num_labels];
+            for (sums, answer) in sums.chunks_exact_mut(num_labels).zip(answers) {
+                for (sum, &output) in sums.iter_mut().zip(&teacher.outputs) {
+                    *sum += answer[output];
+                }
+            }
+            said.rows = rows.end;
         }
-        let count = self.teachers.len() as f32;
-        sums.iter_mut().for_each(|sum| *sum /= count);
-        Ok(sums)
+        meter.finish();
+        ensure!(
+            said.sums.iter().all(|sum| sum.is_finite()),
+            "the teacher {name} gives probabilities that are no numbers"
+        );
+        *said = Unfinished {
+            sums: std::mem::take(&mut said.sums),
+            teachers: said.teachers + 1,
+            rows: 0,
+        };
+        Ok(true)
     }
 
     /// Changes with whatever the answers depend on, but for the instruction set: a run that moves to
@@ -269,22 +274,4 @@ fn digest_of(folder: &Path) -> anyhow::Result<String> {
         facts += &format!("{} {sum}\n", file.file_name().unwrap_or_default().display());
     }
     Ok(sha256(facts.as_bytes()))
-}
-
-/// Where answers are kept for other runs; nowhere for a user without a home.
-fn cached(fingerprint: &str, global: &GlobalArgs) -> Option<PathBuf> {
-    let cache = tinymood_hub::cache_folder(global.cache_dir.as_deref()).ok()?;
-    Some(cache.join("teachers").join(format!("{fingerprint}.safetensors")))
-}
-
-/// Gives a file a second name, or copies it where that cannot be. Neither is ever written to again,
-/// only replaced.
-fn link(from: &Path, to: &Path) -> std::io::Result<()> {
-    durable::replace_file(to, |unfinished| {
-        fs::hard_link(from, unfinished).or_else(|_| fs::copy(from, unfinished).map(drop))
-    })
-}
-
-fn cannot_write(path: &Path) -> String {
-    format!("cannot write {}", path.display())
 }
