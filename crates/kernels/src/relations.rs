@@ -21,7 +21,8 @@
 //! 4. The scores are a matrix times its own transpose, so that a token's row moves them twice; `dS` is
 //!    added to its transpose in place, and multiplied once.
 //!
-//! It costs nine products of `n² D` a head where attention, forward and backward, costs six.
+//! It costs nine products of `n² D` and six softmaxes a head where attention, forward and backward, costs six
+//! and one: at 19 tokens a text, twice its time, for one layer of a student.
 
 use crate::heads::{
     LANES, Shape, Target, padded, rows_of, turn, turned_len, wide_len, widen_rows, with_parts,
