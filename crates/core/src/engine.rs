@@ -142,6 +142,14 @@ pub enum EngineError {
         /// `L`.
         layers: usize,
     },
+    /// Queries, keys and values that the model does not have.
+    #[error("queries, keys and values of layer {layer} asked for, the model has {layers} layers")]
+    Layer {
+        /// What was asked for, from 1.
+        layer: usize,
+        /// `L`.
+        layers: usize,
+    },
     /// An objective that does not fit the model.
     #[error("{what} has {found} values, the model has {expected} labels")]
     Objective {
@@ -195,7 +203,21 @@ pub trait Engine {
         batch: &PackedBatch,
         states: &[usize],
     ) -> Result<Vec<Vec<f32>>, EngineError> {
-        let _ = (batch, states);
+        self.teacher_states(batch, states, None).map(|teacher| teacher.states)
+    }
+
+    /// [`Engine::hidden_states`] of a teacher, with the queries, keys and values of layer `qkv_layer`,
+    /// from 1, where one is named.
+    ///
+    /// # Errors
+    /// As [`Engine::hidden_states`].
+    fn teacher_states(
+        &self,
+        batch: &PackedBatch,
+        states: &[usize],
+        qkv_layer: Option<usize>,
+    ) -> Result<TeacherStates, EngineError> {
+        let _ = (batch, states, qkv_layer);
         Err(EngineError::NoDistillation { engine: self.describe() })
     }
 

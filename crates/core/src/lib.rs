@@ -15,7 +15,7 @@ mod tensor;
 
 pub use batch::{BatchError, Logits, PackedBatch, Targets, TokenizedText};
 pub use config::{ConfigError, ModelConfig, ParameterSpec, Pooling};
-pub use distillation::{Matching, MatchingError, Projections, TeacherStates};
+pub use distillation::{Matching, MatchingError, Projections, Relations, TeacherStates};
 pub use engine::{
     BatchLoss, Engine, EngineError, Loss, Objective, Randomness, StepReport, TensorSet, Update,
 };

@@ -12,7 +12,7 @@ use tinymood_core::{
 use tinymood_kernels::adamw::{self, AdamW, Tensors};
 use tinymood_kernels::lazy::{LazyRows, LazyTable};
 use tinymood_kernels::matmul::INT8_LONGEST_SUM;
-use tinymood_kernels::{Buffer, Cpu, Hidden, Isa, IsaError, Precision, embedding};
+use tinymood_kernels::{Buffer, Cpu, Hidden, Isa, IsaError, Precision, View, embedding};
 
 use crate::activations::Activations;
 use crate::encoder::{DropoutSites, Model};
@@ -223,11 +223,12 @@ impl CpuEngine {
         }
     }
 
-    /// A forward pass without dropout: each hidden state is shown to `seen`, the end of it to `read`.
+    /// A forward pass without dropout: each hidden state, with its layer's queries, keys and values, is
+    /// shown to `seen`, the end of it to `read`.
     fn infer_with<R>(
         &self,
         batch: &PackedBatch,
-        seen: impl FnMut(usize, &Hidden),
+        seen: impl FnMut(usize, &Hidden, Option<View<'_>>),
         read: impl FnOnce(&Model<'_>, DropoutSites<'_>, &mut Activations) -> R,
     ) -> Result<R, EngineError> {
         batch.check(&self.config)?;
@@ -281,7 +282,7 @@ impl CpuEngine {
 
         let model = Model { accumulate: state.has_gradient, ..self.model(&self.parameters) };
         let sites = DropoutSites::new(&self.config, Some(randomness));
-        model.encoder_forward(batch, None, sites, true, &mut activations, |_, _| {});
+        model.encoder_forward(batch, None, sites, true, &mut activations, |_, _, _| {});
         let loss = loss(&model, sites, &mut activations, &mut state.gradients);
 
         state.has_gradient = true;
@@ -400,7 +401,7 @@ impl Engine for CpuEngine {
     fn infer(&self, batch: &PackedBatch) -> Result<Logits, EngineError> {
         self.infer_with(
             batch,
-            |_, _| {},
+            |_, _, _| {},
             |model, sites, activations| {
                 model.head_forward(batch, sites, activations);
                 Logits { values: activations.logits.to_vec(), num_labels: self.num_labels }
@@ -408,22 +409,30 @@ impl Engine for CpuEngine {
         )
     }
 
-    fn hidden_states(
+    fn teacher_states(
         &self,
         batch: &PackedBatch,
         states: &[usize],
-    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        qkv_layer: Option<usize>,
+    ) -> Result<TeacherStates, EngineError> {
         let layers = self.config.num_hidden_layers;
         if let Some(&state) = states.iter().find(|&&state| state > layers) {
             return Err(EngineError::State { state, layers });
         }
+        if let Some(layer) = qkv_layer.filter(|layer| !(1..=layers).contains(layer)) {
+            return Err(EngineError::Layer { layer, layers });
+        }
         let mut found = vec![Vec::new(); states.len()];
-        let see = |state: usize, hidden: &Hidden| {
+        let mut found_qkv = Vec::new();
+        let see = |state: usize, hidden: &Hidden, qkv: Option<View<'_>>| {
             let wanted = states.iter().zip(&mut found).filter(|(wanted, _)| **wanted == state);
             wanted.for_each(|(_, values)| values.extend_from_slice(hidden.values()));
+            if let Some(qkv) = qkv.filter(|_| qkv_layer == Some(state)) {
+                found_qkv = qkv.to_f32();
+            }
         };
         self.infer_with(batch, see, |_, _, _| {})?;
-        Ok(found)
+        Ok(TeacherStates { width: self.config.hidden_size, states: found, qkv: found_qkv })
     }
 
     fn accumulate(
@@ -453,7 +462,7 @@ impl Engine for CpuEngine {
                 model.head_backward(batch, sites, activations, d_weights);
                 loss
             });
-            model.encoder_backward(batch, sites, activations, d_weights, |_, _, _, _| {});
+            model.encoder_backward(batch, sites, activations, d_weights, &mut ());
             loss
         }))
     }
@@ -468,7 +477,7 @@ impl Engine for CpuEngine {
     ) -> Result<BatchLoss, EngineError> {
         self.check_trains()?;
         batch.check(&self.config)?;
-        matching.check(self.config.projections.as_ref(), self.num_labels, teacher, batch)?;
+        matching.check(&self.config, self.num_labels, teacher, batch)?;
         let mut workspace = std::mem::take(&mut self.matching);
         let mut matcher = Matcher::new(matching, teacher, batch, rows_in_step, &mut workspace);
         let loss =
@@ -479,16 +488,7 @@ impl Engine for CpuEngine {
                     matcher.head(model.cpu, logits, &mut gradients.d_logits);
                     model.head_backward(batch, sites, activations, d_weights);
                 });
-                model.encoder_backward(
-                    batch,
-                    sites,
-                    activations,
-                    d_weights,
-                    |state, hidden, d_hidden, d_weights| {
-                        let matched = || matcher.state(model, state, hidden, d_hidden, d_weights);
-                        model.profile.time(Part::Head, matched);
-                    },
-                );
+                model.encoder_backward(batch, sites, activations, d_weights, &mut matcher);
                 matcher.loss
             });
         self.matching = workspace;

@@ -3,7 +3,7 @@
 
 use tinymood_core::{ModelConfig, PackedBatch, Randomness};
 use tinymood_kernels::norm::{NormSaved, NormWeights};
-use tinymood_kernels::{Cpu, Dropout, Hidden, attention, embedding, linear, norm};
+use tinymood_kernels::{Cpu, Dropout, Hidden, Operand, View, attention, embedding, linear, norm};
 
 use crate::activations::{
     Activations, GradientBuffers, LayerActivations, NormActivations, attention_shape,
@@ -26,6 +26,29 @@ pub(crate) struct Model<'a> {
     /// Whether backward adds to the gradients of linear weights, or overwrites them. All other
     /// gradients are added to.
     pub(crate) accumulate: bool,
+}
+
+/// What a loss adds to gradients on their way back, beside what comes from the head.
+pub(crate) trait Additions {
+    /// Is shown each hidden state (T, H): adds to its gradient `d_hidden` and to those of weights.
+    fn state(
+        &mut self,
+        model: &Model<'_>,
+        state: usize,
+        hidden: &Hidden,
+        d_hidden: &mut [f32],
+        d_weights: &mut [f32],
+    );
+
+    /// Is shown the queries, keys and values of each layer (T, 3H): adds to their gradient `d_qkv`.
+    fn qkv(&mut self, model: &Model<'_>, layer: usize, qkv: View<'_>, d_qkv: &mut Operand);
+}
+
+/// Nothing is added.
+impl Additions for () {
+    fn state(&mut self, _: &Model<'_>, _: usize, _: &Hidden, _: &mut [f32], _: &mut [f32]) {}
+
+    fn qkv(&mut self, _: &Model<'_>, _: usize, _: View<'_>, _: &mut Operand) {}
 }
 
 /// The dropout of each site of a pass. Sites are numbered: 0 embeddings; for layer `l`, `1 + 3l`
@@ -85,7 +108,8 @@ impl<'a> Model<'a> {
 
     /// From tokens to hidden states, in `activations`, which fits the batch. Word embeddings are
     /// read from `words`, (T, H), where given, else from the table. Each hidden state is shown to
-    /// `seen`, since only `keep` leaves all of them in place.
+    /// `seen`, with the layer's queries, keys and values, (T, 3H), but for the embeddings, since only
+    /// `keep` leaves all of them in place.
     pub(crate) fn encoder_forward(
         &self,
         batch: &PackedBatch,
@@ -93,7 +117,7 @@ impl<'a> Model<'a> {
         sites: DropoutSites<'_>,
         keep: bool,
         activations: &mut Activations,
-        mut seen: impl FnMut(usize, &Hidden),
+        mut seen: impl FnMut(usize, &Hidden, Option<View<'_>>),
     ) {
         let Activations { positions, embedding_norm, embedded, layers, .. } = activations;
         let tokens: Vec<u32>;
@@ -115,41 +139,41 @@ impl<'a> Model<'a> {
         self.profile.time(Part::Embeddings, || {
             embedding::forward(self.cpu, tables, at, norm, saved, sites.embeddings(), embedded);
         });
-        seen(0, embedded);
+        seen(0, embedded, None);
         for layer in 0..self.config.num_hidden_layers {
             if keep {
                 let (before, rest) = layers.split_at_mut(layer);
                 let input = before.last().map_or(&*embedded, |before| &before.output);
                 self.layer_forward(layer, batch, sites, keep, input, &mut rest[0]);
-                seen(layer + 1, &rest[0].output);
+                seen(layer + 1, &rest[0].output, Some(rest[0].qkv.view()));
             } else {
                 // One layer's buffers for all: they stay in cache.
                 self.layer_forward(layer, batch, sites, keep, embedded, &mut layers[0]);
                 std::mem::swap(embedded, &mut layers[0].output);
-                seen(layer + 1, embedded);
+                seen(layer + 1, embedded, Some(layers[0].qkv.view()));
             }
         }
     }
 
     /// The reverse of [`Model::encoder_forward`]: from `d_hidden` in `activations.gradients` to the
-    /// gradients of all weights, added to. `add` is shown each hidden state with its gradient, to which
-    /// it may add, and the gradients of the weights.
+    /// gradients of all weights, added to, with what `additions` adds.
     pub(crate) fn encoder_backward(
         &self,
         batch: &PackedBatch,
         sites: DropoutSites<'_>,
         activations: &mut Activations,
         d_weights: &mut [f32],
-        mut add: impl FnMut(usize, &Hidden, &mut [f32], &mut [f32]),
+        additions: &mut impl Additions,
     ) {
         let Activations { positions, embedding_norm, embedded, layers, gradients, .. } =
             activations;
         for layer in (0..self.config.num_hidden_layers).rev() {
             let input = if layer == 0 { &*embedded } else { &layers[layer - 1].output };
-            add(layer + 1, &layers[layer].output, &mut gradients.d_hidden, d_weights);
-            self.layer_backward(layer, batch, sites, input, &layers[layer], gradients, d_weights);
+            let a = &layers[layer];
+            additions.state(self, layer + 1, &a.output, &mut gradients.d_hidden, d_weights);
+            self.layer_backward(layer, batch, sites, input, a, gradients, d_weights, additions);
         }
-        add(0, embedded, &mut gradients.d_hidden, d_weights);
+        additions.state(self, 0, embedded, &mut gradients.d_hidden, d_weights);
         self.profile.time(Part::Embeddings, || {
             let hidden = self.config.hidden_size;
             let GradientBuffers { d_hidden, d_attended: d_sum, .. } = gradients;
@@ -238,6 +262,7 @@ impl<'a> Model<'a> {
         a: &LayerActivations,
         g: &mut GradientBuffers,
         d_weights: &mut [f32],
+        additions: &mut impl Additions,
     ) {
         let (cpu, place, packed) = self.layer_parts(layer);
         let weight = |affine: &Affine| &self.weights[affine.weight.clone()];
@@ -332,6 +357,7 @@ impl<'a> Model<'a> {
                 &mut g.d_qkv,
             );
         });
+        additions.qkv(self, layer, a.qkv.view(), &mut g.d_qkv);
         let (d_weight, d_bias) = place.qkv.both_mut(d_weights);
         self.profile.time(Part::WeightGradients, || {
             let (d_qkv, input) = (g.d_qkv.view(), input.view());

@@ -8,7 +8,7 @@
 //! encoder      embeddings, attention, feed-forward: forward and backward side by side
 //! head         pooling and classifier
 //! losses       cross-entropy, focal, asymmetric: value and slope
-//! matching     what a student takes from its teacher's hidden states
+//! matching     what a student takes from its teacher's hidden states and attention
 //! profile      where the time of a step goes
 //! cpu_engine   the seam
 //! ```

@@ -2,11 +2,13 @@
 //!
 //! Letters as in [`crate::activations`], and `W`, the teacher's width.
 
-use tinymood_core::{Matching, PackedBatch, TeacherStates};
+use tinymood_core::{Matching, PackedBatch, Relations, TeacherStates};
+use tinymood_kernels::attention::Shape;
 use tinymood_kernels::distance::relative_error_forward_backward;
-use tinymood_kernels::{Buffer, Cpu, Hidden, Operand, linear};
+use tinymood_kernels::{Buffer, Cpu, Hidden, Operand, View, linear, relations};
 
-use crate::encoder::Model;
+use crate::encoder::{Additions, Model};
+use crate::profile::Part;
 
 /// What the losses of a batch write; kept from batch to batch.
 #[derive(Debug, Default)]
@@ -15,7 +17,7 @@ pub(crate) struct Workspace {
     projected: Buffer<f32>,
     /// The gradient as multiplications read it; (T, W).
     d_projected: Operand,
-    /// Weight of each row, and its term of the loss; (T) or (B).
+    /// Weight of each row, and its terms of the loss; (T) or (B), of relations (T) and (T, R).
     weights: Vec<f32>,
     losses: Vec<f32>,
 }
@@ -62,7 +64,7 @@ impl<'a> Matcher<'a> {
 
     /// A hidden state of the student (T, H), where it is matched: adds to its gradient `d_hidden` and to
     /// those of its projection.
-    pub(crate) fn state(
+    fn match_state(
         &mut self,
         model: &Model<'_>,
         state: usize,
@@ -82,11 +84,7 @@ impl<'a> Matcher<'a> {
         let is_last = index + 1 == matched.len();
         let student_means = is_last.then(|| means(self.batch, projected, width));
         let weight = f64::from(self.matching.state_weights[index]) * self.text_share;
-        weights.clear();
-        for range in self.batch.ranges() {
-            let share = (weight / range.len() as f64) as f32;
-            weights.extend(range.map(|_| share));
-        }
+        share_among_tokens(self.batch, weight, weights);
         losses.resize(weights.len(), 0.0);
         let teacher = &self.teacher.states[index];
         relative_error_forward_backward(cpu, projected, teacher, weights, losses);
@@ -113,6 +111,60 @@ impl<'a> Matcher<'a> {
         let d_output = d_projected.view();
         linear::weight_backward(cpu, d_output, hidden.view(), model.accumulate, d_weight, d_bias);
         linear::input_backward(cpu, d_output, &packed.backward, d_hidden);
+    }
+
+    /// Queries, keys and values of the student (T, 3H): adds to their gradient `d_qkv` that of their
+    /// relations.
+    fn match_relations(
+        &mut self,
+        model: &Model<'_>,
+        relations: Relations,
+        qkv: View<'_>,
+        d_qkv: &mut Operand,
+    ) {
+        let Workspace { weights, losses, .. } = &mut *self.workspace;
+        let weight = f64::from(relations.weight) * self.text_share;
+        share_among_tokens(self.batch, weight, weights);
+        losses.resize(weights.len() * relations.heads, 0.0);
+        let shape = Shape {
+            cumulative_lengths: self.batch.cumulative_lengths(),
+            heads: relations.heads,
+            head_size: model.config.hidden_size / relations.heads,
+        };
+        let teacher = &self.teacher.qkv;
+        relations::forward_backward(model.cpu, shape, qkv, teacher, weights, losses, d_qkv);
+        self.loss += sum(losses);
+    }
+}
+
+impl Additions for Matcher<'_> {
+    /// Where the state is matched, adds also to the gradients of its projection.
+    fn state(
+        &mut self,
+        model: &Model<'_>,
+        state: usize,
+        hidden: &Hidden,
+        d_hidden: &mut [f32],
+        d_weights: &mut [f32],
+    ) {
+        let matched = || self.match_state(model, state, hidden, d_hidden, d_weights);
+        model.profile.time(Part::Head, matched);
+    }
+
+    fn qkv(&mut self, model: &Model<'_>, layer: usize, qkv: View<'_>, d_qkv: &mut Operand) {
+        let Some(of) = self.matching.relations else { return };
+        if layer + 1 == model.config.num_hidden_layers {
+            model.profile.time(Part::Head, || self.match_relations(model, of, qkv, d_qkv));
+        }
+    }
+}
+
+/// Each token's share of the `weight` of its text; (T).
+fn share_among_tokens(batch: &PackedBatch, weight: f64, weights: &mut Vec<f32>) {
+    weights.clear();
+    for range in batch.ranges() {
+        let share = (weight / range.len() as f64) as f32;
+        weights.extend(range.map(|_| share));
     }
 }
 

@@ -3,8 +3,8 @@
 mod suite;
 
 use tinymood_core::{
-    BatchLoss, Engine, EngineError, Matching, ModelConfig, PackedBatch, Projections, TeacherStates,
-    TensorMap, TensorSet, Update,
+    BatchLoss, Engine, EngineError, Matching, ModelConfig, PackedBatch, Projections, Relations,
+    TeacherStates, TensorMap, TensorSet, Update,
 };
 use tinymood_engine::{CpuEngine, CpuSettings};
 use tinymood_kernels::Precision;
@@ -28,7 +28,8 @@ fn student_config() -> ModelConfig {
 }
 
 fn matching() -> Matching {
-    Matching { state_weights: vec![0.5, 0.7, 3.0], mean_weight: 1.3, head_weight: 0.9 }
+    let relations = Some(Relations { weight: 0.8, heads: 4 });
+    Matching { state_weights: vec![0.5, 0.7, 3.0], mean_weight: 1.3, head_weight: 0.9, relations }
 }
 
 fn teacher_states(batch: &PackedBatch) -> TeacherStates {
@@ -39,7 +40,9 @@ fn teacher_states(batch: &PackedBatch) -> TeacherStates {
         ..suite::tiny_config()
     };
     let teacher = engine(&config, 1, 1, Precision::F32);
-    TeacherStates { width: WIDTH, states: teacher.hidden_states(batch, &[0, 2, 3]).unwrap() }
+    let states = teacher.teacher_states(batch, &[0, 2, 3], Some(3)).unwrap();
+    assert_eq!(states.states, teacher.hidden_states(batch, &[0, 2, 3]).unwrap());
+    states
 }
 
 fn accumulate(student: &mut CpuEngine, batch: &PackedBatch, rows: usize) -> BatchLoss {
@@ -53,6 +56,43 @@ fn gradient(student: &mut CpuEngine) -> TensorMap {
     student.step(&update);
     let [_, _, first_moment, _] = suite::snapshot(student).try_into().expect("four sets");
     first_moment
+}
+
+/// What [`Relations`] say, in f64 from the student's own queries, keys and values.
+fn relations_by_definition(student: &CpuEngine, batch: &PackedBatch) -> f64 {
+    let relations = matching().relations.unwrap();
+    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+    let layers = student.config().num_hidden_layers;
+    let mine = wide(&student.teacher_states(batch, &[], Some(layers)).unwrap().qkv);
+    let theirs = wide(&teacher_states(batch).qkv);
+    let hidden = student.config().hidden_size;
+    let mut loss = 0.0;
+    for text in batch.ranges() {
+        let mut divergence = 0.0;
+        for (part, head) in (0..3).flat_map(|part| (0..relations.heads).map(move |h| (part, h))) {
+            // log softmax(X Xᵀ / sqrt(size)), row by row
+            let relations = |qkv: &[f64], width: usize| -> Vec<Vec<f64>> {
+                let size = width / relations.heads;
+                let at = |token: usize| {
+                    let start = token * 3 * width + part * width + head * size;
+                    &qkv[start..start + size]
+                };
+                let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+                let row = |i: usize| {
+                    let scores = text.clone().map(|j| dot(at(i), at(j)) / (size as f64).sqrt());
+                    let scores: Vec<f64> = scores.collect();
+                    let total = scores.iter().map(|score| score.exp()).sum::<f64>().ln();
+                    scores.iter().map(|score| score - total).collect()
+                };
+                text.clone().map(row).collect()
+            };
+            let (p, g) = (relations(&mine, hidden), relations(&theirs, WIDTH));
+            let pairs = p.iter().flatten().zip(g.iter().flatten());
+            divergence += pairs.map(|(p, g)| g.exp() * (g - p)).sum::<f64>();
+        }
+        loss += divergence / (text.len() * relations.heads) as f64;
+    }
+    loss / batch.num_texts() as f64
 }
 
 /// What [`Matching`] says, in f64 from the student's own states.
@@ -96,7 +136,8 @@ fn definition(student: &mut CpuEngine, batch: &PackedBatch) -> f64 {
             }
         }
     }
-    loss / batch.num_texts() as f64
+    let relations = f64::from(matching.relations.unwrap().weight);
+    loss / batch.num_texts() as f64 + relations * relations_by_definition(student, batch)
 }
 
 #[test]
@@ -184,6 +225,15 @@ fn what_does_not_fit_is_refused() {
     };
     let short = Matching { state_weights: vec![1.0], ..matching() };
     assert!(refused(WIDTH, &teacher, &short).contains("weights of states: 1"));
+    for heads in [0, 3, 5] {
+        let uneven = Matching { relations: Some(Relations { weight: 1.0, heads }), ..matching() };
+        let error = refused(WIDTH, &teacher, &uneven);
+        assert!(error.ends_with("these numbers do: 1, 2, 4"), "{error}");
+    }
+    let silent = TeacherStates { qkv: Vec::new(), ..teacher.clone() };
+    assert!(
+        refused(WIDTH, &silent, &matching()).contains("queries, keys and values of the teacher: 0")
+    );
     assert!(refused(7, &teacher, &matching()).contains("outputs of the head: 7"));
     let few = TeacherStates { states: teacher.states[..2].to_vec(), ..teacher.clone() };
     assert!(refused(WIDTH, &few, &matching()).contains("states of the teacher: 2"));
@@ -196,6 +246,10 @@ fn what_does_not_fit_is_refused() {
     assert!(matches!(error, EngineError::Matching(_)), "{error}");
     let error = no_student.hidden_states(&batch, &[3]).unwrap_err();
     assert!(error.to_string().contains("the model has 2 layers"), "{error}");
+    for layer in [0, 3] {
+        let error = no_student.teacher_states(&batch, &[], Some(layer)).unwrap_err();
+        assert!(error.to_string().contains(&format!("values of layer {layer}")), "{error}");
+    }
 }
 
 #[test]
@@ -203,10 +257,42 @@ fn a_student_comes_to_its_teacher() {
     let (batch, _) = suite::texts(6, 0);
     let mut student = engine(&student_config(), WIDTH, 2, Precision::F32);
     let first = accumulate(&mut student, &batch, 6).loss;
+    let first_relations = relations_by_definition(&student, &batch);
     for step in 1..=60 {
         student.step(&Update { weight_decay: 0.0, ..suite::update(step) });
         accumulate(&mut student, &batch, 6);
     }
     let last = definition(&mut student, &batch);
     assert!(last < 0.4 * first, "{first} {last}");
+    let last_relations = relations_by_definition(&student, &batch);
+    assert!(last_relations < 0.4 * first_relations, "{first_relations} {last_relations}");
+}
+
+#[test]
+fn relations_alone_are_learned_and_without_them_nothing_is() {
+    let (batch, _) = suite::texts(6, 0);
+    let teacher = teacher_states(&batch);
+    let nothing = Matching {
+        state_weights: vec![0.0; 3],
+        mean_weight: 0.0,
+        head_weight: 0.0,
+        relations: None,
+    };
+    let relations = Some(Relations { weight: 1.0, ..matching().relations.unwrap() });
+    let alone = Matching { relations, ..nothing.clone() };
+    let mut student = engine(&student_config(), WIDTH, 2, Precision::F32);
+    let loss_of = |student: &mut CpuEngine, matching: &Matching, step: u64| {
+        let at = suite::at_step(step);
+        student.accumulate_states(&batch, &teacher, matching, 6, at).unwrap().loss
+    };
+    assert_eq!(loss_of(&mut student, &nothing, 0), 0.0);
+    let first = relations_by_definition(&student, &batch);
+    for step in 1..=40 {
+        let before = relations_by_definition(&student, &batch);
+        let loss = loss_of(&mut student, &alone, step);
+        assert!((loss - before).abs() < 1e-5 * first, "{step}: {loss} {before}");
+        student.step(&Update { weight_decay: 0.0, ..suite::update(step) });
+    }
+    let last = relations_by_definition(&student, &batch);
+    assert!(last < 0.3 * first, "{first} {last}");
 }

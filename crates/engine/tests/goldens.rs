@@ -1,13 +1,19 @@
 //! A tiny BERT of head size 26 against PyTorch (`reference/encoder.py`): activations, losses, every
-//! gradient, dropout, and ten steps of AdamW; at every instruction level of this machine.
+//! gradient, dropout, and ten steps of AdamW; relations (`reference/relations.py`); at every instruction
+//! level of this machine.
 
 mod golden;
+
+use std::path::Path;
 
 use golden::{Golden, close, close_gradients, close_tensors};
 use tinymood_core::{
     Engine, Loss, ModelConfig, Objective, Pooling, Randomness, TensorMap, TensorSet, Update,
 };
 use tinymood_engine::losses;
+use tinymood_kernels::attention::Shape;
+use tinymood_kernels::{Cpu, Isa, Operand, Precision, relations};
+use tinymood_weights::read_tensors;
 
 fn tiny() -> Golden {
     Golden::read("tiny")
@@ -160,5 +166,41 @@ fn ten_steps_of_adamw() {
                 close_tensors(&found, &golden.under(&format!("{run}.average")), 1e-4);
             }
         });
+    }
+}
+
+#[test]
+fn relations_and_their_slopes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/relations.safetensors");
+    let golden = read_tensors(&path).unwrap().tensors;
+    let values = |name: &str| -> &[f32] { &golden[name].values };
+    let lengths: Vec<usize> = values("lengths").iter().map(|&length| length as usize).collect();
+    let mut cumulative_lengths = vec![0];
+    let mut weights = Vec::new();
+    for length in &lengths {
+        cumulative_lengths.push(cumulative_lengths[cumulative_lengths.len() - 1] + *length as u32);
+        weights.extend(vec![1.0 / (lengths.len() * length) as f32; *length]);
+    }
+    let (tokens, width) = (weights.len(), golden["student"].shape[1]);
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let cpu = Cpu::new(isa, Precision::F32, 2);
+        for heads in [1, 2, 4] {
+            let head_size = width / 3 / heads;
+            let shape = Shape { cumulative_lengths: &cumulative_lengths, heads, head_size };
+            let (mut student, mut d_student) = (Operand::default(), Operand::default());
+            student.set(&cpu, values("student"), width);
+            d_student.set(&cpu, &vec![0.0; tokens * width], width);
+            let (mut losses, teacher) = (vec![f32::NAN; tokens * heads], values("teacher"));
+            let (view, d_view) = (student.view(), &mut d_student);
+            relations::forward_backward(&cpu, shape, view, teacher, &weights, &mut losses, d_view);
+
+            let text = |pair: &[u32]| pair[0] as usize * heads..pair[1] as usize * heads;
+            let texts = cumulative_lengths.windows(2).map(|pair| &losses[text(pair)]);
+            let found: Vec<f32> =
+                texts.map(|losses| lengths.len() as f32 * losses.iter().sum::<f32>()).collect();
+            close(&found, values(&format!("{heads}.losses")), 1e-5, "losses");
+            let expected = values(&format!("{heads}.d_student"));
+            close(&d_student.view().to_f32(), expected, 1e-5, "d_student");
+        }
     }
 }

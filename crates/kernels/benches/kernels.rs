@@ -9,7 +9,7 @@ use std::time::Instant;
 use tinymood_kernels::adamw::{AdamW, Tensors};
 use tinymood_kernels::attention::{self, Shape};
 use tinymood_kernels::matmul::{limit, matmul, matmul_transposed, update_weight};
-use tinymood_kernels::{Buffer, Cpu, Dropout, Isa, Operand, PackedMatrix, Precision};
+use tinymood_kernels::{Buffer, Cpu, Dropout, Isa, Operand, PackedMatrix, Precision, relations};
 
 const TEXTS: u32 = 16;
 const TOKENS: u32 = 19;
@@ -97,6 +97,21 @@ fn main() {
                     context.view(),
                     d_context,
                     &mut d_qkv,
+                );
+            });
+            let teacher = waves(&cpu, m * 3 * 384);
+            let (weights, mut losses) = (vec![1.0 / m as f32; m], vec![0.0; 12 * m]);
+            let operations = f64::from(2 * TEXTS * TOKENS * TOKENS * (6 * 312 + 3 * 384));
+            report("relations".to_owned(), operations, &mut || {
+                let d_qkv = &mut d_qkv;
+                relations::forward_backward(
+                    &cpu,
+                    shape,
+                    qkv,
+                    &teacher,
+                    &weights,
+                    &mut losses,
+                    d_qkv,
                 );
             });
             let (n, k) = (1200, 312);

@@ -13,6 +13,7 @@ mod cpu;
 pub mod distance;
 pub mod dropout;
 pub mod embedding;
+mod heads;
 pub mod lazy;
 pub mod linear;
 mod math;
@@ -21,6 +22,7 @@ mod memory;
 pub mod norm;
 mod operand;
 mod pool;
+pub mod relations;
 mod rows;
 
 pub use cpu::{Cpu, Isa, IsaError, Precision};

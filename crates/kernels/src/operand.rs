@@ -165,6 +165,11 @@ impl Hidden {
 }
 
 impl<'a> View<'a> {
+    /// Of floats as they are, whatever the precision; whole rows of `width`.
+    pub(crate) fn of_f32(values: &'a [f32], width: usize) -> Self {
+        View { width, words: WordsView::F32(values) }
+    }
+
     /// `K`.
     pub fn width(&self) -> usize {
         self.width
@@ -268,6 +273,28 @@ impl<W: Word> Store<'_, W> {
         let words = columns.start / W::DEPTH..W::words(columns.end);
         // SAFETY: in range and not shared, as the caller promises.
         W::along(values, unsafe { self.rows.lend_part(row, words) });
+    }
+
+    /// Adds to columns `columns` of a row. The sums are made in `sums`, as long as `values`, and rounded
+    /// once more.
+    ///
+    /// # Safety
+    /// As for [`Store::store_block`].
+    #[inline(always)]
+    pub(crate) unsafe fn add(
+        &self,
+        row: usize,
+        columns: Range<usize>,
+        values: &[f32],
+        sums: &mut [f32],
+    ) {
+        debug_assert!(columns.end <= self.width && columns.start.is_multiple_of(W::DEPTH));
+        let words = columns.start / W::DEPTH..W::words(columns.end);
+        // SAFETY: in range and not shared, as the caller promises.
+        let words = unsafe { self.rows.lend_part(row, words) };
+        W::widen(words, 0, sums);
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        W::along(sums, words);
     }
 }
 

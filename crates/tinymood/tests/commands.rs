@@ -496,6 +496,41 @@ fn distill_makes_an_encoder_that_trains_and_exports() {
 }
 
 #[test]
+fn distill_learns_relations_and_resumes_them() {
+    let folder = trained();
+    let texts: Vec<String> = (0..16).map(|i| format!("text {i} is so very sad\n")).collect();
+    fs::write(folder.join("related.txt"), texts.concat()).unwrap();
+    let distill = "distill --teacher runs/quick --texts related.txt --student 1L-64D --batch-size 8 \
+                   --max-length 16 --log-every 1 --warmup-steps 2 --learning-rate 5e-3 --max-steps 10 \
+                   --checkpoint-every 6 --quiet --output";
+    let alone = "--state-weight 0 --last-weight 0 --mean-weight 0 --pooler-weight 0";
+    let losses = |path: &str, rest: &str| -> Vec<f64> {
+        run(folder, &format!("{distill} {path} {rest}")).ok();
+        let log = fs::read_to_string(folder.join(path).join("log.jsonl")).unwrap();
+        rows(&log).iter().filter_map(|event| event["loss"].as_f64()).collect()
+    };
+    assert!(losses("runs/nothing", alone).iter().all(|&loss| loss == 0.0));
+    let related =
+        losses("runs/related", &format!("{alone} --relation-weight 1 --relation-heads 8"));
+    assert!(related[9] < 0.8 * related[0], "{related:?}");
+    let settings = fs::read_to_string(folder.join("runs/related/settings.toml")).unwrap();
+    for expected in ["relation_weight = 1.0", "relation_heads = 8", "relation_layer = 2"] {
+        assert!(settings.contains(expected), "no {expected:?} in {settings}");
+    }
+    let first = "--relation-weight 1 --relation-heads 8 --relation-layer 1";
+    let first = losses("runs/first", &format!("{alone} {first}"));
+    assert_ne!(first[0], related[0]);
+
+    let related = folder.join("runs/related");
+    let weights = || fs::read(related.join("best/model.safetensors")).unwrap();
+    let before = weights();
+    fs::remove_dir_all(related.join("checkpoints/step-00000010")).unwrap();
+    fs::remove_dir_all(related.join("best")).unwrap();
+    run(folder, "distill --resume runs/related --quiet").ok();
+    assert_eq!(weights(), before);
+}
+
+#[test]
 fn distill_refuses_what_cannot_be_learned() {
     let folder = trained();
     fs::write(folder.join("blank.txt"), "\n \n").unwrap();
@@ -509,6 +544,14 @@ fn distill_refuses_what_cannot_be_learned() {
     distill("--texts some.txt --student 4L-64D").fails(1, &["4 layers", "only 2"]);
     distill("--texts some.txt --student 1L-256D").fails(1, &["256", "128"]);
     distill("--texts some.txt --student 1L-64D --layers 3").fails(1, &["--layers", "1 to 2"]);
+    let related = |rest: &str| {
+        distill(&format!("--texts some.txt --student 1L-64D --relation-weight {rest}"))
+    };
+    related("1").fails(1, &["--relation-heads", "12", "128", "64", "1, 2, 4, 8, 16, 32, 64"]);
+    related("1 --relation-heads 0").fails(1, &["0 relation heads"]);
+    related("1 --relation-heads 8 --relation-layer 3").fails(1, &["--relation-layer", "1 to 2"]);
+    related("0 --relation-layer 2").fails(1, &["--relation-layer needs"]);
+    related("nan").fails(1, &["--relation-weight", "from 0 up"]);
     distill("--texts some.txt --student 1L-64D --precision int8").fails(1, &["int8", "hint:"]);
     run(folder, "distill --resume runs/quick").fails(1, &["not of a distillation"]);
 }

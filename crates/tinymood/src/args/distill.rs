@@ -12,6 +12,9 @@ needed. It starts from the teacher itself: embeddings, heads and neurons cut to 
 of it is an encoder to fine-tune. For a student of a fine-tuned teacher, fine-tune it with \
 `tinymood train --init RUN/best`.
 
+With `--relation-weight` the student's last layer also learns the self-attention relations of one of the \
+teacher's layers: which tokens of a text are alike in their queries, keys and values (MiniLMv2).
+
 Examples:
   tinymood distill --teacher sentence-transformers/all-MiniLM-L6-v2 --texts texts.txt.gz
   tinymood distill --teacher bert-base-uncased --student 6L-384D --texts a.txt --texts b.jsonl --epochs 1
@@ -43,6 +46,15 @@ pub struct DistillArgs {
     /// Weight of the pooler, whose vector follows the teacher's mean
     #[arg(long, value_name = "X", default_value_t = 0.5)]
     pub pooler_weight: f32,
+    /// Weight of the self-attention relations of the student's last layer; 0 for none
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub relation_weight: f32,
+    /// Relation heads, into which queries, keys and values are cut anew; divides both hidden sizes
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    pub relation_heads: usize,
+    /// The teacher's layer whose relations are learned, from 1 [default: its last]
+    #[arg(long, value_name = "LAYER")]
+    pub relation_layer: Option<usize>,
     /// `distill`, or a TOML file; flags below override it
     #[arg(long, value_name = "RECIPE", default_value = "distill")]
     pub recipe: String,

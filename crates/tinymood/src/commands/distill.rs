@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tinymood_core::{
-    Engine, Matching, ModelConfig, PackedBatch, Pooling, Projections, TensorMap, TensorSet,
-    TokenizedText,
+    Engine, Matching, ModelConfig, PackedBatch, Pooling, Projections, Relations, TensorMap,
+    TensorSet, TokenizedText,
 };
 use tinymood_engine::CpuEngine;
 use tinymood_report::{DataSummary, SplitSummary};
@@ -42,6 +42,13 @@ struct Source {
     last_weight: f32,
     mean_weight: f32,
     pooler_weight: f32,
+    /// 0 for no relations, as in runs older than they are.
+    #[serde(default)]
+    relation_weight: f32,
+    #[serde(default)]
+    relation_heads: usize,
+    /// From 1; `None` until the teacher is known, and where no relations are learned.
+    relation_layer: Option<usize>,
     #[serde(default)]
     precision: PrecisionArg,
 }
@@ -74,6 +81,9 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
                 last_weight: args.last_weight,
                 mean_weight: args.mean_weight,
                 pooler_weight: args.pooler_weight,
+                relation_weight: args.relation_weight,
+                relation_heads: args.relation_heads,
+                relation_layer: args.relation_layer,
                 precision: global.precision,
             };
             (TrainSettings::new(recipe)?, source, false)
@@ -95,6 +105,7 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     let saved_config = config.clone();
     settings.apply_to(&mut config);
     let layers = source.teacher_layers(teacher.engine.config(), &config)?;
+    let relations = source.relations(teacher.engine.config(), &config)?;
     config.projections = Some(Projections {
         width: teacher.engine.config().hidden_size,
         states: (0..=config.num_hidden_layers).collect(),
@@ -151,7 +162,8 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         texts: &texts,
         teacher: &teacher.engine,
         teacher_states: &teacher_states,
-        matching: &source.matching(layers.len()),
+        teacher_relations: source.relation_layer,
+        matching: &source.matching(layers.len(), relations),
         config: &saved_config,
         run: &run,
         resume: existing,
@@ -204,19 +216,51 @@ impl Source {
         Ok(self.layers.iter().map(|layer| layer - 1).collect())
     }
 
-    fn matching(&self, layers: usize) -> Matching {
+    /// The relations to learn, if any; their layer is noted in the settings.
+    fn relations(
+        &mut self,
+        teacher: &ModelConfig,
+        student: &ModelConfig,
+    ) -> anyhow::Result<Option<Relations>> {
+        let (weight, heads) = (self.relation_weight, self.relation_heads);
+        ensure!(
+            weight.is_finite() && weight >= 0.0,
+            "--relation-weight is {weight}, expected a number from 0 up"
+        );
+        if weight == 0.0 {
+            ensure!(self.relation_layer.is_none(), "--relation-layer needs a --relation-weight");
+            return Ok(None);
+        }
+        let relations = Relations { weight, heads };
+        let (teacher_size, size) = (teacher.hidden_size, student.hidden_size);
+        relations.check(teacher_size, size).context("--relation-heads does not fit")?;
+        let has = teacher.num_hidden_layers;
+        let layer = *self.relation_layer.get_or_insert(has);
+        ensure!(
+            (1..=has).contains(&layer),
+            "--relation-layer is {layer}, expected a layer from 1 to {has}"
+        );
+        Ok(Some(relations))
+    }
+
+    fn matching(&self, layers: usize, relations: Option<Relations>) -> Matching {
         let mut state_weights = vec![self.state_weight; layers];
         state_weights.push(self.last_weight);
         let Self { mean_weight, pooler_weight: head_weight, .. } = *self;
-        Matching { state_weights, mean_weight, head_weight }
+        Matching { state_weights, mean_weight, head_weight, relations }
     }
 
     fn card(&self) -> String {
         let name = teacher_name(&self.teacher);
+        let relations = self.relation_layer.map_or_else(String::new, |layer| {
+            let heads = self.relation_heads;
+            format!(", and self-attention relations of layer {layer} in {heads} heads")
+        });
         format!(
             "# A {} encoder distilled from {name}\n\nMade with `tinymood distill`: hidden states of \
-             layers {} and the embeddings, on plain text. `bert.pooler` follows the teacher's mean \
-             over the text. It has no classifier: fine-tune it with `tinymood train --init`.\n",
+             layers {} and the embeddings{relations}, on plain text. `bert.pooler` follows the \
+             teacher's mean over the text. It has no classifier: fine-tune it with `tinymood train \
+             --init`.\n",
             self.student,
             join(&self.layers)
         )

@@ -1,4 +1,5 @@
-//! Learning a teacher's hidden states (the first of TinyBERT's two stages: Jiao et al., 2020).
+//! Learning a teacher's hidden states (the first of TinyBERT's two stages: Jiao et al., 2020), and its
+//! self-attention relations (MiniLMv2: Wang et al., 2021).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,6 +32,9 @@ pub struct DistillInputs<'a> {
     /// The teacher's hidden state for each of the student's
     /// [`Projections::states`](tinymood_core::Projections::states).
     pub teacher_states: &'a [usize],
+    /// The teacher's layer, from 1, whose relations the student's last layer follows, where `matching`
+    /// has any.
+    pub teacher_relations: Option<usize>,
     /// How much each part counts.
     pub matching: &'a Matching,
     /// What the encoder's `config.json` says: the student's configuration, with the dropout that
@@ -62,7 +66,7 @@ pub fn distill<E: Engine>(
         return Err(TrainError::Empty { split: "training" });
     }
     let mut fingerprint = fingerprint::of_model(inputs.settings, engine.config());
-    fingerprint.insert("matching".to_owned(), format!("{:?}", inputs.matching));
+    fingerprint.extend(of_matching(inputs.matching, inputs.teacher_relations));
     fingerprint.insert("teacher.states".to_owned(), format!("{:?}", inputs.teacher_states));
     fingerprint.insert("data".to_owned(), fingerprint::of_split(inputs.texts.iter(), &[]));
     fingerprint.extend(inputs.identity.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -78,6 +82,20 @@ pub fn distill<E: Engine>(
     take(engine, &course, States { inputs }, observers)
 }
 
+/// What of a teacher is learned, by name. Without relations nothing is said of them, as in runs older than
+/// they are.
+fn of_matching(matching: &Matching, layer: Option<usize>) -> Vec<(String, String)> {
+    let Matching { state_weights, mean_weight, head_weight, relations } = matching;
+    let weights = format!(
+        "Matching {{ state_weights: {state_weights:?}, mean_weight: {mean_weight:?}, head_weight: \
+         {head_weight:?} }}"
+    );
+    let relations = relations.map(|of| ("relations", format!("{of:?}")));
+    let layer = layer.map(|layer| ("teacher.relations", layer.to_string()));
+    let named = [Some(("matching", weights)), relations, layer].into_iter().flatten();
+    named.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 struct States<'a> {
     inputs: &'a DistillInputs<'a>,
 }
@@ -90,9 +108,9 @@ impl<E: Engine> Lesson<E> for States<'_> {
         rows_in_step: usize,
         randomness: Randomness,
     ) -> Result<f64, EngineError> {
-        let DistillInputs { teacher, teacher_states, matching, .. } = *self.inputs;
-        let states = hidden_states(teacher, batch, teacher_states)?;
-        let states = TeacherStates { width: teacher.config().hidden_size, states };
+        let DistillInputs { teacher, teacher_states: states, teacher_relations, matching, .. } =
+            *self.inputs;
+        let states = teacher_states(teacher, batch, states, teacher_relations)?;
         let loss = engine.accumulate_states(batch, &states, matching, rows_in_step, randomness)?;
         Ok(loss.loss)
     }
@@ -133,15 +151,59 @@ pub fn hidden_states(
     batch: &PackedBatch,
     states: &[usize],
 ) -> Result<Vec<Vec<f32>>, EngineError> {
-    let mut all = vec![Vec::new(); states.len()];
+    teacher_states(engine, batch, states, None).map(|teacher| teacher.states)
+}
+
+/// [`Engine::teacher_states`], by the same parts.
+fn teacher_states(
+    engine: &dyn Engine,
+    batch: &PackedBatch,
+    states: &[usize],
+    qkv_layer: Option<usize>,
+) -> Result<TeacherStates, EngineError> {
+    let width = engine.config().hidden_size;
+    let mut all = TeacherStates { width, states: vec![Vec::new(); states.len()], qkv: Vec::new() };
     let mut part = PackedBatch::new();
     for (text, range) in batch.ranges().enumerate() {
         part.push(batch.rows()[text], &batch.token_ids()[range]);
         if part.num_tokens() >= TOKENS_PER_BATCH || text + 1 == batch.num_texts() {
-            let found = engine.hidden_states(&part, states)?;
-            all.iter_mut().zip(found).for_each(|(all, found)| all.extend(found));
+            let found = engine.teacher_states(&part, states, qkv_layer)?;
+            let states = all.states.iter_mut().zip(found.states);
+            states.for_each(|(all, found)| all.extend(found));
+            all.qkv.extend(found.qkv);
             part.clear();
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tinymood_core::Relations;
+
+    #[test]
+    fn checkpoints_older_than_relations_can_be_resumed_and_relations_are_told_apart() {
+        let none = Matching {
+            state_weights: vec![0.5, 3.0],
+            mean_weight: 1.0,
+            head_weight: 0.25,
+            relations: None,
+        };
+        let of = |matching: &Matching, layer| BTreeMap::from_iter(of_matching(matching, layer));
+        let weights = "Matching { state_weights: [0.5, 3.0], mean_weight: 1.0, head_weight: 0.25 }"
+            .to_owned();
+        assert_eq!(of(&none, None), BTreeMap::from([("matching".to_owned(), weights)]));
+        let some = |weight, heads| Matching {
+            relations: Some(Relations { weight, heads }),
+            ..none.clone()
+        };
+        let related = of(&some(1.0, 12), Some(6));
+        assert_eq!(related["teacher.relations"], "6");
+        for other in
+            [of(&some(1.0, 6), Some(6)), of(&some(2.0, 12), Some(6)), of(&some(1.0, 12), Some(5))]
+        {
+            assert_ne!(other, related);
+        }
+    }
 }
