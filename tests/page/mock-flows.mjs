@@ -375,6 +375,14 @@ export const flows = {
     assert.equal(mock.requests[0].texts[0], "thank \uFFFD you");
   },
 
+  "under a prefix, behind a proxy": async ({ open, mock }) => {
+    mock.faults.prefix = "/some/where";
+    const page = await open({ at: "/some/where/" });
+    await read(page, "thank you");
+    await eventually(async () => assert.equal(await page.textContent("#model"), "Model mock, tinymood 0.1.0."));
+    assert.ok(mock.urls.every((path) => path.startsWith("/some/where/")), mock.urls.join(" "));
+  },
+
   "print shows text and bars, not the controls": async ({ open }) => {
     const page = await open();
     await read(page, "thank you");

@@ -5,10 +5,12 @@
 //   node tests/page/mock.mjs [PORT]      serves the page at http://127.0.0.1:PORT (default 8600)
 
 import { createServer } from "node:http";
-import { readFile } from "node:fs/promises";
+import { readFile, readdir } from "node:fs/promises";
+import { extname } from "node:path";
 
 const PAGE = new URL("../../crates/serve/page/", import.meta.url);
-const FILES = { "/": ["index.html", "text/html"], "/page.css": ["page.css", "text/css"], "/page.js": ["page.js", "text/javascript"] };
+const TYPES = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript" };
+const FILES = new Set(await readdir(PAGE, { recursive: true }));
 // As the server has it: a page that breaks it fails here too.
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -76,8 +78,8 @@ export function emotions(text, { taxonomy = "original", all_scores, explain, at_
 /**
  * Starts a server. The returned `faults` may be set at any time: `hold(body)` gives a promise to wait for,
  * `respond(body, path)` gives `{status, json, headers}` or nothing, `key` makes the API ask for it,
- * `extraLabels` adds labels, `info` overrides fields of /info. `requests` holds the bodies received,
- * `urls` what was asked for.
+ * `extraLabels` adds labels, `info` overrides fields of /info, `prefix` is what a proxy has put before all
+ * paths. `requests` holds the bodies received, `urls` what was asked for.
  */
 export async function startMock(port = 0) {
   const faults = {};
@@ -88,15 +90,18 @@ export async function startMock(port = 0) {
     taxonomies: ["original", "ekman", "sentiment"], max_input_length: 128, max_texts: 256, max_characters: 100_000, ...faults.info,
   });
   const server = createServer(async (request, response) => {
-    const path = request.url.split("?")[0];
     urls.push(request.url);
+    const { prefix = "" } = faults;
+    const path = request.url.slice(prefix.length).split("?")[0];
     const send = (status, body, type = "application/json", headers = {}) => {
       response.writeHead(status, { "content-type": `${type}; charset=utf-8`, "content-security-policy": POLICY, ...headers });
       response.end(body);
     };
     const refuse = (status, error, error_type, extra = {}, headers = {}) =>
       send(status, JSON.stringify({ error, error_type, request_id: "m-1", ...extra }), undefined, headers);
-    if (FILES[path]) return send(200, await readFile(new URL(FILES[path][0], PAGE)), FILES[path][1]);
+    if (!request.url.startsWith(prefix)) return refuse(404, `${request.url} is not under ${prefix}`, "not_found");
+    const file = path === "/" ? "index.html" : path.slice(1);
+    if (TYPES[extname(file)] && FILES.has(file)) return send(200, await readFile(new URL(file, PAGE)), TYPES[extname(file)]);
     if (path === "/health") return send(200, "{}");
     if (faults.key && request.headers.authorization !== `Bearer ${faults.key}`)
       return refuse(401, "this server asks for an API key: Authorization: Bearer KEY", "unauthorized");

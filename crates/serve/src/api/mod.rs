@@ -6,7 +6,7 @@
 //! tokenize  POST /tokenize
 //! about     GET /info, /health, /metrics
 //! openapi   GET /openapi.json, /docs
-//! page      GET /, /page.css, /page.js
+//! page      GET / and the files that it is made of
 //! ```
 
 mod about;
@@ -30,9 +30,8 @@ use crate::error::ApiError;
 /// All endpoints.
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
-        .route("/", get(page::html).post(predict::predict))
-        .route("/page.css", get(page::css))
-        .route("/page.js", get(page::js))
+        .merge(page::router())
+        .route("/", post(predict::predict))
         .route("/predict", post(predict::predict))
         .route("/v1/emotions", post(emotions::emotions))
         .route("/tokenize", post(tokenize::tokenize))

@@ -1,5 +1,9 @@
 //! What each endpoint gives.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, LABELS, MAX_LENGTH, logits, sigmoid, tokenizer};
@@ -222,19 +226,79 @@ fn the_documents_are_served() {
     let docs = server.get("/docs");
     assert!(docs.header("content-security-policy").unwrap().contains("default-src 'none'"));
     assert!(docs.text().contains("/v1/emotions"));
-    for (path, kind) in
-        [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")]
-    {
-        let file = server.get(path);
-        assert_eq!(file.status, 200);
-        assert!(file.header("content-type").unwrap().starts_with(kind));
+}
+
+#[test]
+fn the_page_is_served_with_all_that_it_asks_for() {
+    let server = Fixture::new();
+    let mut found = BTreeSet::from(["/".to_owned()]);
+    let mut waiting = Vec::from_iter(found.clone());
+    while let Some(path) = waiting.pop() {
+        let file = server.get(&path);
+        let kind = match path.rsplit_once('.') {
+            Some((_, "css")) => "text/css; charset=utf-8",
+            Some((_, "js")) => "text/javascript; charset=utf-8",
+            _ => "text/html; charset=utf-8",
+        };
+        assert_eq!((file.status, file.header("content-type")), (200, Some(kind)), "{path}");
         let policy = file.header("content-security-policy").unwrap();
         assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
         assert_eq!(file.header("cache-control"), Some("no-cache"));
         let tag = file.header("etag").unwrap().to_owned();
-        let again = server.connect().send("GET", path, &[("if-none-match", &tag)], b"");
+        let again = server.connect().send("GET", &path, &[("if-none-match", &tag)], b"");
         assert_eq!((again.status, again.body.len()), (304, 0));
+        for next in named_in(&path, &file.text()) {
+            if found.insert(next.clone()) {
+                waiting.push(next);
+            }
+        }
     }
+    found.remove("/");
+    found.insert("/index.html".to_owned());
+    assert_eq!(found, files_in("page"), "what the page asks for, and what lies in its folder");
+}
+
+#[test]
+fn the_page_names_its_scripts_beforehand() {
+    // Else a browser finds them one after the other, a round trip for each step.
+    let server = Fixture::new();
+    let named = named_in("/", &server.get("/").text());
+    for path in files_in("page").iter().filter(|path| path.ends_with(".js")) {
+        assert!(named.contains(path), "index.html has no modulepreload of {path}");
+    }
+}
+
+/// The files that a file of the page names, as paths of the server. A proxy may serve the page under a
+/// prefix, so the names must be relative.
+fn named_in(path: &str, content: &str) -> BTreeSet<String> {
+    let (folder, _) = path.rsplit_once('/').unwrap();
+    let names = ["src=\"", "href=\"", "from \"", "import \"", "import(\""]
+        .into_iter()
+        .flat_map(|before| content.split(before).skip(1).filter_map(|rest| rest.split('"').next()));
+    let files = names.filter(|name| name.ends_with(".js") || name.ends_with(".css"));
+    files
+        .map(|name| {
+            assert!(!name.starts_with('/') && !name.contains(':'), "{path} names {name}");
+            format!("{folder}/{}", name.trim_start_matches("./"))
+        })
+        .collect()
+}
+
+/// Every file below a folder of this crate, as if the folder were the server's root.
+fn files_in(folder: &str) -> BTreeSet<String> {
+    fn walk(folder: &Path, at: &str, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{at}/{}", entry.file_name().to_str().unwrap());
+            match entry.file_type().unwrap().is_dir() {
+                true => walk(&entry.path(), &path, found),
+                false => drop(found.insert(path)),
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), "", &mut found);
+    found
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn who_has_no_key_may_ask_nothing_but_health_and_the_page() {
         assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
         assert_eq!(get(path, &[("authorization", "Bearer sesame")]).status, 200, "{path}");
     }
-    for path in ["/health", "/", "/page.css", "/page.js"] {
+    for path in ["/health", "/", "/page.css", "/page.js", "/parts/server.js"] {
         assert_eq!(get(path, &[]).status, 200, "{path}");
     }
     for path in ["/v1/emotions", "/predict", "/", "/tokenize"] {
