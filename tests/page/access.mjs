@@ -14,7 +14,8 @@ const settings = {
   "high contrast": { contrast: "more", forcedColors: "active" },
 };
 
-async function check(page, axe, state) {
+/** Fails where axe finds something, or where the page is wider than its window. */
+export async function check(page, axe, state) {
   await page.evaluate(readFileSync(axe, "utf8")); // a script element would be against the page's own policy
   await page.waitForFunction(() => document.getAnimations().every((animation) => animation.playState === "finished"));
   const { violations, passes } = await page.evaluate(() => window.axe.run(document, {

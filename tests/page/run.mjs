@@ -1,20 +1,22 @@
-// Drives the page in headless Chromium.
+// Drives the server's page, and reports, in headless Chromium.
 //
 //   node tests/page/run.mjs [--only WORD] [--shots FOLDER]
 //
 // Flows against the mock always run; SERVER_URL=http://127.0.0.1:PORT repeats those that hold for any model
-// against a real server. CHROMIUM names the browser (default /usr/bin/chromium). Packages are taken from
-// target/page-tests, where the first run installs them. Exit status: 0 passed, 1 failed, 3 not possible here.
+// against a real server, and REPORTS=FILE,FILE,... checks pages that `tinymood report` wrote. CHROMIUM names the
+// browser (default /usr/bin/chromium). Packages are taken from target/page-tests, where the first run installs them. Exit status: 0 passed, 1 failed, 3 not possible here.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, copyFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import { basename, dirname, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { startMock } from "./mock.mjs";
 import { flows as ofMock } from "./mock-flows.mjs";
 import { flows as ofAnyServer } from "./flows.mjs";
 import { flows as ofAccess } from "./access.mjs";
+import { flowsOf as ofReport } from "./reports.mjs";
 import { takeShots } from "./shots.mjs";
 
 const { values: options } = parseArgs({ options: { only: { type: "string" }, shots: { type: "string" } } });
@@ -40,7 +42,7 @@ const axe = fileURLToPath(new URL("node_modules/axe-core/axe.min.js", modules));
 const quiet = ["gpu", "quic", "background-networking", "component-update", "sync"].map((name) => `--disable-${name}`);
 const browser = await playwright.chromium.launch({ executablePath: chromium, args: ["--no-sandbox", "--no-first-run", ...quiet] });
 
-/** A fresh context and page. What the page itself does wrong (exceptions, CSP) fails every flow. */
+/** A fresh context and page. What the page itself does wrong (exceptions, CSP, requests of a file) fails every flow. */
 async function openPage(url, { init, at = "", ...settings } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, acceptDownloads: true, ...settings });
   context.setDefaultTimeout(8000);
@@ -50,6 +52,8 @@ async function openPage(url, { init, at = "", ...settings } = {}) {
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(`exception: ${error.message}`));
   page.on("console", (message) => { if (/Content Security Policy|Refused to/i.test(message.text())) wrong.push(message.text()); });
+  if (url.startsWith("file:")) // a file asks for nothing but itself
+    page.on("request", (request) => { if (request.url() !== url) wrong.push(`request: ${request.url()}`); });
   await page.goto(url + at);
   return { page, context, wrong };
 }
@@ -85,9 +89,14 @@ for (const [name, flow] of Object.entries({ ...ofAnyServer, ...ofAccess, ...ofMo
 const real = process.env.SERVER_URL?.replace(/\/$/, "");
 if (real) for (const [name, flow] of Object.entries({ ...ofAnyServer, ...ofAccess })) await runFlow(`real: ${name}`, flow, real);
 
+if (options.shots) mkdirSync(options.shots, { recursive: true });
+for (const file of process.env.REPORTS?.split(",").filter(Boolean) ?? []) {
+  const name = `report ${basename(dirname(resolve(file)))}-${basename(file, ".html")}`.replaceAll(/\W+/g, "-");
+  for (const [flow, checks] of Object.entries(ofReport(name, options.shots))) await runFlow(flow, checks, pathToFileURL(file).href);
+}
+
 if (options.shots) {
   const mock = await startMock();
-  mkdirSync(options.shots, { recursive: true });
   await takeShots(openPage, real ?? mock.url, options.shots);
   await mock.stop();
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::bootstrap::Interval;
 use crate::predictions::Predictions;
 
 /// Bins of the expected calibration error.
@@ -40,6 +41,31 @@ impl ReliabilityBin {
     pub fn share_positive(&self) -> Option<f64> {
         (self.count > 0).then(|| self.positives as f64 / self.count as f64)
     }
+
+    /// 95 % interval of the share of positives; `None` in an empty bin.
+    pub fn share_positive_interval(&self) -> Option<Interval> {
+        wilson_interval(self.positives, self.count)
+    }
+}
+
+/// The normal distribution's quantile of 97.5 %.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// Wilson's 95 % score interval (1927) of the share `positives / count`; `None` for a count of 0. It stays
+/// within 0 and 1, and has a width also where all or none are positive, as in most bins at the ends.
+///
+/// It takes what is counted as independent of one another.
+pub fn wilson_interval(positives: u64, count: u64) -> Option<Interval> {
+    if count == 0 {
+        return None;
+    }
+    let n = count as f64;
+    let share = positives as f64 / n;
+    let shrink = 1.0 + Z * Z / n;
+    let middle = (share + Z * Z / (2.0 * n)) / shrink;
+    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt() / shrink;
+    // Rounding must not put an end beyond the share itself.
+    Some(Interval([(middle - half).clamp(0.0, share), (middle + half).clamp(share, 1.0)]))
 }
 
 /// The bins of a reliability diagram, [`BINS`] of equal width: bin `b` holds
@@ -108,5 +134,28 @@ mod tests {
         let off = [(1.0, false), (0.0, true)];
         assert!((expected_calibration_error(off.into_iter()) - 1.0).abs() < 1e-12);
         assert_eq!(expected_calibration_error(std::iter::empty()), 0.0);
+    }
+
+    #[test]
+    fn intervals_are_those_of_the_literature() {
+        // Newcombe (1998), table I, method 3.
+        let published = [
+            ((81, 263), [0.2553, 0.3662]),
+            ((15, 148), [0.0624, 0.1605]),
+            ((0, 20), [0.0, 0.1611]),
+            ((1, 29), [0.0061, 0.1718]),
+        ];
+        for ((positives, count), [low, high]) in published {
+            let Interval(found) = wilson_interval(positives, count).unwrap();
+            let near = |a: f64, b: f64| (a - b).abs() < 5.1e-5;
+            assert!(near(found[0], low) && near(found[1], high), "{positives}/{count}: {found:?}");
+        }
+        // By hand: the upper end of 0 of n is z² / (n + z²), that of n of n its mirror.
+        let end = Z * Z / (7.0 + Z * Z);
+        let Interval([low, high]) = wilson_interval(0, 7).unwrap();
+        assert!(low == 0.0 && (high - end).abs() < 1e-12, "{low} {high}");
+        let Interval([low, high]) = wilson_interval(7, 7).unwrap();
+        assert!((low - (1.0 - end)).abs() < 1e-12 && high == 1.0, "{low} {high}");
+        assert_eq!(wilson_interval(0, 0), None);
     }
 }

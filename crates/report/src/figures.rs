@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tinymood_core::LabelSet;
-use tinymood_eval::bootstrap::{LabelIntervals, label_intervals};
+use tinymood_eval::bootstrap::{Interval, LabelIntervals, label_intervals};
 use tinymood_eval::calibration::{ReliabilityBin, expected_calibration_error, reliability};
 use tinymood_eval::confusion::PairCounts;
 use tinymood_eval::curves::{ThresholdCurve, grid_threshold, threshold_curve};
@@ -68,6 +68,8 @@ pub struct ReliabilityPoint {
     pub mean_probability: Option<f64>,
     /// Share of positives.
     pub share_positive: Option<f64>,
+    /// Its 95 % score interval.
+    pub share_positive_interval: Option<Interval>,
 }
 
 /// A label taken for another.
@@ -121,6 +123,7 @@ fn reliability_points(predictions: &Predictions<'_>) -> Vec<ReliabilityPoint> {
         bin,
         mean_probability: bin.mean_probability(),
         share_positive: bin.share_positive(),
+        share_positive_interval: bin.share_positive_interval(),
     };
     bins.into_iter().enumerate().map(point).collect()
 }

@@ -92,7 +92,21 @@ fn a_whole_run_shows_everything_and_nothing_breaks_out() {
 
     let detail = &json["run"]["detail"];
     assert_eq!(detail["threshold_curves"].as_array().unwrap().len(), 6);
-    assert_eq!(detail["reliability"].as_array().unwrap().len(), 15);
+    let bins = detail["reliability"].as_array().unwrap();
+    assert_eq!(bins.len(), 15);
+    for bin in bins {
+        let Some(ends) = bin["share_positive_interval"].as_array() else {
+            assert_eq!(bin["count"], 0, "{bin}");
+            continue;
+        };
+        let [low, high] = [0, 1].map(|end| ends[end].as_f64().unwrap());
+        let share = bin["share_positive"].as_f64().unwrap();
+        assert!(0.0 <= low && low <= share && share <= high && high <= 1.0 && low < high, "{bin}");
+        assert!(
+            html.contains(&format!("<td>{share:.3}<small>{low:.3}–{high:.3}</small></td>")),
+            "{bin}"
+        );
+    }
     assert_eq!(detail["pairs"]["together"].as_array().unwrap().len(), 36);
     assert_eq!(json["run"]["log"]["steps"][0]["step"], 5);
     let shown = format!("{:.3}", json["run"]["evaluation"]["macro_f1"].as_f64().unwrap());

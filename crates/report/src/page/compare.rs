@@ -324,7 +324,8 @@ fn calibration(runs: &[RunReport]) -> Result<Option<Markup>, ReportError> {
         judged.iter().enumerate().map(|(style, (name, _))| (style, *name)).collect();
     let caption = html! {
         "Share that is true by mean probability, over all decisions. On the straight line probabilities mean what "
-        "they say. The JSON file has the numbers."
+        "they say. Upright lines: 95 % intervals (Wilson, 1927), as if decisions were independent of one another. "
+        "The JSON file has the numbers."
     };
     Ok(Some(html! { div.grid { (figure("Reliability", plot, line_key(&names), caption)) } }))
 }

@@ -211,7 +211,7 @@ pub(super) fn calibration(run: &RunReport) -> Result<Option<Markup>, ReportError
     let plot = reliability_chart(title, &[&detail.reliability])?;
     let table = html! {
         table {
-            caption { "Decisions by probability" }
+            caption { "Decisions by probability; below each share its 95 % interval" }
             thead {
                 tr {
                     th.text scope="col" { "probability" }
@@ -226,7 +226,12 @@ pub(super) fn calibration(run: &RunReport) -> Result<Option<Markup>, ReportError
                         th scope="row" { (format!("{:.2}–{:.2}", point.from, point.to)) }
                         td { (thousands(point.bin.count)) }
                         td { (three_or_dash(point.mean_probability)) }
-                        td { (three_or_dash(point.share_positive)) }
+                        td {
+                            (three_or_dash(point.share_positive))
+                            @if let Some(Interval(ends)) = point.share_positive_interval {
+                                small { (interval(ends)) }
+                            }
+                        }
                     }
                 }
             }
@@ -234,7 +239,9 @@ pub(super) fn calibration(run: &RunReport) -> Result<Option<Markup>, ReportError
     };
     let caption = html! {
         "All decisions of all rows in 15 bins. On the straight line probabilities mean what they say; "
-        "below it the model is too sure. Bars: how many decisions, by factors of ten."
+        "below it the model is too sure. Upright lines: 95 % intervals (Wilson, 1927), as if decisions were "
+        "independent of one another; those of one row are not, so the true ones are wider. Bars: how many "
+        "decisions, by factors of ten."
     };
     Ok(Some(html! {
         p {

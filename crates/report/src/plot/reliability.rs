@@ -1,7 +1,8 @@
-//! Whether probabilities mean what they say: the share of positives over the mean probability, and
-//! below it how many decisions each point stands for.
+//! Whether probabilities mean what they say: the share of positives with its interval over the mean
+//! probability, and below it how many decisions each point stands for.
 
 use plotters::style::text_anchor::HPos;
+use tinymood_eval::bootstrap::Interval;
 
 use super::{GRID, MUTED, SURFACE, disc, draw, line, rectangle, series, solid, text, text_upwards};
 use crate::error::ReportError;
@@ -46,6 +47,13 @@ pub(crate) fn reliability_chart(
                 .collect();
             for pair in places.windows(2) {
                 line(area, pair[0], pair[1], &series(run), 2.0)?;
+            }
+            for point in *points {
+                if let (Some(mean), Some(Interval([low, high]))) =
+                    (point.mean_probability, point.share_positive_interval)
+                {
+                    line(area, (x(mean), y(low)), (x(mean), y(high)), &solid(run), 1.5)?;
+                }
             }
             for place in places {
                 disc(area, place, 4.5, &SURFACE)?;
