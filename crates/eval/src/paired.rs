@@ -111,6 +111,21 @@ pub fn paired_bootstrap(
     })
 }
 
+/// P-values adjusted for there being several of them, in the order given (Holm, 1979; `multipletests`
+/// of statsmodels with `method="holm"`): the chance that any of those called different is not stays
+/// below the level at which they are called so.
+pub fn holm(p_values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
+    let mut adjusted = vec![0.0; p_values.len()];
+    let mut least = 0.0_f64;
+    for (rank, &index) in order.iter().enumerate() {
+        least = least.max((p_values.len() - rank) as f64 * p_values[index]).min(1.0);
+        adjusted[index] = least;
+    }
+    adjusted
+}
+
 fn check(
     first: (&Predictions<'_>, &[f32]),
     second: (&Predictions<'_>, &[f32]),
@@ -198,6 +213,23 @@ mod tests {
         assert_eq!(found.macro_f1.p_value, 1.0);
         assert_eq!(found.macro_f1.second_better, 0.5);
         assert_eq!(found.macro_f1.interval, Interval([0.0, 0.0]));
+    }
+
+    #[test]
+    fn holm_is_that_of_statsmodels() {
+        // multipletests(p, method="holm")[1]
+        for (p, expected) in [
+            (&[0.03, 0.001, 0.04, 0.02][..], &[0.06, 0.004, 0.06, 0.06][..]),
+            (&[0.5, 0.9], &[1.0, 1.0]),
+            (&[0.01, 0.01, 0.2], &[0.03, 0.03, 0.2]),
+            (&[0.3], &[0.3]),
+            (&[], &[]),
+        ] {
+            let found = holm(p);
+            assert_eq!(found.len(), expected.len());
+            let same = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
+            assert!(found.iter().zip(expected).all(same), "{p:?}: {found:?}");
+        }
     }
 
     #[test]

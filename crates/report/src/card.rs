@@ -98,23 +98,41 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
     let tests: Vec<_> = comparison
         .tests
         .iter()
+        .zip(&comparison.adjusted)
         .zip(&runs[1..])
-        .filter_map(|(test, run)| Some((test.as_ref()?, cell(&run.name))))
+        .filter_map(|((test, adjusted), run)| Some((test.as_ref()?, *adjusted, cell(&run.name))))
         .collect();
-    let Some((any, _)) = tests.first() else { return out };
+    let Some((any, adjusted, _)) = tests.first() else { return out };
     line(format!(
-        "\nPaired bootstrap against {}, {} resamples of the rows:\n",
+        "\nPaired bootstrap against {}, the run named first, {} resamples of the rows{}:\n",
         cell(&runs[0].name),
-        thousands(any.resamples as u64)
+        thousands(any.resamples as u64),
+        if adjusted.is_some() {
+            "; adjusted for the runs tested in each figure (Holm)"
+        } else {
+            ""
+        }
     ));
-    line("| run | figure | difference | 95 % interval | p-value |".to_owned());
-    line("|---|---|--:|--:|--:|".to_owned());
-    for (test, name) in &tests {
-        for (figure, found) in [("macro-F1", &test.macro_f1), ("micro-F1", &test.micro_f1)] {
+    let mut head = vec!["run", "figure", "difference", "95 % interval", "p-value"];
+    head.extend(adjusted.map(|_| "adjusted"));
+    line(row(head.iter().map(|&name| name.to_owned()).collect()));
+    line(format!("|---|---|{}", "--:|".repeat(head.len() - 2)));
+    for (test, adjusted, name) in &tests {
+        for (figure, found, adjusted) in [
+            ("macro-F1", &test.macro_f1, adjusted.map(|p| p.macro_f1)),
+            ("micro-F1", &test.micro_f1, adjusted.map(|p| p.micro_f1)),
+        ] {
             let [low, high] = found.interval.0;
-            let (difference, p) = (signed(found.difference), found.p_value);
-            let ends = format!("{} to {}", signed(low), signed(high));
-            line(format!("| {name} | {figure} | {difference} | {ends} | {p:.4} |"));
+            let mut cells = vec![
+                name.clone(),
+                figure.to_owned(),
+                signed(found.difference),
+                format!("{} to {}", signed(low), signed(high)),
+            ];
+            cells.extend(
+                [Some(found.p_value), adjusted].iter().flatten().map(|p| format!("{p:.4}")),
+            );
+            line(row(cells));
         }
     }
     out

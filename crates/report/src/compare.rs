@@ -1,7 +1,7 @@
 //! Runs beside one another. The first is what the others are held against.
 
 use serde::Serialize;
-use tinymood_eval::paired::{PairedBootstrap, paired_bootstrap};
+use tinymood_eval::paired::{Difference, PairedBootstrap, holm, paired_bootstrap};
 
 use crate::error::ReportError;
 use crate::figures::ReportOptions;
@@ -20,6 +20,19 @@ pub struct Comparison {
     /// Each run but the first held against the first; `None` where one has no predictions, and where
     /// there are no resamplings.
     pub tests: Vec<Option<PairedBootstrap>>,
+    /// The tests' p-values, adjusted for there being several; `None` where there is no test, or no
+    /// other.
+    pub adjusted: Vec<Option<Adjusted>>,
+}
+
+/// P-values of one run's test, adjusted for the runs that were tested (Holm, 1979), each figure by
+/// itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Adjusted {
+    /// Of the difference in F1 over all decisions.
+    pub micro_f1: f64,
+    /// Of the difference in the mean F1 of the labels.
+    pub macro_f1: f64,
 }
 
 impl Comparison {
@@ -46,8 +59,9 @@ impl Comparison {
             .collect::<Result<_, _>>()?;
         rename_twins(&mut runs);
         let tests = records[1..].iter().map(|record| test(&records[0], record, options));
-        let tests = tests.collect::<Result<_, _>>()?;
-        Ok(Self { runs, tests })
+        let tests = tests.collect::<Result<Vec<_>, _>>()?;
+        let adjusted = adjusted(&tests);
+        Ok(Self { runs, tests, adjusted })
     }
 }
 
@@ -185,4 +199,17 @@ fn test(
         source,
     })?;
     Ok(Some(found))
+}
+
+fn adjusted(tests: &[Option<PairedBootstrap>]) -> Vec<Option<Adjusted>> {
+    let found: Vec<&PairedBootstrap> = tests.iter().flatten().collect();
+    if found.len() < 2 {
+        return vec![None; tests.len()];
+    }
+    let of = |figure: fn(&PairedBootstrap) -> Difference| {
+        holm(&found.iter().map(|test| figure(test).p_value).collect::<Vec<_>>())
+    };
+    let mut pairs = of(|test| test.micro_f1).into_iter().zip(of(|test| test.macro_f1));
+    let mut next = || pairs.next().map(|(micro_f1, macro_f1)| Adjusted { micro_f1, macro_f1 });
+    tests.iter().map(|test| test.as_ref().and_then(|_| next())).collect()
 }

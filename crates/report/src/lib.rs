@@ -34,7 +34,7 @@ mod run;
 mod write;
 
 pub use card::{card_details, comparison_markdown};
-pub use compare::{Comparison, MOST_RUNS};
+pub use compare::{Adjusted, Comparison, MOST_RUNS};
 pub use data::{DataSummary, SplitSummary};
 pub use error::ReportError;
 pub use figures::{Confusion, Detail, ReliabilityPoint, ReportOptions};

@@ -263,6 +263,7 @@ fn runs_side_by_side() {
     let test = comparison.tests[0].unwrap();
     let figure = |index: usize| comparison.runs[index].evaluation.as_ref().unwrap().macro_f1;
     assert!((test.macro_f1.difference - (figure(1) - figure(0))).abs() < 1e-12);
+    assert_eq!(comparison.adjusted, [None, None], "one test needs no correction");
 
     let written = write_comparison(&comparison, &folder.path().join("comparison.html")).unwrap();
     let html = fs::read_to_string(&written.html).unwrap();
@@ -274,6 +275,21 @@ fn runs_side_by_side() {
     let markdown = comparison_markdown(&comparison);
     assert!(markdown.contains("| figure | a | b\\|&lt;b> | c |"), "{markdown}");
     assert!(markdown.contains("| b\\|&lt;b> | macro-F1 | "), "{markdown}");
+
+    let d = Run::whole(folder.path(), "d", kept(&labels, 40, 7));
+    let several = Comparison::new(&read(&[&a, &b, &c, &d]), &OPTIONS).unwrap();
+    let p = |index: usize| several.tests[index].unwrap().macro_f1.p_value;
+    let adjusted = |index: usize| several.adjusted[index].unwrap().macro_f1;
+    let (least, most) = if p(0) < p(2) { (0, 2) } else { (2, 0) };
+    assert_eq!(adjusted(least), (2.0 * p(least)).min(1.0), "the least of two p-values is doubled");
+    assert_eq!(adjusted(most), adjusted(least).max(p(most)));
+    assert_eq!(several.adjusted[1], None, "no test");
+    let written = write_comparison(&several, &folder.path().join("several.html")).unwrap();
+    let html = fs::read_to_string(&written.html).unwrap();
+    check(&html);
+    assert!(html.contains("With 2 runs held against the first"));
+    let markdown = comparison_markdown(&several);
+    assert!(markdown.contains(&format!("{:.4} | {:.4} |", p(0), adjusted(0))), "{markdown}");
 
     let none = ReportOptions { resamples: 0, ..OPTIONS };
     assert!(Comparison::new(&read(&[&a, &b]), &none).unwrap().tests[0].is_none());

@@ -9,7 +9,7 @@ use tinymood_eval::{Evaluation, bootstrap::Interval};
 use super::format::{duration, interval, percent, signed, small, thousands, three, three_or_dash};
 use super::training::{of_evaluations, of_steps, whole};
 use super::{Section, figure, line_key, mark_key, run, scrolling, settings, shell};
-use crate::compare::Comparison;
+use crate::compare::{Adjusted, Comparison};
 use crate::error::ReportError;
 use crate::figures::ReliabilityPoint;
 use crate::plot::{Axis, Dots, LineChart, Series, dot_chart, line_chart, reliability_chart};
@@ -111,13 +111,14 @@ fn figures(comparison: &Comparison) -> Markup {
 
 fn tests(comparison: &Comparison) -> Markup {
     let first = &comparison.runs[0].name;
-    let found: Vec<(&str, &PairedBootstrap)> = comparison
+    let found: Vec<(&str, &PairedBootstrap, Option<Adjusted>)> = comparison
         .tests
         .iter()
+        .zip(&comparison.adjusted)
         .zip(&comparison.runs[1..])
-        .filter_map(|(test, run)| Some((run.name.as_str(), test.as_ref()?)))
+        .filter_map(|((test, adjusted), run)| Some((run.name.as_str(), test.as_ref()?, *adjusted)))
         .collect();
-    let Some((_, any)) = found.first() else {
+    let Some((_, any, adjusted)) = found.first() else {
         return html! {
             h3 { "Is the difference more than chance?" }
             p { "There is no test: it needs the predictions of " (first) " and of another run, and resamplings." }
@@ -131,10 +132,14 @@ fn tests(comparison: &Comparison) -> Markup {
             "these differences. The p-value is the share in which they lie as far from the difference found as that "
             "lies from none (Efron and Tibshirani, 1993; Koehn, 2004; Berg-Kirkpatrick et al., 2012). It does not see "
             "what another seed would have given, nor that thresholds were tuned on these rows."
+            @if adjusted.is_some() {
+                " With " (found.len()) " runs held against the first, chance has as many tries in each figure: the "
+                "adjusted p-value allows for them (Holm, 1979)."
+            }
         }
         (scrolling("Paired bootstrap", html! {
             table {
-                caption { "Differences from " (first) }
+                caption { "Differences from " (first) ", the run named first" }
                 thead {
                     tr {
                         th.text scope="col" { "run" }
@@ -142,13 +147,14 @@ fn tests(comparison: &Comparison) -> Markup {
                         th scope="col" { "difference" }
                         th scope="col" { "95 % interval" }
                         th scope="col" { "p-value" }
+                        @if adjusted.is_some() { th scope="col" { "adjusted" } }
                         th scope="col" { "better in" }
                     }
                 }
                 tbody {
-                    @for (name, test) in found {
-                        (difference(name, "macro-F1", &test.macro_f1))
-                        (difference(name, "micro-F1", &test.micro_f1))
+                    @for (name, test, adjusted) in &found {
+                        (difference(name, "macro-F1", &test.macro_f1, adjusted.map(|p| p.macro_f1)))
+                        (difference(name, "micro-F1", &test.micro_f1, adjusted.map(|p| p.micro_f1)))
                     }
                 }
             }
@@ -156,7 +162,7 @@ fn tests(comparison: &Comparison) -> Markup {
     }
 }
 
-fn difference(run: &str, figure: &str, found: &Difference) -> Markup {
+fn difference(run: &str, figure: &str, found: &Difference, adjusted: Option<f64>) -> Markup {
     let Interval(ends) = found.interval;
     html! {
         tr {
@@ -165,6 +171,7 @@ fn difference(run: &str, figure: &str, found: &Difference) -> Markup {
             td { (signed(found.difference)) }
             td { (signed(ends[0])) " to " (signed(ends[1])) }
             td { (format!("{:.4}", found.p_value)) }
+            @if let Some(p) = adjusted { td { (format!("{p:.4}")) } }
             td { (percent(found.second_better)) " of resamples" }
         }
     }

@@ -7,6 +7,10 @@ use super::{Drawn, GRID, MUTED, SURFACE, draw, font, px, series, solid, ticks, w
 use crate::error::ReportError;
 
 const SIZE: (f64, f64) = (440.0, 250.0);
+/// What the upward axis takes for its name, written upwards, and the gaps beside it.
+const NAME_WIDTH: f64 = 30.0;
+/// What it takes for a digit of a tick's label.
+const DIGIT_WIDTH: f64 = 7.0;
 
 /// A curve.
 #[derive(Clone, Debug)]
@@ -87,18 +91,19 @@ pub(crate) fn line_chart(chart: &LineChart<'_>) -> Result<Option<String>, Report
     let y_bounds = bounds(&mut finite.iter().map(|point| scaled(point.1, chart.y_axis)));
     let x = x_axis(x_bounds);
     let y = y_axis(y_bounds, chart.y_axis);
+    let places = decimals(&y.ticks);
+    let y_label = |value: &f64| {
+        let value = unscaled(*value, chart.y_axis);
+        chart.y_label.map_or_else(|| format!("{value:.places$}"), |label| label(value))
+    };
+    let widest = y.ticks.iter().map(|tick| y_label(tick).chars().count()).max().unwrap_or(0);
     draw(chart.title, SIZE, |area| {
         let mut context = ChartBuilder::on(area)
             .margin(px(6.0))
             .margin_right(px(16.0))
             .x_label_area_size(px(38.0))
-            .y_label_area_size(px(58.0))
+            .y_label_area_size(px(NAME_WIDTH + DIGIT_WIDTH * widest as f64))
             .build_cartesian_2d(x.clone(), y.clone())?;
-        let places = decimals(&y.ticks);
-        let y_label = |value: &f64| {
-            let value = unscaled(*value, chart.y_axis);
-            chart.y_label.map_or_else(|| format!("{value:.places$}"), |label| label(value))
-        };
         context
             .configure_mesh()
             .disable_x_mesh()
@@ -164,7 +169,10 @@ fn unscaled(y: f64, axis: Axis) -> f64 {
 fn x_axis((low, high): (f64, f64)) -> Ticked {
     let low = if high > low { low.min(0.0) } else { low - 1.0 };
     let high = high.max(low + 1.0);
-    Ticked { range: (low, high), ticks: ticks(low, high, 4) }
+    let mut ticks = ticks(low, high, 4);
+    // There is no half of a step: its label would be that of a whole one.
+    ticks.retain(|tick| (tick - tick.round()).abs() < 1e-6);
+    Ticked { range: (low, high), ticks }
 }
 
 fn y_axis((low, high): (f64, f64), axis: Axis) -> Ticked {
@@ -206,6 +214,7 @@ fn logarithmic_ticks(low: f64, high: f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::SCALE;
 
     fn chart(points: Vec<(f64, f64)>, y_axis: Axis) -> Option<String> {
         let series = vec![Series { points, style: 0, marked: false }];
@@ -228,6 +237,21 @@ mod tests {
         assert_eq!((decimals(&[1.0]), decimals(&[1.0, 1.0])), (2, 9));
         let svg = chart(vec![(1.0, 0.085), (2.0, 0.101)], Axis::Near).unwrap();
         assert!(svg.contains(">0.085</text>") && svg.contains(">0.095</text>"), "{svg}");
+    }
+
+    #[test]
+    fn steps_are_whole_and_names_have_room() {
+        assert_eq!(x_axis((29.0, 30.0)).ticks, [0.0, 10.0, 20.0, 30.0]);
+        assert_eq!(x_axis((30.0, 30.0)).ticks, [29.0, 30.0], "no 29.5");
+        let begins = |low: f64, high: f64| -> f64 {
+            let svg = chart(vec![(0.0, low), (2.0, high)], Axis::Near).unwrap();
+            let curve = svg.split("<polyline").find(|line| line.contains("var(--s0)"));
+            let points = curve.and_then(|line| line.split("points=\"").nth(1));
+            let x = points.and_then(|points| points.split(',').next()?.parse().ok());
+            x.unwrap_or_else(|| panic!("{svg}"))
+        };
+        let longer = begins(0.500_001, 0.500_009) - begins(0.5, 0.9);
+        assert_eq!(longer, 4.0 * DIGIT_WIDTH * SCALE, "room for four more digits");
     }
 
     #[test]
