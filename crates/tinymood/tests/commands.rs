@@ -449,6 +449,25 @@ fn with_nothing_given_the_bundled_models_answer_and_train() {
 }
 
 #[test]
+fn a_new_classifier_begins_at_its_labels_frequencies_and_a_trained_one_as_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let loss = |arguments: &str| {
+        let one = "train --learning-rate 1e-12 --max-steps 1 --batch-size 4 --max-length 16 --json --quiet";
+        let said = run(place.path(), &format!("{one} {arguments}")).ok();
+        json(&said.stdout)["loss"].as_f64().unwrap()
+    };
+    let random = "--init random:2L-128D --output";
+    let zero = loss(&format!("{random} zero --classifier-bias zero"));
+    assert!((zero - std::f64::consts::LN_2).abs() < 0.1, "{zero}");
+    // The entropy of the sample's labels is 0.17 each.
+    let prior = loss(&format!("{random} prior"));
+    assert!(prior < 0.2, "{prior}");
+    let kept = loss("--init zero/best --output kept");
+    assert!((kept - zero).abs() < 1e-3, "{kept} {zero}");
+    run(place.path(), "train --classifier-bias half").fails(2, &["\"half\"", "zero or prior"]);
+}
+
+#[test]
 fn distill_makes_an_encoder_that_trains_and_exports() {
     let folder = trained();
     let texts: Vec<String> = (0..40).map(|i| format!("text {i} is so very happy\n")).collect();

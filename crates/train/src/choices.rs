@@ -190,6 +190,30 @@ impl FromStr for PosWeightRecipe {
     }
 }
 
+/// What the bias of a new classifier starts at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassifierBias {
+    /// 0, as in `transformers`: every probability is a half.
+    #[default]
+    Zero,
+    /// The log odds of each label in the training split: every probability is the label's frequency
+    /// (Lin et al., 2017, section 3.3).
+    Prior,
+}
+
+impl FromStr for ClassifierBias {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "zero" => Ok(Self::Zero),
+            "prior" => Ok(Self::Prior),
+            _ => Err(format!("{text:?} is no start of a bias, expected zero or prior")),
+        }
+    }
+}
+
 /// When the validation split is judged: `"epoch"`, `"half-epoch"`, or a number of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected \"epoch\", \"half-epoch\" or a number of steps")]

@@ -57,14 +57,15 @@ mod trainer;
 
 pub use checkpoint::{Best, Checkpoint, CheckpointError, State, read as read_checkpoint};
 pub use choices::{
-    CheckpointEvery, DropoutRecipe, EpochWord, EvaluateEvery, EvaluationWord, LossRecipe, Metric,
-    PosWeightPolicy, PosWeightRecipe, ScheduleKind, ThresholdRecipe, TunedThresholds,
+    CheckpointEvery, ClassifierBias, DropoutRecipe, EpochWord, EvaluateEvery, EvaluationWord,
+    LossRecipe, Metric, PosWeightPolicy, PosWeightRecipe, ScheduleKind, ThresholdRecipe,
+    TunedThresholds,
 };
 pub use error::TrainError;
 pub use event::{Event, Finish, Judged, Observer, Observers, Start, Tick, Window};
 pub use judging::JudgeError;
 pub use model_card::{Figures, ModelCardFacts, is_generated_card, model_card};
-pub use objective::objective;
+pub use objective::{objective, prior_bias};
 pub use observers::{Meter, Progress, ProgressStyle, ScalarWriter, masked_crc32c};
 pub use order::{BatchPlan, draw_rows};
 pub use recipe::{NAMED_RECIPES, Recipe, RecipeError, RecipeOverrides};

@@ -47,6 +47,20 @@ pub fn objective(
     })
 }
 
+/// The bias with which a classifier whose weights say nothing gives each label's frequency: its log
+/// odds, (C). A half is added to either side, so that a label without positives has them too.
+///
+/// `targets` are those of the training split, row-major; (rows, C). Source: Lin et al., 2017, section
+/// 3.3, where one prior serves all classes.
+pub fn prior_bias(targets: &[f32], num_labels: usize) -> Vec<f32> {
+    let rows = (targets.len() / num_labels) as f64;
+    let log_odds = |frequency: f64| {
+        let positives = frequency * rows;
+        ((positives + 0.5) / (rows - positives + 0.5)).ln() as f32
+    };
+    label_frequencies(targets, num_labels).into_iter().map(log_odds).collect()
+}
+
 /// The mean target of each label; (C).
 fn label_frequencies(targets: &[f32], num_labels: usize) -> Vec<f64> {
     let mut sums = vec![0.0_f64; num_labels];
@@ -87,6 +101,15 @@ mod tests {
         assert_eq!(objective.pos_weight, Some(vec![2.5, 1.0, 2.5]));
         assert_eq!(objective.loss, Loss::Focal { gamma: 1.5, alpha: None });
         assert_eq!(objective.label_priors, [0.25, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn a_prior_bias_is_the_log_odds() {
+        let found = prior_bias(&TARGETS, 3);
+        // One, two and none of four rows, a half added to either side.
+        let expected = [1.5_f32 / 3.5, 1.0, 0.5 / 4.5].map(f32::ln);
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+        assert_eq!(prior_bias(&[], 2), [0.0, 0.0], "no rows, no opinion");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tinymood_core::Pooling;
 
 use crate::choices::{
-    CheckpointEvery, DropoutRecipe, EvaluateEvery, LossRecipe, Metric, PosWeightRecipe,
-    ScheduleKind, ThresholdRecipe,
+    CheckpointEvery, ClassifierBias, DropoutRecipe, EvaluateEvery, LossRecipe, Metric,
+    PosWeightRecipe, ScheduleKind, ThresholdRecipe,
 };
 
 /// The recipes that come with tinymood, by name.
@@ -85,6 +85,9 @@ pub struct Recipe {
     pub teacher_weight: f64,
     /// How hidden states become one vector.
     pub pooling: Pooling,
+    /// What the bias of a new classifier starts at.
+    #[serde(default)]
+    pub classifier_bias: ClassifierBias,
     /// Dropout after embeddings and sublayers; `"model"`: as the model's configuration says.
     #[serde(default)]
     pub hidden_dropout: DropoutRecipe,
@@ -143,6 +146,7 @@ pub struct RecipeOverrides {
     pub label_smoothing: Option<f64>,
     pub teacher_weight: Option<f64>,
     pub pooling: Option<Pooling>,
+    pub classifier_bias: Option<ClassifierBias>,
     pub hidden_dropout: Option<DropoutRecipe>,
     pub attention_dropout: Option<DropoutRecipe>,
     pub classifier_dropout: Option<DropoutRecipe>,
@@ -297,6 +301,7 @@ impl Recipe {
         set(&mut self.label_smoothing, &given.label_smoothing);
         set(&mut self.teacher_weight, &given.teacher_weight);
         set(&mut self.pooling, &given.pooling);
+        set(&mut self.classifier_bias, &given.classifier_bias);
         set(&mut self.hidden_dropout, &given.hidden_dropout);
         set(&mut self.attention_dropout, &given.attention_dropout);
         set(&mut self.classifier_dropout, &given.classifier_dropout);

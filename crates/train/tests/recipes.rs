@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use tinymood_core::{Loss, ModelConfig, Pooling};
 use tinymood_train::{
-    EvaluateEvery, LossRecipe, NAMED_RECIPES, PosWeightRecipe, Recipe, RecipeOverrides,
-    ScheduleKind, ThresholdRecipe, TrainSettings,
+    ClassifierBias, EvaluateEvery, LossRecipe, NAMED_RECIPES, PosWeightRecipe, Recipe,
+    RecipeOverrides, ScheduleKind, ThresholdRecipe, TrainSettings,
 };
 
 fn settings(text: &str) -> Result<TrainSettings, String> {
@@ -37,7 +37,7 @@ fn seed_is_the_recipe_of_old() {
     assert_eq!((update.beta1, update.beta2, update.epsilon), (0.9, 0.999, 1e-8));
     assert_eq!((update.layer_decay, update.ema_decay), (1.0, None));
     assert_eq!((recipe.pooling, recipe.thresholds), (Pooling::Cls, ThresholdRecipe::Fixed(0.5)));
-    assert_eq!(settings.loss(), Loss::Bce);
+    assert_eq!((settings.loss(), recipe.classifier_bias), (Loss::Bce, ClassifierBias::Zero));
     assert!(!recipe.group_by_length);
 }
 
@@ -160,7 +160,7 @@ proptest! {
             "learning_rate", "schedule", "warmup_ratio", "warmup_steps", "beta1", "epsilon",
             "layer_decay", "ema_decay", "loss", "pos_weight", "pos_weight_cap", "pooling",
             "evaluate_every", "metric", "thresholds", "checkpoint_every", "checkpoint_minutes",
-            "hidden_dropout",
+            "hidden_dropout", "classifier_bias",
         ]),
         value in prop_oneof![
             any::<i64>().prop_map(|value| value.to_string()),

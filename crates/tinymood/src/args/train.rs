@@ -4,8 +4,8 @@ use std::str::FromStr;
 use clap::Args;
 use tinymood_core::Pooling;
 use tinymood_train::{
-    CheckpointEvery, DropoutRecipe, EvaluateEvery, LossRecipe, Metric, PosWeightRecipe,
-    RecipeOverrides, ScheduleKind, ThresholdRecipe,
+    CheckpointEvery, ClassifierBias, DropoutRecipe, EvaluateEvery, LossRecipe, Metric,
+    PosWeightRecipe, RecipeOverrides, ScheduleKind, ThresholdRecipe,
 };
 
 use super::{DatasetArgs, TaxonomyArg, TeachingArgs};
@@ -138,6 +138,9 @@ pub struct OverrideArgs {
     /// cls (BERT's pooler) or mean
     #[arg(long, value_name = "NAME", value_parser = parse_pooling)]
     pooling: Option<Pooling>,
+    /// Start of a new classifier's bias: zero, or prior (each label's log odds in the training split)
+    #[arg(long, value_name = "NAME", value_parser = ClassifierBias::from_str)]
+    classifier_bias: Option<ClassifierBias>,
     /// Dropout after embeddings and sublayers, or "model": as its configuration says
     #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
     hidden_dropout: Option<DropoutRecipe>,
@@ -202,6 +205,7 @@ impl From<OverrideArgs> for RecipeOverrides {
             label_smoothing: args.label_smoothing,
             teacher_weight: args.teacher_weight,
             pooling: args.pooling,
+            classifier_bias: args.classifier_bias,
             hidden_dropout: args.hidden_dropout,
             attention_dropout: args.attention_dropout,
             classifier_dropout: args.classifier_dropout,

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use tinymood_core::{Engine, LabelSet, Taxonomy, TensorSet};
+use tinymood_core::{Engine, LabelSet, Taxonomy, Tensor, TensorSet};
 use tinymood_eval::counts::Decisions;
 use tinymood_eval::{
     CrossValidated, Evaluation, Objective, Predictions, ThresholdPolicy, Thresholds,
@@ -16,8 +16,9 @@ use tinymood_eval::{
 use tinymood_report::DataSummary;
 use tinymood_text::{Dataset, EncodedSplit};
 use tinymood_train::{
-    ModelCardFacts, Observers, Outcome, Progress, ProgressStyle, Recipe, RecipeOverrides,
-    RunFolder, SavedSettings, SplitView, TrainInputs, TrainSettings, train,
+    ClassifierBias, ModelCardFacts, Observers, Outcome, Progress, ProgressStyle, Recipe,
+    RecipeOverrides, RunFolder, SavedSettings, SplitView, TrainInputs, TrainSettings, prior_bias,
+    train,
 };
 
 use super::evaluate::Judged;
@@ -29,6 +30,8 @@ use crate::bundled;
 use crate::data::DataSettings;
 use crate::init::{Start, absolute_model, start};
 use crate::model::{Model, ModelError, engine};
+
+const CLASSIFIER_BIAS: &str = "classifier.bias";
 
 /// Where data and weights of a run come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,16 +95,22 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let train_split = splits.train.context("the data has no train split")?;
     let labels = train_split.labels.clone();
     let class = source.teaching.open(&source.data, &labels, &settings, global)?;
-    let Start { config, tensors, tokenizer, report } =
+    let Start { config, mut tensors, tokenizer, report } =
         start(&source.init, &labels, &settings, global.offline)?;
     say(describe_data(&source.data.data, &train_split, class.as_ref(), splits.dev.as_ref()));
-    match report {
+    match &report {
         Some(report) => say(format!("init: {}: {report}", source.init)),
         None => say(format!("init: {}: all weights are new", source.init)),
     }
     let mut encoded = EncodedSplit::new(&train_split, &tokenizer)?;
     let validation =
         splits.dev.as_ref().map(|dev| EncodedSplit::new(dev, &tokenizer)).transpose()?;
+    let bias_is_new =
+        report.is_none_or(|report| report.initialised.iter().any(|name| name == CLASSIFIER_BIAS));
+    if bias_is_new && settings.recipe().classifier_bias == ClassifierBias::Prior {
+        let values = prior_bias(&encoded.targets, labels.len()).into();
+        tensors.insert(CLASSIFIER_BIAS.to_owned(), Tensor { shape: vec![labels.len()], values });
+    }
     let max_length = settings.max_length();
     let mut described = DataSummary {
         max_length,
