@@ -107,10 +107,6 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         splits.dev.as_ref().map(|dev| EncodedSplit::new(dev, &tokenizer)).transpose()?;
     let bias_is_new =
         report.is_none_or(|report| report.initialised.iter().any(|name| name == CLASSIFIER_BIAS));
-    if bias_is_new && settings.recipe().classifier_bias == ClassifierBias::Prior {
-        let values = prior_bias(&encoded.targets, labels.len()).into();
-        tensors.insert(CLASSIFIER_BIAS.to_owned(), Tensor { shape: vec![labels.len()], values });
-    }
     let max_length = settings.max_length();
     let mut described = DataSummary {
         max_length,
@@ -121,9 +117,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     described.splits.extend(dev);
     let mut engine = engine(config, labels.len(), source.precision, global)?;
     source.precision = PrecisionArg::of(engine.cpu().precision());
-    engine.load_tensors(TensorSet::Parameters, &tensors)?;
     let parameters = tensors.values().map(|tensor| tensor.values.len()).sum();
-    drop(tensors);
     let stop = stop_on_signals()?;
     // After all the checks above: a run's folder is made for what can run.
     let (run, resume) = place.open(&settings, &source)?;
@@ -147,6 +141,13 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         }
         class.tell_identity(&settings, &mut identity);
     }
+    // Of the targets that are learned: teachers may have changed them.
+    if bias_is_new && settings.recipe().classifier_bias == ClassifierBias::Prior {
+        let values = prior_bias(&encoded.targets, labels.len()).into();
+        tensors.insert(CLASSIFIER_BIAS.to_owned(), Tensor { shape: vec![labels.len()], values });
+    }
+    engine.load_tensors(TensorSet::Parameters, &tensors)?;
+    drop(tensors);
     report::describe(run.path(), &described, global);
     let facts = card_facts(run.path(), &source);
     let inputs = TrainInputs {
