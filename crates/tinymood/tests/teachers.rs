@@ -319,6 +319,35 @@ fn a_run_ends_early_and_is_judged_by_steps_with_drawn_rows() {
 }
 
 #[test]
+fn altered_copies_are_labelled_and_made_again_alike() {
+    let folder = school();
+    let train = |rest: &str| {
+        let common = "--data data --init a/best --teacher a --batch-size 8 --max-length 16";
+        let steps = "--max-steps 4 --checkpoint-every 2 --seed 6";
+        run(folder, &format!("train {common} {steps} {rest}"))
+    };
+    let said = train("--augment 2 --output copies").ok().stderr;
+    // "furious at an old song 1": no copy of a text is without a change, and all have such words.
+    assert!(said.contains("30 train rows + 60 altered, labelled by 1 teacher, "), "{said}");
+    let answers = kept(&folder.join("copies"));
+    assert_eq!(answers.len(), 90);
+    let of = |row: usize| &answers[30 + 2 * row..][..2];
+    assert!((0..30).any(|row| of(row)[0] != of(row)[1]), "both copies of each text are alike");
+    let log = fs::read_to_string(folder.join("copies/log.jsonl")).unwrap();
+    assert!(log.contains("\"train_rows\":90"), "{log}");
+    let settings = fs::read_to_string(folder.join("copies/settings.toml")).unwrap();
+    assert_eq!(settings.parse::<toml::Table>().unwrap()["source"]["augment"].as_integer(), Some(2));
+
+    let expected = model(folder, "copies");
+    fs::remove_dir_all(folder.join("copies/checkpoints/step-00000004")).unwrap();
+    let said = run(folder, "train --resume copies").ok().stderr;
+    assert!(said.contains("what they say is in copies/teacher.safetensors"), "{said}");
+    assert!(model(folder, "copies") == expected);
+    train("--output none").ok();
+    assert!(model(folder, "none") != expected);
+}
+
+#[test]
 fn what_cannot_be_learned_is_refused_by_name() {
     let folder = school();
     let train =
@@ -327,6 +356,10 @@ fn what_cannot_be_learned_is_refused_by_name() {
         .fails(1, &["--unlabelled needs a teacher", "hint:", "--teacher"]);
     train("--data data --teacher-weight 0.5")
         .fails(1, &["--teacher-weight needs a teacher", "hint:", "--teacher"]);
+    train("--data data --augment 2").fails(1, &["--augment needs a teacher", "hint:", "--teacher"]);
+    train("--data data --teacher a --augment 2")
+        .fails(1, &["--augment needs trained word embeddings", "hint:", "--init bundled"]);
+    train("--data data --teacher a --augment=-1").fails(2, &["--augment"]);
     train("--data data --teacher a --unlabelled-rows 3").fails(2, &["--unlabelled"]);
     train("--data data --teacher a --teacher-weight 2")
         .fails(1, &["teacher_weight", "2", "a number from 0 to 1"]);
@@ -341,6 +374,7 @@ fn what_cannot_be_learned_is_refused_by_name() {
     fs::write(folder.join("empty.txt"), "\n\n").unwrap();
     train(&format!("{BOTH} --unlabelled empty.txt")).fails(1, &["empty.txt", "no rows"]);
     run(folder, "train --resume a --teacher b").fails(2, &["--resume", "--teacher"]);
+    run(folder, "train --resume a --augment 2").fails(2, &["--resume", "--augment"]);
     assert!(!folder.join("refused").exists(), "nothing was begun");
     let passed = train(&format!("{BOTH} --unlabelled bad.txt --skip-bad-rows")).ok();
     assert!(passed.stderr.contains("2 empty rows and 1 malformed"), "{}", passed.stderr);

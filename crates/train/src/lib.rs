@@ -16,6 +16,7 @@
 //!   student    its tensors before the first step
 //!   states     the lesson
 //! soft_labels  what teachers say of texts, as targets and as a file
+//! augment      altered copies of texts, for teachers to label
 //! checkpoint   all that a resumed run needs to end in the very same bytes
 //!   fingerprint  what must not change in between
 //! machine      on which machine, in words
@@ -34,6 +35,7 @@
 
 #![forbid(unsafe_code)]
 
+mod augment;
 mod checkpoint;
 mod choices;
 pub mod distill;
@@ -55,6 +57,7 @@ mod settings;
 mod soft_labels;
 mod trainer;
 
+pub use augment::Neighbours;
 pub use checkpoint::{Best, Checkpoint, CheckpointError, State, read as read_checkpoint};
 pub use choices::{
     CheckpointEvery, ClassifierBias, DropoutRecipe, EpochWord, EvaluateEvery, EvaluationWord,

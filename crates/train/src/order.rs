@@ -67,14 +67,15 @@ pub fn draw_rows(rows: usize, limit: usize, seed: u64) -> Vec<usize> {
 }
 
 /// SplitMix64 (Steele, Lea & Flood, 2014): small, and good enough to shuffle with.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(u64);
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SplitMix {
-    fn new(seed: u64, epoch: u64) -> Self {
-        // Mixed once, so that the streams of neighbouring epochs do not overlap.
-        let mut mixed = Self(seed ^ epoch.wrapping_mul(GOLDEN).rotate_left(32));
+    /// The stream of an epoch, or of whatever else has one of its own.
+    pub(crate) fn new(seed: u64, stream: u64) -> Self {
+        // Mixed once, so that neighbouring streams do not overlap.
+        let mut mixed = Self(seed ^ stream.wrapping_mul(GOLDEN).rotate_left(32));
         Self(mixed.next() ^ seed.rotate_left(17))
     }
 
@@ -87,8 +88,13 @@ impl SplitMix {
     }
 
     /// A number below `bound`; its bias is below `bound / 2^64`.
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    }
+
+    /// A number from 0 to 1, below 1.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Fisher and Yates.

@@ -72,6 +72,21 @@ impl Tokenizer {
         Ok(words)
     }
 
+    /// The tokens that are words: two letters or more and nothing else, and no rest of a word. With
+    /// their ids, in the order of these.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be built.
+    pub fn whole_words(&self) -> Result<Vec<(u32, String)>, TokenizerError> {
+        let is_word =
+            |name: &str| name.chars().all(char::is_alphabetic) && name.chars().nth(1).is_some();
+        let names = self.reference()?.get_vocab(false).into_iter();
+        let mut words: Vec<(u32, String)> =
+            names.filter(|(name, _)| is_word(name)).map(|(name, id)| (id, name)).collect();
+        words.sort_unstable();
+        Ok(words)
+    }
+
     /// The id of `[MASK]`, where the vocabulary has it.
     ///
     /// # Errors
@@ -125,6 +140,20 @@ mod tests {
             }
         }
         assert_eq!(Tokenizer::bundled().mask_token().unwrap(), Some(103));
+    }
+
+    #[test]
+    fn whole_words_stand_for_themselves() {
+        let tokenizer = Tokenizer::bundled();
+        let found = tokenizer.whole_words().unwrap();
+        let id = |name: &str| found.iter().find(|(_, word)| word == name).map(|(id, _)| *id);
+        assert_eq!(id("happy"), Some(3407));
+        assert!(["[MASK]", "##ing", "ing!", "a", "7", "1990"].iter().all(|it| id(it).is_none()));
+        assert!(found.is_sorted() && found.len() > 20_000, "{}", found.len());
+        for (id, word) in found.iter().step_by(97) {
+            let ids = tokenizer.encode(word).unwrap().ids;
+            assert_eq!(ids[1..ids.len() - 1], [*id], "{word}");
+        }
     }
 
     #[test]

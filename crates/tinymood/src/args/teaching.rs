@@ -17,4 +17,8 @@ pub struct TeachingArgs {
     /// How many of these texts are used, drawn by the seed; 0 for all
     #[arg(long, value_name = "N", default_value_t = 0, requires = "unlabelled")]
     pub unlabelled_rows: usize,
+    /// How many altered copies of each training text the teachers label: words that are one token give
+    /// way with probability 0.4 to one of the 15 nearest in --init's word embeddings (as TinyBERT does)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub augment: usize,
 }

@@ -44,6 +44,7 @@ pub struct TrainArgs {
     /// Go on with a run that was stopped or killed; all settings come from its folder
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_rows",
+        "augment",
     ])]
     pub resume: Option<PathBuf>,
     /// Print the final evaluation as one JSON document on standard output

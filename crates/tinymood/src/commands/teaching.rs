@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use tinymood_core::LabelSet;
+use tinymood_core::{LabelSet, Tensor};
 use tinymood_text::{Dataset, EncodedSplit, Tokenizer, Unlabelled};
 use tinymood_train::{RunFolder, TrainSettings, draw_rows, mix};
 
 use crate::args::{GlobalArgs, PrecisionArg, TeachingArgs};
 use crate::data::DataSettings;
 use crate::init::absolute_model;
-use crate::teachers::{TeacherError, Teachers};
+use crate::teachers::{TeacherError, Teachers, altered};
 
 /// Teachers and what else they label, as a run's settings say it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub(super) struct Teaching {
     /// 0 for all.
     #[serde(default, skip_serializing_if = "is_zero")]
     unlabelled_rows: usize,
+    /// Altered copies of each text of the training split.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    augment: usize,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -36,6 +39,9 @@ fn is_zero(count: &usize) -> bool {
 pub(super) struct Class {
     teachers: Teachers,
     unlabelled: Vec<String>,
+    altered: Vec<String>,
+    /// How many copies of each text `altered` is to hold.
+    copies: usize,
 }
 
 impl Teaching {
@@ -45,6 +51,7 @@ impl Teaching {
             teachers: args.teacher.iter().map(|name| absolute_model(name)).collect(),
             unlabelled: unlabelled.collect::<Result<_, _>>().context("--unlabelled is no path")?,
             unlabelled_rows: args.unlabelled_rows,
+            augment: args.augment,
         })
     }
 
@@ -52,6 +59,7 @@ impl Teaching {
     pub(super) fn check(&self, weight_is_given: bool) -> Result<(), TeacherError> {
         match self.teachers.is_empty() {
             true if !self.unlabelled.is_empty() => Err(TeacherError::None("--unlabelled")),
+            true if self.augment > 0 => Err(TeacherError::None("--augment")),
             true if weight_is_given => Err(TeacherError::None("--teacher-weight")),
             _ => Ok(()),
         }
@@ -77,17 +85,37 @@ impl Teaching {
         }
         let rows = draw_rows(texts.len(), self.unlabelled_rows, settings.seed());
         let unlabelled = rows.into_iter().map(|row| std::mem::take(&mut texts[row])).collect();
-        Ok(Some(Class { teachers, unlabelled }))
+        let (altered, copies) = (Vec::new(), self.augment);
+        Ok(Some(Class { teachers, unlabelled, altered, copies }))
     }
 }
 
 impl Class {
+    /// Makes the altered copies that were asked for, by the student's first word embeddings, (V, H);
+    /// `None` where these are new.
+    ///
+    /// # Errors
+    /// [`TeacherError::NoEmbeddings`]; when the tokenizer refuses a text.
+    pub(super) fn alter(
+        &mut self,
+        labelled: &Dataset,
+        embeddings: Option<&Tensor>,
+        tokenizer: &Tokenizer,
+        settings: &TrainSettings,
+    ) -> anyhow::Result<()> {
+        if self.copies > 0 {
+            let embeddings = embeddings.ok_or(TeacherError::NoEmbeddings)?;
+            let (texts, seed) = (texts_of(labelled), settings.seed());
+            self.altered = altered(&texts, self.copies, embeddings, tokenizer, seed)?;
+        }
+        Ok(())
+    }
+
     /// Follows the number of labelled rows: ` + 410193 unlabelled, labelled by 2 teachers`.
     pub(super) fn describe(&self) -> String {
-        let more = match self.unlabelled.len() {
-            0 => String::new(),
-            rows => format!(" + {rows} unlabelled"),
-        };
+        let more = [(self.unlabelled.len(), "unlabelled"), (self.altered.len(), "altered")];
+        let more = more.into_iter().filter(|(rows, _)| *rows > 0);
+        let more: String = more.map(|(rows, what)| format!(" + {rows} {what}")).collect();
         let count = self.teachers.len();
         let plural = if count == 1 { "" } else { "s" };
         format!("{more}, labelled by {count} teacher{plural}")
@@ -113,9 +141,9 @@ impl Class {
         tokenizer: &Tokenizer,
         by: &Means<'_>,
     ) -> anyhow::Result<bool> {
-        let unlabelled: Vec<&str> = self.unlabelled.iter().map(String::as_str).collect();
-        let mut texts: Vec<&str> =
-            labelled.examples.iter().map(|example| example.text.as_str()).collect();
+        let unlabelled: Vec<&str> =
+            self.unlabelled.iter().chain(&self.altered).map(String::as_str).collect();
+        let mut texts = texts_of(labelled);
         texts.extend(&unlabelled);
         let said = self.teachers.label(&texts, by.precision, by.run, by.global, by.stop)?;
         let Some(probabilities) = said else { return Ok(false) };
@@ -128,6 +156,10 @@ impl Class {
         }
         Ok(true)
     }
+}
+
+fn texts_of(dataset: &Dataset) -> Vec<&str> {
+    dataset.examples.iter().map(|example| example.text.as_str()).collect()
 }
 
 /// How teaching is done.

@@ -32,6 +32,7 @@ use crate::init::{Start, absolute_model, start};
 use crate::model::{Model, ModelError, engine};
 
 const CLASSIFIER_BIAS: &str = "classifier.bias";
+const WORD_EMBEDDINGS: &str = "bert.embeddings.word_embeddings.weight";
 
 /// Where data and weights of a run come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,9 +95,16 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let splits = source.data.open(global, false)?;
     let train_split = splits.train.context("the data has no train split")?;
     let labels = train_split.labels.clone();
-    let class = source.teaching.open(&source.data, &labels, &settings, global)?;
+    let mut class = source.teaching.open(&source.data, &labels, &settings, global)?;
     let Start { config, mut tensors, tokenizer, report } =
         start(&source.init, &labels, &settings, global.offline)?;
+    let is_new = |name: &str| {
+        report.as_ref().is_none_or(|report| report.initialised.iter().any(|it| it == name))
+    };
+    if let Some(class) = &mut class {
+        let embeddings = tensors.get(WORD_EMBEDDINGS).filter(|_| !is_new(WORD_EMBEDDINGS));
+        class.alter(&train_split, embeddings, &tokenizer, &settings)?;
+    }
     say(describe_data(&source.data.data, &train_split, class.as_ref(), splits.dev.as_ref()));
     match &report {
         Some(report) => say(format!("init: {}: {report}", source.init)),
@@ -105,8 +113,6 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let mut encoded = EncodedSplit::new(&train_split, &tokenizer)?;
     let validation =
         splits.dev.as_ref().map(|dev| EncodedSplit::new(dev, &tokenizer)).transpose()?;
-    let bias_is_new =
-        report.is_none_or(|report| report.initialised.iter().any(|name| name == CLASSIFIER_BIAS));
     let max_length = settings.max_length();
     let mut described = DataSummary {
         max_length,
@@ -142,7 +148,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         class.tell_identity(&settings, &mut identity);
     }
     // Of the targets that are learned: teachers may have changed them.
-    if bias_is_new && settings.recipe().classifier_bias == ClassifierBias::Prior {
+    if is_new(CLASSIFIER_BIAS) && settings.recipe().classifier_bias == ClassifierBias::Prior {
         let values = prior_bias(&encoded.targets, labels.len()).into();
         tensors.insert(CLASSIFIER_BIAS.to_owned(), Tensor { shape: vec![labels.len()], values });
     }

@@ -8,6 +8,7 @@
 //! and in the cache folder under the fingerprint of teachers and texts, for other runs of the same.
 //! A run that is interrupted while they are asked goes on where they were.
 
+mod altered;
 mod answers;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use tinymood_weights::read_model_folder;
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
 use crate::model::{Model, ModelError, TOKENS_PER_BATCH, labels_of, model_folder};
+pub(crate) use altered::altered;
 use answers::Answers;
 
 /// Texts taken at a time: enough that batches are full, few enough to stop in a second or so.
@@ -55,6 +57,8 @@ pub enum TeacherError {
         /// The label.
         label: String,
     },
+    /// No embeddings by which words could be altered.
+    NoEmbeddings,
 }
 
 impl fmt::Display for TeacherError {
@@ -63,6 +67,9 @@ impl fmt::Display for TeacherError {
             Self::None(flag) => write!(f, "{flag} needs a teacher, and there is none"),
             Self::Label { teacher, label } => {
                 write!(f, "the teacher {} has no label {label:?}", teacher.display())
+            }
+            Self::NoEmbeddings => {
+                f.write_str("--augment needs trained word embeddings, and those of --init are new")
             }
         }
     }
@@ -79,6 +86,7 @@ impl TeacherError {
                 "a teacher must know all labels of the data: train it on the same ones, with the \
                  same --taxonomy"
             }
+            Self::NoEmbeddings => "start from a pretrained encoder, as --init bundled",
         })
     }
 }
