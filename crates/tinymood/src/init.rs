@@ -1,4 +1,4 @@
-//! Where training starts: the bundled encoder, a model folder, a hub id, or random weights of a shape.
+//! Where training starts: the bundled encoder, a run, a model folder, a hub id, or random weights of a shape.
 
 use std::path::{Path, PathBuf};
 
@@ -40,14 +40,20 @@ pub(crate) fn absolute_model(name: &str) -> String {
     }
 }
 
-/// The folder of a model that is one, or is on the hub.
+/// The model of a run's folder; other folders stay as they are.
+pub(crate) fn best_of(path: PathBuf) -> PathBuf {
+    let best = path.join("best");
+    if best.join("config.json").is_file() { best } else { path }
+}
+
+/// The folder of a model: one that is here, the best one of a run, or one of the hub.
 pub(crate) fn folder(model: &str, offline: bool) -> anyhow::Result<PathBuf> {
     let path = Path::new(model);
     if model == "tinybert" {
         return Ok(hub(offline)?.model(TINYBERT)?);
     }
     if path.is_dir() {
-        return Ok(path.to_owned());
+        return Ok(best_of(path.to_owned()));
     }
     if path.exists() {
         bail!("{model:?} is a file, expected a model folder");

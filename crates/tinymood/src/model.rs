@@ -16,7 +16,7 @@ use tinymood_weights::{
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::init::{check_vocabulary, folder};
+use crate::init::{best_of, check_vocabulary, folder};
 
 /// Tokens of one batch of inference.
 pub(crate) const TOKENS_PER_BATCH: usize = 512;
@@ -267,13 +267,7 @@ pub(crate) fn model_folder(name: &str, global: &GlobalArgs) -> anyhow::Result<Pa
     if name == LATEST {
         return Ok(best_of(newest_run(Path::new("runs")).ok_or(ModelError::NoRuns)?));
     }
-    Ok(best_of(folder(name, global.offline)?))
-}
-
-/// The model of a run's folder; other folders stay as they are.
-fn best_of(path: PathBuf) -> PathBuf {
-    let best = path.join("best");
-    if best.join("config.json").is_file() { best } else { path }
+    folder(name, global.offline)
 }
 
 /// The labels of a classifier, in the order of its outputs; numbered where it names none.

@@ -501,11 +501,8 @@ fn distill_makes_an_encoder_that_trains_and_exports() {
     let weights = |run: &str| fs::read(folder.join(run).join("best/model.safetensors")).unwrap();
     assert_eq!(weights("runs/again"), weights("runs/student"));
 
-    run(
-        folder,
-        "train --init runs/student/best --batch-size 8 --max-steps 1 --output fine --quiet",
-    )
-    .ok();
+    run(folder, "train --init runs/student --batch-size 8 --max-steps 1 --output fine --quiet")
+        .ok();
     let said = run(folder, "export --int8 --model runs/student/best --output encoder --json").ok();
     let judged = json(&said.stdout);
     assert!(judged["mean_cosine"].as_f64().unwrap() > 0.99, "{judged}");

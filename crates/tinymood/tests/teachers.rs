@@ -322,7 +322,7 @@ fn a_run_ends_early_and_is_judged_by_steps_with_drawn_rows() {
 fn altered_copies_are_labelled_and_made_again_alike() {
     let folder = school();
     let train = |rest: &str| {
-        let common = "--data data --init a/best --teacher a --batch-size 8 --max-length 16";
+        let common = "--data data --init a --teacher a --batch-size 8 --max-length 16";
         let steps = "--max-steps 4 --checkpoint-every 2 --seed 6";
         run(folder, &format!("train {common} {steps} {rest}"))
     };

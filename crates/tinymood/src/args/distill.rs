@@ -19,9 +19,9 @@ Examples:
   tinymood distill --teacher sentence-transformers/all-MiniLM-L6-v2 --texts texts.txt.gz
   tinymood distill --teacher bert-base-uncased --student 6L-384D --texts a.txt --texts b.jsonl --epochs 1
   tinymood distill --resume runs/distill-all-MiniLM-L6-v2
-  tinymood train --data goemotions --init runs/distill-all-MiniLM-L6-v2/best")]
+  tinymood train --data goemotions --init runs/distill-all-MiniLM-L6-v2")]
 pub struct DistillArgs {
-    /// Whose hidden states are learned: a model folder, a run's best/, or a hub id
+    /// Whose hidden states are learned: a run, a model folder, or a hub id
     #[arg(long, value_name = "MODEL", required_unless_present = "resume")]
     pub teacher: Option<String>,
     /// Texts to learn from: one a line, .tsv, .csv or .jsonl; may be given several times

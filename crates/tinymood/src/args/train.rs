@@ -31,7 +31,7 @@ pub struct TrainArgs {
     #[arg(long, value_enum, default_value = "original", help_heading = "Data")]
     pub taxonomy: TaxonomyArg,
 
-    /// Where training starts: `bundled` (an encoder of TinyBERT's shape), a model folder, a hub id,
+    /// Where training starts: `bundled` (an encoder of TinyBERT's shape), a run, a model folder, a hub id,
     /// `tinybert` (the hub's), or random:SHAPE as random:4L-312D
     #[arg(long, value_name = "INIT", default_value = "bundled")]
     pub init: String,
