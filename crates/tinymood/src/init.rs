@@ -21,6 +21,26 @@ pub(crate) struct Start {
     pub(crate) report: Option<LoadReport>,
 }
 
+impl Start {
+    /// Whether a tensor is not of the checkpoint.
+    pub(crate) fn is_new(&self, name: &str) -> bool {
+        let initialised = self.report.as_ref().map(|report| &report.initialised);
+        initialised.is_none_or(|names| names.iter().any(|it| it == name))
+    }
+
+    /// How many numbers there are.
+    pub(crate) fn parameters(&self) -> usize {
+        self.tensors.values().map(|tensor| tensor.values.len()).sum()
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        match &self.report {
+            Some(report) => report.to_string(),
+            None => "all weights are new".to_owned(),
+        }
+    }
+}
+
 /// What `tinybert` is short for.
 const TINYBERT: &str = "huawei-noah/TinyBERT_General_4L_312D";
 

@@ -154,8 +154,8 @@ impl Model {
             None | Some(bundled::NAME) => return Self::bundled(global),
             Some(name) => model_folder(name, global)?,
         };
-        if name == Some(LATEST) && !global.quiet {
-            eprintln!("model: {}", path.display());
+        if name == Some(LATEST) {
+            global.say(&format!("model: {}", path.display()));
         }
         Self::read_folder(&path, global, read)
             .with_context(|| format!("cannot open the model {}", path.display()))

@@ -20,6 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tinymood_core::Taxonomy;
 use tinymood_kernels::Precision;
+use tinymood_train::ProgressStyle;
 
 pub use bench::{BenchArgs, BenchWhat};
 pub use data::{DataArgs, DataCommand, StatsArgs};
@@ -73,6 +74,25 @@ pub struct GlobalArgs {
     /// Say nothing but errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+impl GlobalArgs {
+    /// Tells whoever watches, on standard error; nobody where it is to be quiet.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Tells of what went wrong and stops nothing.
+    pub fn warn(&self, text: &str) {
+        self.say(&format!("warning: {text}"));
+    }
+
+    /// How progress is shown.
+    pub fn progress(&self) -> ProgressStyle {
+        if self.quiet { ProgressStyle::Quiet } else { ProgressStyle::detect() }
+    }
 }
 
 /// `--precision`.

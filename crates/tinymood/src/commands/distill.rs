@@ -16,8 +16,7 @@ use tinymood_train::distill::{
     DistillInputs, SecondMoment, default_layers, distill, hidden_states, student_from_teacher,
 };
 use tinymood_train::{
-    Observers, Outcome, Progress, ProgressStyle, Recipe, RecipeOverrides, RunFolder, SavedSettings,
-    TrainSettings,
+    Observers, Outcome, Progress, Recipe, RecipeOverrides, RunFolder, SavedSettings, TrainSettings,
 };
 use tinymood_weights::{fit, initialise, read_model_folder};
 
@@ -92,11 +91,6 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     if source.precision == PrecisionArg::Int8 {
         return Err(ModelError::TrainInt8.into());
     }
-    let say = |text: String| {
-        if !global.quiet {
-            eprintln!("{text}");
-        }
-    };
     let teacher = Teacher::open(&source, global)
         .with_context(|| format!("cannot learn from {:?}", source.teacher))?;
     let mut config = ModelConfig::preset(&source.student)?;
@@ -120,9 +114,9 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     let Unlabelled { texts, .. } = Unlabelled::read(&source.texts, "text", false)?;
     let tokenizer = teacher.tokenizer.clone().with_max_length(settings.max_length())?;
     let texts = tokenizer.encode_all(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
-    say(format!("texts: {} of {} files", texts.len(), source.texts.len()));
+    global.say(&format!("texts: {} of {} files", texts.len(), source.texts.len()));
     let (tensors, kept) = teacher.student(&config, &layers, &texts, settings.seed())?;
-    say(format!(
+    global.say(&format!(
         "student: {} from the teacher's layers {}; its width keeps {:.1} % of the teacher's energy",
         source.student,
         join(&source.layers),
@@ -146,7 +140,7 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
             RunFolder::create(&path, &saved)?
         }
     };
-    say(format!("engine: {}; run: {}", engine.describe(), run.path().display()));
+    global.say(&format!("engine: {}; run: {}", engine.describe(), run.path().display()));
 
     let teacher_states: Vec<usize> =
         std::iter::once(0).chain(layers.iter().map(|layer| layer + 1)).collect();
@@ -175,15 +169,14 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         files: &files,
         stop: &stop,
     };
-    let style = if global.quiet { ProgressStyle::Quiet } else { ProgressStyle::detect() };
-    let mut observers = Observers::new().with(Progress::new(style));
+    let mut observers = Observers::new().with(Progress::new(global.progress()));
     match distill(&mut engine, &inputs, &mut observers)? {
-        Outcome::Stopped { step, total_steps } => say(format!(
+        Outcome::Stopped { step, total_steps } => global.say(&format!(
             "stopped after step {step} of {total_steps}; go on with: tinymood distill --resume {}",
             run.path().display()
         )),
         Outcome::Finished(finish) => {
-            say(format!(
+            global.say(&format!(
                 "encoder: {0}\nfine-tune it with: tinymood train --init {0}",
                 finish.model.display()
             ));

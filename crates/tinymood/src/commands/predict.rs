@@ -36,12 +36,12 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         (Some(format), _) => format,
         (None, _) => default_format(to_stdout),
     };
-    if format == FormatArg::Table && !global.quiet {
+    if format == FormatArg::Table {
         let policy = match args.threshold {
             Some(value) => format!("fixed {value}"),
             None => model.thresholds.describe(),
         };
-        eprintln!("thresholds: {policy}");
+        global.say(&format!("thresholds: {policy}"));
     }
     let out: Box<dyn Write> = if to_stdout {
         Box::new(BufWriter::new(io::stdout()))

@@ -83,7 +83,7 @@ fn write_one(
 ) -> anyhow::Result<Written> {
     let written = write_run(report, page)?;
     if let Err(error) = write_card(record, report) {
-        warn(global, &format!("the model card stays as it is: {error:#}"));
+        global.warn(&format!("the model card stays as it is: {error:#}"));
     }
     Ok(written)
 }
@@ -181,14 +181,14 @@ impl Anew {
             ));
         }
         if let Err(error) = self.kept.write(&predictions_file(&record.path)) {
-            warn(global, &format!("the predictions are not kept: {error}"));
+            global.warn(&format!("the predictions are not kept: {error}"));
         }
         if record.kept.is_none() {
             record.set_kept(self.kept);
         }
         if record.data.is_none() {
             if let Err(error) = write_data(&self.data, &record.path) {
-                warn(global, &format!("the data's description is not kept: {error}"));
+                global.warn(&format!("the data's description is not kept: {error}"));
             }
             record.data = Some(self.data);
         }
@@ -204,9 +204,8 @@ pub(super) fn of_finished(run: &RunFolder, global: &GlobalArgs) {
         write_one(&record, &report, &page_of(run.path()), global)
     };
     match write() {
-        Ok(written) if !global.quiet => eprintln!("report: {}", written.html.display()),
-        Ok(_) => {}
-        Err(error) => warn(global, &format!("there is no report: {error:#}")),
+        Ok(written) => global.say(&format!("report: {}", written.html.display())),
+        Err(error) => global.warn(&format!("there is no report: {error:#}")),
     }
 }
 
@@ -216,7 +215,7 @@ pub(super) fn keep(run: &Path, model: &Model, judged: &Judged, global: &GlobalAr
     let kept = file_sha256(&weights)
         .and_then(|sha256| judged.kept(model, sha256).write(&predictions_file(run)));
     if let Err(error) = kept {
-        warn(global, &format!("the predictions are not kept: {error}"));
+        global.warn(&format!("the predictions are not kept: {error}"));
     }
 }
 
@@ -229,12 +228,6 @@ pub(super) fn summary(name: &str, split: &EncodedSplit, max_length: usize) -> Sp
 /// Keeps what the splits of a run are like.
 pub(super) fn describe(run: &Path, data: &DataSummary, global: &GlobalArgs) {
     if let Err(error) = write_data(data, run) {
-        warn(global, &format!("the data's description is not kept: {error}"));
-    }
-}
-
-fn warn(global: &GlobalArgs, text: &str) {
-    if !global.quiet {
-        eprintln!("warning: {text}");
+        global.warn(&format!("the data's description is not kept: {error}"));
     }
 }

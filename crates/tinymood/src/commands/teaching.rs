@@ -79,9 +79,11 @@ impl Teaching {
         let teachers = Teachers::find(&self.teachers, labels, global)?;
         let Unlabelled { mut texts, blank, bad_rows } =
             Unlabelled::read(&self.unlabelled, &data.text_column, data.skip_bad_rows)?;
-        if !global.quiet && (blank > 0 || !bad_rows.is_empty()) {
+        if blank > 0 || !bad_rows.is_empty() {
             let malformed = bad_rows.len();
-            eprintln!("unlabelled: passed over {blank} empty rows and {malformed} malformed ones");
+            global.say(&format!(
+                "unlabelled: passed over {blank} empty rows and {malformed} malformed ones"
+            ));
         }
         let rows = draw_rows(texts.len(), self.unlabelled_rows, settings.seed());
         let unlabelled = rows.into_iter().map(|row| std::mem::take(&mut texts[row])).collect();

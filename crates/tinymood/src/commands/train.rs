@@ -16,9 +16,8 @@ use tinymood_eval::{
 use tinymood_report::DataSummary;
 use tinymood_text::{Dataset, EncodedSplit};
 use tinymood_train::{
-    ClassifierBias, ModelCardFacts, Observers, Outcome, Progress, ProgressStyle, Recipe,
-    RecipeOverrides, RunFolder, SavedSettings, SplitView, TrainInputs, TrainSettings, prior_bias,
-    train,
+    ClassifierBias, ModelCardFacts, Observers, Outcome, Progress, Recipe, RecipeOverrides,
+    RunFolder, SavedSettings, SplitView, TrainInputs, TrainSettings, prior_bias, train,
 };
 
 use super::evaluate::Judged;
@@ -28,7 +27,7 @@ use super::{print, print_json};
 use crate::args::{GlobalArgs, PrecisionArg, TrainArgs};
 use crate::bundled;
 use crate::data::DataSettings;
-use crate::init::{Start, absolute_model, start};
+use crate::init::{absolute_model, start};
 use crate::model::{Model, ModelError, engine};
 
 const CLASSIFIER_BIAS: &str = "classifier.bias";
@@ -56,80 +55,73 @@ impl Source {
     }
 }
 
+/// What is to be done, and where.
+struct Plan {
+    settings: TrainSettings,
+    source: Source,
+    place: Place,
+}
+
+impl Plan {
+    fn new(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<Self> {
+        let overrides = RecipeOverrides::from(args.overrides);
+        let weighs_teachers = overrides.teacher_weight.is_some();
+        let (recipe, source, place) = match args.resume {
+            Some(path) => {
+                let saved = RunFolder::settings(&path)?;
+                let mut source = Source::of_run(&path, saved.source)?;
+                if global.precision != PrecisionArg::Auto {
+                    source.precision = global.precision;
+                }
+                (saved.recipe, source, Place::Existing(path))
+            }
+            None => {
+                let data = DataSettings::new(&args.dataset, Taxonomy::from(args.taxonomy))?;
+                let place = args.output.unwrap_or_else(|| free_name(&data.name(), &args.recipe));
+                let init = absolute_model(&args.init);
+                let teaching = Teaching::new(&args.teaching)?;
+                let source = Source { init, precision: global.precision, data, teaching };
+                (Recipe::load(&args.recipe)?, source, Place::New(place))
+            }
+        };
+        if source.precision == PrecisionArg::Int8 {
+            return Err(ModelError::TrainInt8.into());
+        }
+        source.teaching.check(weighs_teachers)?;
+        let settings = TrainSettings::new(recipe.with(&overrides))?;
+        Ok(Self { settings, source, place })
+    }
+}
+
 pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let json = args.json;
-    let overrides = RecipeOverrides::from(args.overrides);
-    let (settings, mut source, place) = match &args.resume {
-        Some(path) => {
-            let saved = RunFolder::settings(path)?;
-            let mut source = Source::of_run(path, saved.source)?;
-            if global.precision != PrecisionArg::Auto {
-                source.precision = global.precision;
-            }
-            let recipe = saved.recipe.with(&overrides);
-            (TrainSettings::new(recipe)?, source, Place::Existing(path.clone()))
-        }
-        None => {
-            let recipe = Recipe::load(&args.recipe)?.with(&overrides);
-            let taxonomy = Taxonomy::from(args.taxonomy);
-            let data = DataSettings::new(&args.dataset, taxonomy)?;
-            let init = absolute_model(&args.init);
-            let place = match args.output {
-                Some(path) => path,
-                None => free_name(&data.name(), &args.recipe),
-            };
-            let teaching = Teaching::new(&args.teaching)?;
-            let source = Source { init, precision: global.precision, data, teaching };
-            (TrainSettings::new(recipe)?, source, Place::New(place))
-        }
-    };
-    if source.precision == PrecisionArg::Int8 {
-        return Err(ModelError::TrainInt8.into());
-    }
-    source.teaching.check(overrides.teacher_weight.is_some())?;
-    let say = |text: String| {
-        if !global.quiet {
-            eprintln!("{text}");
-        }
-    };
+    let Plan { settings, mut source, place } = Plan::new(args, global)?;
     let splits = source.data.open(global, false)?;
     let train_split = splits.train.context("the data has no train split")?;
     let labels = train_split.labels.clone();
     let mut class = source.teaching.open(&source.data, &labels, &settings, global)?;
-    let Start { config, mut tensors, tokenizer, report } =
-        start(&source.init, &labels, &settings, global.offline)?;
-    let is_new = |name: &str| {
-        report.as_ref().is_none_or(|report| report.initialised.iter().any(|it| it == name))
-    };
+    let mut first = start(&source.init, &labels, &settings, global.offline)?;
+    let tokenizer = first.tokenizer.clone();
     if let Some(class) = &mut class {
-        let embeddings = tensors.get(WORD_EMBEDDINGS).filter(|_| !is_new(WORD_EMBEDDINGS));
+        let embeddings = first.tensors.get(WORD_EMBEDDINGS);
+        let embeddings = embeddings.filter(|_| !first.is_new(WORD_EMBEDDINGS));
         class.alter(&train_split, embeddings, &tokenizer, &settings)?;
     }
-    say(describe_data(&source.data.data, &train_split, class.as_ref(), splits.dev.as_ref()));
-    match &report {
-        Some(report) => say(format!("init: {}: {report}", source.init)),
-        None => say(format!("init: {}: all weights are new", source.init)),
-    }
+    let data = &source.data.data;
+    global.say(&describe_data(data, &train_split, class.as_ref(), splits.dev.as_ref()));
+    global.say(&format!("init: {}: {}", source.init, first.describe()));
     let mut encoded = EncodedSplit::new(&train_split, &tokenizer)?;
     let validation =
         splits.dev.as_ref().map(|dev| EncodedSplit::new(dev, &tokenizer)).transpose()?;
-    let max_length = settings.max_length();
-    let mut described = DataSummary {
-        max_length,
-        labels: labels.names().to_vec(),
-        splits: vec![report::summary("train", &encoded, max_length)],
-    };
-    let dev = validation.as_ref().map(|split| report::summary("dev", split, max_length));
-    described.splits.extend(dev);
-    let mut engine = engine(config, labels.len(), source.precision, global)?;
+    let described = summary(&labels, &encoded, validation.as_ref(), settings.max_length());
+    let mut engine = engine(first.config.clone(), labels.len(), source.precision, global)?;
     source.precision = PrecisionArg::of(engine.cpu().precision());
-    let parameters = tensors.values().map(|tensor| tensor.values.len()).sum();
     let stop = stop_on_signals()?;
     // After all the checks above: a run's folder is made for what can run.
     let (run, resume) = place.open(&settings, &source)?;
     let average = settings.ema_decay().is_some();
-    run.check_space(parameters, settings.keep_checkpoints(), average)?;
-    say(format!("engine: {}; run: {}", engine.describe(), run.path().display()));
+    run.check_space(first.parameters(), settings.keep_checkpoints(), average)?;
+    global.say(&format!("engine: {}; run: {}", engine.describe(), run.path().display()));
 
     let mut identity = BTreeMap::from([
         ("init".to_owned(), source.init.clone()),
@@ -140,7 +132,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         let by = Means { settings: &settings, precision, run, global, stop: &stop };
         if !class.teach(&train_split, &mut encoded, &tokenizer, &by)? {
             let run = run.path().display();
-            say(format!(
+            global.say(&format!(
                 "stopped before all texts were labelled; go on with: tinymood train --resume {run}"
             ));
             return Ok(());
@@ -148,12 +140,13 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         class.tell_identity(&settings, &mut identity);
     }
     // Of the targets that are learned: teachers may have changed them.
-    if is_new(CLASSIFIER_BIAS) && settings.recipe().classifier_bias == ClassifierBias::Prior {
+    if first.is_new(CLASSIFIER_BIAS) && settings.recipe().classifier_bias == ClassifierBias::Prior {
         let values = prior_bias(&encoded.targets, labels.len()).into();
-        tensors.insert(CLASSIFIER_BIAS.to_owned(), Tensor { shape: vec![labels.len()], values });
+        let bias = Tensor { shape: vec![labels.len()], values };
+        first.tensors.insert(CLASSIFIER_BIAS.to_owned(), bias);
     }
-    engine.load_tensors(TensorSet::Parameters, &tensors)?;
-    drop(tensors);
+    engine.load_tensors(TensorSet::Parameters, &first.tensors)?;
+    drop(first);
     report::describe(run.path(), &described, global);
     let facts = card_facts(run.path(), &source);
     let inputs = TrainInputs {
@@ -168,30 +161,26 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         facts: &facts,
         stop: &stop,
     };
-    let style = if global.quiet { ProgressStyle::Quiet } else { ProgressStyle::detect() };
-    let mut observers = Observers::new().with(Progress::new(style));
+    let mut observers = Observers::new().with(Progress::new(global.progress()));
     let outcome = train(&mut engine, &inputs, &mut observers)?;
     drop(engine);
     match outcome {
-        Outcome::Stopped { step, total_steps } => {
-            say(format!(
-                "stopped after step {step} of {total_steps}; go on with: tinymood train --resume {}",
-                run.path().display()
-            ));
-            Ok(())
-        }
+        Outcome::Stopped { step, total_steps } => global.say(&format!(
+            "stopped after step {step} of {total_steps}; go on with: tinymood train --resume {}",
+            run.path().display()
+        )),
         Outcome::Finished(finish) => {
             let model = finish.model.display();
-            say(format!(
+            global.say(&format!(
                 "model: {model}\nuse it: tinymood predict --model {model} \"what a day!\""
             ));
             if let Some(dev) = splits.dev {
                 report_figures(&run, dev, &labels, json, global)?;
             }
             report::of_finished(&run, global);
-            Ok(())
         }
     }
+    Ok(())
 }
 
 /// Where a run is to be.
@@ -244,6 +233,17 @@ fn describe_data(
     let (rows, labels) = (train.examples.len(), train.labels.len());
     let more = class.map(Class::describe).unwrap_or_default();
     format!("data: {data}: {rows} train rows{more}, {dev}, {labels} labels")
+}
+
+fn summary(
+    labels: &LabelSet,
+    train: &EncodedSplit,
+    dev: Option<&EncodedSplit>,
+    max_length: usize,
+) -> DataSummary {
+    let splits = [("train", Some(train)), ("dev", dev)].into_iter();
+    let splits = splits.filter_map(|(name, split)| Some(report::summary(name, split?, max_length)));
+    DataSummary { max_length, labels: labels.names().to_vec(), splits: splits.collect() }
 }
 
 fn view<'a>(name: &'a str, split: &'a EncodedSplit) -> SplitView<'a> {

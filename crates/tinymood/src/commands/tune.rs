@@ -26,9 +26,7 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     if args.calibrate {
         let calibration = judged.calibration();
         model = calibrated(model, &calibration.scales, global)?;
-        if !global.quiet {
-            eprintln!("calibrated: {}", describe(&calibration));
-        }
+        global.say(&format!("calibrated: {}", describe(&calibration)));
         judged = Judged::new(&model, &args.dataset, args.split, global)?;
     }
     let predictions = judged.predictions()?;
@@ -65,9 +63,7 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         let text = format!("{:#}\n", thresholds.to_json(&model.labels));
         durable::write_file(&path, text.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
-        if !global.quiet {
-            eprintln!("saved: {}", path.display());
-        }
+        global.say(&format!("saved: {}", path.display()));
     }
     Ok(())
 }

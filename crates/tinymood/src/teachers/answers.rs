@@ -57,7 +57,7 @@ impl<'a> Answers<'a> {
         for path in std::iter::once(&self.own).chain(&self.cached) {
             let read = read_soft_labels(path, &self.fingerprint, self.shape);
             if let Some(probabilities) = self.usable(path, read) {
-                self.say(&format!("teachers: what they say is in {}", path.display()));
+                self.global.say(&format!("teachers: what they say is in {}", path.display()));
                 if *path != self.own {
                     link(path, &self.own).with_context(|| cannot_write(&self.own))?;
                     let now =
@@ -118,13 +118,7 @@ impl<'a> Answers<'a> {
 
     fn warn(&self, problem: Option<String>) {
         if let Some(problem) = problem {
-            self.say(&format!("warning: {problem}"));
-        }
-    }
-
-    fn say(&self, text: &str) {
-        if !self.global.quiet {
-            eprintln!("{text}");
+            self.global.warn(&problem);
         }
     }
 }

@@ -20,7 +20,7 @@ use anyhow::{Context, ensure};
 use tinymood_core::LabelSet;
 use tinymood_eval::infer_split_with;
 use tinymood_hub::{sha256, sha256_of_file};
-use tinymood_train::{Meter, ProgressStyle, RunFolder, Unfinished};
+use tinymood_train::{Meter, RunFolder, Unfinished};
 use tinymood_weights::read_model_folder;
 
 use crate::args::{GlobalArgs, PrecisionArg};
@@ -192,8 +192,7 @@ impl Teachers {
         let model =
             teacher.open(global).with_context(|| format!("cannot open the model {name}"))?;
         let what = format!("teacher {} of {} labels", said.teachers + 1, self.teachers.len());
-        let style = if global.quiet { ProgressStyle::Quiet } else { ProgressStyle::detect() };
-        let mut meter = Meter::new(style, &what, texts.len()).after(said.rows);
+        let mut meter = Meter::new(global.progress(), &what, texts.len()).after(said.rows);
         while said.rows < texts.len() {
             if stopped(said)? {
                 meter.stop();

@@ -121,9 +121,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 
 /// Says where the folder is.
 fn written(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
-    if !global.quiet {
-        eprintln!("model: {}", args.output.display());
-    }
+    global.say(&format!("model: {}", args.output.display()));
     Ok(())
 }
 
