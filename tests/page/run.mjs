@@ -9,6 +9,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, copyFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
 import { basename, dirname, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -63,14 +64,14 @@ const failed = [];
 async function runFlow(name, flow, url, mock) {
   if (options.only && !name.includes(options.only)) return;
   const { settings = {}, run } = typeof flow === "function" ? { run: flow } : flow;
-  const opened = [];
+  const [opened, begun] = [[], performance.now()];
   const open = async (more = {}) => { opened.push(await openPage(url, { ...settings, ...more })); return opened.at(-1).page; };
   try {
     await run({ open, url, mock, axe });
     const wrong = opened.flatMap((each) => each.wrong);
     if (wrong.length) throw new Error(wrong.join("\n"));
     passed += 1;
-    console.log(`ok    ${name}`);
+    console.log(`ok    ${name} (${((performance.now() - begun) / 1000).toFixed(1)} s)`);
   } catch (error) {
     failed.push(name);
     const told = String(error.stack ?? error);
@@ -90,10 +91,15 @@ const real = process.env.SERVER_URL?.replace(/\/$/, "");
 if (real) for (const [name, flow] of Object.entries({ ...ofAnyServer, ...ofAccess })) await runFlow(`real: ${name}`, flow, real);
 
 if (options.shots) mkdirSync(options.shots, { recursive: true });
+const reports = [];
 for (const file of process.env.REPORTS?.split(",").filter(Boolean) ?? []) {
   const name = `report ${basename(dirname(resolve(file)))}-${basename(file, ".html")}`.replaceAll(/\W+/g, "-");
-  for (const [flow, checks] of Object.entries(ofReport(name, options.shots))) await runFlow(flow, checks, pathToFileURL(file).href);
+  for (const [flow, checks] of Object.entries(ofReport(name, options.shots))) reports.push([flow, checks, pathToFileURL(file).href]);
 }
+// They share nothing and only compute: as many at a time as there are cores.
+await Promise.all(Array.from({ length: availableParallelism() }, async () => {
+  for (let report; (report = reports.shift());) await runFlow(...report);
+}));
 
 if (options.shots) {
   const mock = await startMock();

@@ -360,6 +360,7 @@ fn what_cannot_be_learned_is_refused_by_name() {
     train("--data data --teacher a --augment 2")
         .fails(1, &["--augment needs trained word embeddings", "hint:", "--init bundled"]);
     train("--data data --teacher a --augment=-1").fails(2, &["--augment"]);
+    train("--data data --teacher a --augment 101").fails(2, &["--augment", "101"]);
     train("--data data --teacher a --unlabelled-rows 3").fails(2, &["--unlabelled"]);
     train("--data data --teacher a --teacher-weight 2")
         .fails(1, &["teacher_weight", "2", "a number from 0 to 1"]);

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, value_parser};
 
 /// Who else says what labels texts have.
 #[derive(Clone, Debug, Default, Args)]
@@ -19,6 +19,6 @@ pub struct TeachingArgs {
     pub unlabelled_rows: usize,
     /// How many altered copies of each training text the teachers label: words that are one token give
     /// way with probability 0.4 to one of the 15 nearest in --init's word embeddings (as TinyBERT does)
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub augment: usize,
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u8).range(..=100))]
+    pub augment: u8,
 }

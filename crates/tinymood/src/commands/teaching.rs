@@ -28,11 +28,11 @@ pub(super) struct Teaching {
     unlabelled_rows: usize,
     /// Altered copies of each text of the training split.
     #[serde(default, skip_serializing_if = "is_zero")]
-    augment: usize,
+    augment: u8,
 }
 
-fn is_zero(count: &usize) -> bool {
-    *count == 0
+fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
+    *count == T::default()
 }
 
 /// Teachers that are there, with the texts that only they label.
@@ -87,7 +87,7 @@ impl Teaching {
         }
         let rows = draw_rows(texts.len(), self.unlabelled_rows, settings.seed());
         let unlabelled = rows.into_iter().map(|row| std::mem::take(&mut texts[row])).collect();
-        let (altered, copies) = (Vec::new(), self.augment);
+        let (altered, copies) = (Vec::new(), usize::from(self.augment));
         Ok(Some(Class { teachers, unlabelled, altered, copies }))
     }
 }
