@@ -6,10 +6,10 @@ use tinymood_core::Tensor;
 use tinymood_text::{Tokenizer, TokenizerError, Word};
 use tinymood_train::Neighbours;
 
-/// A text, and those of its words that are one token.
+/// A text, and those of its words that are one token, with the tokens' ids.
 struct Read<'a> {
     text: &'a str,
-    words: Vec<(Word, u32)>,
+    words: Vec<(u32, Word)>,
 }
 
 impl<'a> Read<'a> {
@@ -23,15 +23,15 @@ impl<'a> Read<'a> {
         };
         let words = tokenizer.words(text)?.into_iter();
         let words = words.filter(|word| word.tokens.len() == 1 && !bracketed(word));
-        let words = words.map(|word| (ids[word.tokens.start], word)).map(|(id, word)| (word, id));
-        Ok(Self { text, words: words.collect() })
+        let words = words.map(|word| (ids[word.tokens.start], word)).collect();
+        Ok(Self { text, words })
     }
 
     /// The text with other words in the place of some.
     fn with(&self, others: &[Option<u32>], names: &HashMap<u32, &str>) -> String {
         let mut characters = self.text.chars();
         let (mut copy, mut at) = (String::with_capacity(self.text.len() + 16), 0);
-        for ((word, _), other) in self.words.iter().zip(others) {
+        for ((_, word), other) in self.words.iter().zip(others) {
             let Some(name) = other.and_then(|id| names.get(&id)) else { continue };
             copy.extend(characters.by_ref().take(word.characters.start - at));
             copy.push_str(name);
@@ -63,14 +63,14 @@ pub(crate) fn altered(
     let texts = texts.iter().map(|text| Read::new(text, tokenizer));
     let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let mut asked: Vec<u32> =
-        texts.iter().flat_map(|text| &text.words).map(|(_, id)| *id).collect();
+        texts.iter().flat_map(|text| &text.words).map(|(id, _)| *id).collect();
     asked.sort_unstable();
     asked.dedup();
     asked.retain(|id| names.contains_key(id));
     let neighbours = Neighbours::find(&embeddings.values, width, &words, &asked);
     let mut found = Vec::new();
     for (row, text) in texts.iter().enumerate() {
-        let ids: Vec<u32> = text.words.iter().map(|(_, id)| *id).collect();
+        let ids: Vec<u32> = text.words.iter().map(|(id, _)| *id).collect();
         let all = (0..copies).map(|copy| (row * copies + copy) as u64);
         let others = all.map_while(|copy| neighbours.replace(&ids, seed, copy));
         found.extend(others.map(|others| text.with(&others, &names)));
