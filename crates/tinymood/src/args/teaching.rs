@@ -18,7 +18,7 @@ pub struct TeachingArgs {
     #[arg(long, value_name = "N", default_value_t = 0, requires = "unlabelled")]
     pub unlabelled_rows: usize,
     /// How many altered copies of each training text the teachers label: words that are one token give
-    /// way with probability 0.4 to one of the 15 nearest in --init's word embeddings (as TinyBERT does)
+    /// way with probability 0.4 to one of the 15 nearest in --init's word embeddings (as TinyBERT does); at most 100
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u8).range(..=100))]
     pub augment: u8,
 }
