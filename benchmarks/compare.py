@@ -26,9 +26,6 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 COLD_STARTS = 10
-# Multiplications and additions of one token in the linear layers of TinyBERT's encoder, forward.
-LINEAR_OPERATIONS = 2 * 4 * (4 * 312 * 312 + 2 * 312 * 1200)
-LINEAR_PARTS = ("linear forward", "weight gradients", "input gradients")
 
 
 @dataclass
@@ -140,11 +137,7 @@ class Runs:
             return {"texts/s": of["texts_per_second"], "ms": of["one_text_ms"]["p50"]}
         of = result["training"][0]
         figures = {"samples/s": of["samples_per_second"], "step ms": of["step_ms"]}
-        parts = [of["parts_ms"].get(part) for part in LINEAR_PARTS]
-        if all(parts):
-            busy = sum(parts) / of["step_ms"]
-            gflops = 3 * LINEAR_OPERATIONS * of["tokens_per_second"] / 1e9 / busy
-            figures["% of limit"] = 100 * gflops / result["limit_gflops"]
+        figures["% of limit"] = 100 * of["linear_layers"]["share_of_limit"]
         return figures
 
     def whole_run(self, precision, batch_size):

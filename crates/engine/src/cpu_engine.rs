@@ -5,11 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tinymood_core::{
-    BatchLoss, Engine, EngineError, Logits, Matching, ModelConfig, Objective, PackedBatch,
+    BatchLoss, Engine, EngineError, Logits, Matching, ModelConfig, Objective, PackedBatch, Pooling,
     Randomness, StepReport, Targets, TeacherStates, TensorMap, TensorSet, TensorView, Update,
     Values,
 };
 use tinymood_kernels::adamw::{self, AdamW, Tensors};
+use tinymood_kernels::attention::Queries;
 use tinymood_kernels::lazy::{LazyRows, LazyTable};
 use tinymood_kernels::matmul::INT8_LONGEST_SUM;
 use tinymood_kernels::{Buffer, Cpu, Hidden, Isa, IsaError, Precision, View, embedding};
@@ -223,18 +224,27 @@ impl CpuEngine {
         }
     }
 
-    /// A forward pass without dropout: each hidden state, with its layer's queries, keys and values, is
+    /// The last hidden states that the head reads.
+    fn pooled(&self) -> Queries {
+        match self.config.pooling {
+            Pooling::Cls => Queries::First,
+            Pooling::Mean => Queries::All,
+        }
+    }
+
+    /// A forward pass without dropout to the last hidden states of `last`: each hidden state, with its layer's queries, keys and values, is
     /// shown to `seen`, the end of it to `read`.
     fn infer_with<R>(
         &self,
         batch: &PackedBatch,
+        last: Queries,
         seen: impl FnMut(usize, &Hidden, Option<View<'_>>),
         read: impl FnOnce(&Model<'_>, DropoutSites<'_>, &mut Activations) -> R,
     ) -> Result<R, EngineError> {
         batch.check(&self.config)?;
         let workspaces = || self.inference.lock().unwrap_or_else(PoisonError::into_inner);
         let mut activations = workspaces().pop().unwrap_or_default();
-        activations.fit(&self.cpu, &self.config, self.num_labels, batch, false);
+        activations.fit(&self.cpu, &self.config, self.num_labels, batch, last, false);
         let loaded = self.loaded_words.as_ref().and_then(Values::borrowed);
         let model = match (self.packed_from, &self.average, loaded) {
             (PackedFrom::Average, Some(average), _) => self.model(average),
@@ -249,11 +259,12 @@ impl CpuEngine {
         Ok(result)
     }
 
-    /// A forward pass with dropout, and `loss` with the backward pass: it returns the loss of the batch
+    /// A forward pass with dropout to the last hidden states of `last`, and `loss` with the backward pass: it returns the loss of the batch
     /// and adds to the gradients of the weights.
     fn accumulate_with(
         &mut self,
         batch: &PackedBatch,
+        last: Queries,
         randomness: Randomness,
         loss: impl FnOnce(&Model<'_>, DropoutSites<'_>, &mut Activations, &mut [f32]) -> f64,
     ) -> BatchLoss {
@@ -278,7 +289,7 @@ impl CpuEngine {
             words.catch_up(&self.cpu, batch_words, &mut table);
         });
         let mut activations = std::mem::take(&mut self.activations);
-        activations.fit(&self.cpu, &self.config, self.num_labels, batch, true);
+        activations.fit(&self.cpu, &self.config, self.num_labels, batch, last, true);
 
         let model = Model { accumulate: state.has_gradient, ..self.model(&self.parameters) };
         let sites = DropoutSites::new(&self.config, Some(randomness));
@@ -401,6 +412,7 @@ impl Engine for CpuEngine {
     fn infer(&self, batch: &PackedBatch) -> Result<Logits, EngineError> {
         self.infer_with(
             batch,
+            self.pooled(),
             |_, _, _| {},
             |model, sites, activations| {
                 model.head_forward(batch, sites, activations);
@@ -431,7 +443,7 @@ impl Engine for CpuEngine {
                 found_qkv = qkv.to_f32();
             }
         };
-        self.infer_with(batch, see, |_, _, _| {})?;
+        self.infer_with(batch, Queries::All, see, |_, _, _| {})?;
         Ok(TeacherStates { width: self.config.hidden_size, states: found, qkv: found_qkv })
     }
 
@@ -448,7 +460,8 @@ impl Engine for CpuEngine {
         targets.check(batch, self.num_labels)?;
         losses::check(objective, self.num_labels)?;
         let divisor = (rows_in_step.max(1) * self.num_labels) as f64;
-        Ok(self.accumulate_with(batch, randomness, |model, sites, activations, d_weights| {
+        let last = self.pooled();
+        Ok(self.accumulate_with(batch, last, randomness, |model, sites, activations, d_weights| {
             let loss = model.profile.time(Part::Head, || {
                 model.head_forward(batch, sites, activations);
                 let loss = losses::forward_backward(
@@ -480,8 +493,12 @@ impl Engine for CpuEngine {
         matching.check(&self.config, self.num_labels, teacher, batch)?;
         let mut workspace = std::mem::take(&mut self.matching);
         let mut matcher = Matcher::new(matching, teacher, batch, rows_in_step, &mut workspace);
-        let loss =
-            self.accumulate_with(batch, randomness, |model, sites, activations, d_weights| {
+        let last = Queries::All;
+        let loss = self.accumulate_with(
+            batch,
+            last,
+            randomness,
+            |model, sites, activations, d_weights| {
                 model.profile.time(Part::Head, || {
                     model.head_forward(batch, sites, activations);
                     let Activations { logits, gradients, .. } = &mut *activations;
@@ -490,7 +507,8 @@ impl Engine for CpuEngine {
                 });
                 model.encoder_backward(batch, sites, activations, d_weights, &mut matcher);
                 matcher.loss
-            });
+            },
+        );
         self.matching = workspace;
         Ok(loss)
     }

@@ -2,11 +2,12 @@
 //! side by side. Letters as in [`crate::activations`]; gradients are `d_` and the name.
 
 use tinymood_core::{ModelConfig, PackedBatch, Randomness};
+use tinymood_kernels::attention::Queries;
 use tinymood_kernels::norm::{NormSaved, NormWeights};
 use tinymood_kernels::{Cpu, Dropout, Hidden, Operand, View, attention, embedding, linear, norm};
 
 use crate::activations::{
-    Activations, GradientBuffers, LayerActivations, NormActivations, attention_shape,
+    Activations, GradientBuffers, LayerActivations, NormActivations, attention_shape, gather_first,
 };
 use crate::layout::{Affine, LayerLayout, Layout};
 use crate::packed::{PackedLayer, PackedWeights};
@@ -67,31 +68,31 @@ impl<'a> DropoutSites<'a> {
         Self { config, randomness }
     }
 
-    fn site(&self, site: usize, p: f32, first_row: impl Fn(Randomness) -> u64) -> Dropout {
+    fn site(&self, site: usize, p: f32, first_row: impl Fn(Randomness) -> u64) -> Dropout<'a> {
         self.randomness.map_or(Dropout::NONE, |at| {
             Dropout::new(p, at.seed, at.step, site as u64, first_row(at))
         })
     }
 
-    pub(crate) fn embeddings(&self) -> Dropout {
+    pub(crate) fn embeddings(&self) -> Dropout<'a> {
         self.site(0, self.config.hidden_dropout_prob, |at| at.first_token)
     }
 
-    pub(crate) fn probabilities(&self, layer: usize) -> Dropout {
+    pub(crate) fn probabilities(&self, layer: usize) -> Dropout<'a> {
         let heads = self.config.num_attention_heads as u64;
         let p = self.config.attention_probs_dropout_prob;
         self.site(1 + 3 * layer, p, |at| at.first_token.wrapping_mul(heads))
     }
 
-    pub(crate) fn attention_output(&self, layer: usize) -> Dropout {
+    pub(crate) fn attention_output(&self, layer: usize) -> Dropout<'a> {
         self.site(2 + 3 * layer, self.config.hidden_dropout_prob, |at| at.first_token)
     }
 
-    pub(crate) fn output(&self, layer: usize) -> Dropout {
+    pub(crate) fn output(&self, layer: usize) -> Dropout<'a> {
         self.site(3 + 3 * layer, self.config.hidden_dropout_prob, |at| at.first_token)
     }
 
-    pub(crate) fn pooled(&self) -> Dropout {
+    pub(crate) fn pooled(&self) -> Dropout<'a> {
         let site = 1 + 3 * self.config.num_hidden_layers;
         self.site(site, self.config.classifier_dropout_prob(), |at| at.first_text)
     }
@@ -119,7 +120,7 @@ impl<'a> Model<'a> {
         activations: &mut Activations,
         mut seen: impl FnMut(usize, &Hidden, Option<View<'_>>),
     ) {
-        let Activations { positions, embedding_norm, embedded, layers, .. } = activations;
+        let Activations { positions, embedding_norm, embedded, layers, last, .. } = activations;
         let tokens: Vec<u32>;
         let (word, ids) = match words {
             Some(words) => {
@@ -148,6 +149,9 @@ impl<'a> Model<'a> {
                 seen(layer + 1, &rest[0].output, Some(rest[0].qkv.view()));
             } else {
                 // One layer's buffers for all: they stay in cache.
+                if layer + 1 == self.config.num_hidden_layers {
+                    layers[0].fit(self.cpu, self.config, batch, *last, false);
+                }
                 self.layer_forward(layer, batch, sites, keep, embedded, &mut layers[0]);
                 std::mem::swap(embedded, &mut layers[0].output);
                 seen(layer + 1, embedded, Some(layers[0].qkv.view()));
@@ -191,7 +195,16 @@ impl<'a> Model<'a> {
         });
     }
 
-    /// One layer: attention, residual, norm; feed-forward, residual, norm. `input` is (T, H).
+    /// The dropout of the rows that a layer makes, counted by their tokens.
+    fn rows_of<'b>(dropout: Dropout<'b>, batch: &'b PackedBatch, queries: Queries) -> Dropout<'b> {
+        match queries {
+            Queries::All => dropout,
+            Queries::First => dropout.of_rows(batch.cumulative_lengths()),
+        }
+    }
+
+    /// One layer: attention, residual, norm; feed-forward, residual, norm. `input` is (T, H). After
+    /// attention only those tokens go on that looked at the others.
     fn layer_forward(
         &self,
         layer: usize,
@@ -203,7 +216,7 @@ impl<'a> Model<'a> {
     ) {
         let (cpu, place, packed) = self.layer_parts(layer);
         let bias = |affine: &Affine| &self.weights[affine.bias.clone()];
-        let shape = attention_shape(self.config, batch);
+        let shape = attention_shape(self.config, batch, a.queries);
         self.profile.time(Part::LinearForward, || {
             let weight = &packed.qkv.forward;
             linear::operand_forward(cpu, input.view(), weight, bias(&place.qkv), &mut a.qkv);
@@ -213,14 +226,21 @@ impl<'a> Model<'a> {
         self.profile.time(Part::AttentionForward, || {
             attention::forward(cpu, shape, a.qkv.view(), dropout, probabilities, &mut a.context);
         });
+        let residual = match a.queries {
+            Queries::All => input.values(),
+            Queries::First => {
+                gather_first(batch, input.values(), &mut a.first);
+                &a.first
+            }
+        };
         self.profile.time(Part::LinearForward, || {
             linear::residual_norm_forward(
                 cpu,
                 a.context.view(),
                 &packed.attention_output.forward,
                 bias(&place.attention_output),
-                sites.attention_output(layer),
-                input.values(),
+                Self::rows_of(sites.attention_output(layer), batch, a.queries),
+                residual,
                 self.norm_weights(&place.attention_norm),
                 keep.then(|| saved(&mut a.attention_norm)),
                 &mut a.attended,
@@ -242,7 +262,7 @@ impl<'a> Model<'a> {
                 a.activation.view(),
                 &packed.output.forward,
                 bias(&place.output),
-                sites.output(layer),
+                Self::rows_of(sites.output(layer), batch, a.queries),
                 a.attended.values(),
                 self.norm_weights(&place.output_norm),
                 keep.then(|| saved(&mut a.output_norm)),
@@ -266,6 +286,8 @@ impl<'a> Model<'a> {
     ) {
         let (cpu, place, packed) = self.layer_parts(layer);
         let weight = |affine: &Affine| &self.weights[affine.weight.clone()];
+        let shape = attention_shape(self.config, batch, a.queries);
+        g.fit_rows(cpu, self.config, shape.contexts());
 
         // Feed-forward.
         self.profile.time(Part::NormBackward, || {
@@ -274,7 +296,7 @@ impl<'a> Model<'a> {
                 &g.d_hidden,
                 weight(&place.output_norm),
                 a.output_norm.saved(),
-                sites.output(layer),
+                Self::rows_of(sites.output(layer), batch, a.queries),
                 &mut g.d_attended,
                 &mut g.d_sublayer,
                 place.output_norm.both_mut(d_weights),
@@ -318,16 +340,26 @@ impl<'a> Model<'a> {
 
         // Attention.
         self.profile.time(Part::NormBackward, || {
+            let d_residual = match a.queries {
+                Queries::All => &mut g.d_hidden,
+                Queries::First => {
+                    cpu.resize(&mut g.d_first, batch.num_texts() * self.config.hidden_size);
+                    &mut g.d_first
+                }
+            };
             norm::residual_backward(
                 cpu,
                 &g.d_attended,
                 weight(&place.attention_norm),
                 a.attention_norm.saved(),
-                sites.attention_output(layer),
-                &mut g.d_hidden,
+                Self::rows_of(sites.attention_output(layer), batch, a.queries),
+                d_residual,
                 &mut g.d_sublayer,
                 place.attention_norm.both_mut(d_weights),
             );
+            if a.queries == Queries::First {
+                g.spread_first(cpu, batch);
+            }
         });
         let (d_weight, d_bias) = place.attention_output.both_mut(d_weights);
         self.profile.time(Part::WeightGradients, || {
@@ -348,7 +380,7 @@ impl<'a> Model<'a> {
         self.profile.time(Part::AttentionBackward, || {
             attention::backward(
                 cpu,
-                attention_shape(self.config, batch),
+                shape,
                 a.qkv.view(),
                 sites.probabilities(layer),
                 &a.probabilities,

@@ -2,9 +2,10 @@
 //! (`transformers.BertForSequenceClassification`). Letters as in [`crate::activations`].
 
 use tinymood_core::PackedBatch;
+use tinymood_kernels::attention::Queries;
 use tinymood_kernels::linear;
 
-use crate::activations::Activations;
+use crate::activations::{Activations, gather_first};
 use crate::encoder::{DropoutSites, Model};
 
 impl Model<'_> {
@@ -21,8 +22,9 @@ impl Model<'_> {
         let hidden = activations.last_hidden();
         match (&self.layout.pooler, &self.packed.pooler) {
             (Some(place), Some(packed)) => {
-                for (range, row) in batch.ranges().zip(rows.chunks_exact_mut(h)) {
-                    row.copy_from_slice(&hidden[range.start * h..(range.start + 1) * h]);
+                match activations.last {
+                    Queries::All => gather_first(batch, hidden, &mut rows),
+                    Queries::First => rows.copy_from_slice(hidden),
                 }
                 activations.first.set(cpu, &rows, h);
                 let bias = &self.weights[place.bias.clone()];
@@ -49,8 +51,8 @@ impl Model<'_> {
         linear::forward(cpu, dropped.view(), &self.packed.classifier.forward, bias, logits);
     }
 
-    /// From `d_logits` to `d_hidden` of all tokens, both in `activations.gradients`, adding to the
-    /// gradients of the head's weights.
+    /// From `d_logits` to `d_hidden`, both in `activations.gradients`, adding to the gradients of the
+    /// head's weights.
     pub(crate) fn head_backward(
         &self,
         batch: &PackedBatch,
@@ -59,7 +61,7 @@ impl Model<'_> {
         d_weights: &mut [f32],
     ) {
         let (cpu, h) = (self.cpu, self.config.hidden_size);
-        let Activations { first, pooled, dropped, gradients: g, .. } = activations;
+        let Activations { last, first, pooled, dropped, gradients: g, .. } = activations;
         let (d_weight, d_bias) = self.layout.classifier.both_mut(d_weights);
         g.operand.set(cpu, &g.d_logits, d_bias.len());
         let (d_logits, accumulate) = (g.operand.view(), self.accumulate);
@@ -80,9 +82,9 @@ impl Model<'_> {
                 linear::weight_backward(cpu, d_output, first.view(), accumulate, d_weight, d_bias);
                 g.d_first.fill(0.0);
                 linear::input_backward(cpu, d_output, &packed.backward, &mut g.d_first);
-                g.d_hidden.fill(0.0);
-                for (range, row) in batch.ranges().zip(g.d_first.chunks_exact(h)) {
-                    g.d_hidden[range.start * h..(range.start + 1) * h].copy_from_slice(row);
+                match last {
+                    Queries::All => g.spread_first(cpu, batch),
+                    Queries::First => std::mem::swap(&mut g.d_hidden, &mut g.d_first),
                 }
             }
             _ => {

@@ -3,7 +3,7 @@
 //! Letters as in [`crate::activations`], and `W`, the teacher's width.
 
 use tinymood_core::{Matching, PackedBatch, Relations, TeacherStates};
-use tinymood_kernels::attention::Shape;
+use tinymood_kernels::attention::{Queries, Shape};
 use tinymood_kernels::distance::relative_error_forward_backward;
 use tinymood_kernels::{Buffer, Cpu, Hidden, Operand, View, linear, relations};
 
@@ -130,6 +130,7 @@ impl<'a> Matcher<'a> {
             cumulative_lengths: self.batch.cumulative_lengths(),
             heads: relations.heads,
             head_size: model.config.hidden_size / relations.heads,
+            queries: Queries::All,
         };
         let teacher = &self.teacher.qkv;
         relations::forward_backward(model.cpu, shape, qkv, teacher, weights, losses, d_qkv);

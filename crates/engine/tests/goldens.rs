@@ -11,7 +11,7 @@ use tinymood_core::{
     Engine, Loss, ModelConfig, Objective, Pooling, Randomness, TensorMap, TensorSet, Update,
 };
 use tinymood_engine::losses;
-use tinymood_kernels::attention::Shape;
+use tinymood_kernels::attention::{Queries, Shape};
 use tinymood_kernels::{Cpu, Isa, Operand, Precision, relations};
 use tinymood_weights::read_tensors;
 
@@ -186,7 +186,12 @@ fn relations_and_their_slopes() {
         let cpu = Cpu::new(isa, Precision::F32, 2);
         for heads in [1, 2, 4] {
             let head_size = width / 3 / heads;
-            let shape = Shape { cumulative_lengths: &cumulative_lengths, heads, head_size };
+            let shape = Shape {
+                cumulative_lengths: &cumulative_lengths,
+                heads,
+                head_size,
+                queries: Queries::All,
+            };
             let (mut student, mut d_student) = (Operand::default(), Operand::default());
             student.set(&cpu, values("student"), width);
             d_student.set(&cpu, &vec![0.0; tokens * width], width);

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use tinymood_kernels::adamw::{AdamW, Tensors};
-use tinymood_kernels::attention::{self, Shape};
+use tinymood_kernels::attention::{self, Queries, Shape};
 use tinymood_kernels::matmul::{limit, matmul, matmul_transposed, update_weight};
 use tinymood_kernels::{Buffer, Cpu, Dropout, Isa, Operand, PackedMatrix, Precision, relations};
 
@@ -77,7 +77,12 @@ fn main() {
                 continue;
             }
             let lengths: Vec<u32> = (0..=TEXTS).map(|text| text * TOKENS).collect();
-            let shape = Shape { cumulative_lengths: &lengths, heads: 12, head_size: 26 };
+            let shape = Shape {
+                cumulative_lengths: &lengths,
+                heads: 12,
+                head_size: 26,
+                queries: Queries::All,
+            };
             let (qkv, d_context) = (operand(&cpu, m, 936), operand(&cpu, m, 312));
             let (qkv, d_context) = (qkv.view(), d_context.view());
             let mut kept = cpu.buffer(shape.probabilities_len());

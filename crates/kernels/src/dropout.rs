@@ -31,24 +31,32 @@ fn derive(key: u64, index: u64) -> u64 {
 
 /// Dropout at one site of the model, in one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Dropout {
+pub struct Dropout<'a> {
     key: u64,
     first_row: u64,
+    /// Which rows the rows of a call are, where they are not the first ones.
+    rows: Option<&'a [u32]>,
     /// Elements whose 16 bits are below this are dropped; 0 keeps all.
     threshold: u32,
     scale: f32,
 }
 
-impl Dropout {
+impl<'a> Dropout<'a> {
     /// Keeps everything.
-    pub const NONE: Self = Self { key: 0, first_row: 0, threshold: 0, scale: 1.0 };
+    pub const NONE: Self = Self { key: 0, first_row: 0, rows: None, threshold: 0, scale: 1.0 };
 
     /// Drops with probability `p` (rounded to a multiple of 1/65536, below 1). Row `r` of a call is
     /// row `first_row + r` of the step.
     pub fn new(p: f32, seed: u64, step: u64, site: u64, first_row: u64) -> Self {
         let threshold = (p * 65536.0).round().clamp(0.0, 65535.0) as u32;
         let key = derive(derive(mix(seed.wrapping_add(GOLDEN)), step), site);
-        Self { key, first_row, threshold, scale: 65536.0 / (65536 - threshold) as f32 }
+        let scale = 65536.0 / (65536 - threshold) as f32;
+        Self { key, first_row, rows: None, threshold, scale }
+    }
+
+    /// The same of some rows: row `r` of a call is row `first_row + rows[r]` of the step.
+    pub fn of_rows(self, rows: &'a [u32]) -> Self {
+        Self { rows: Some(rows), ..self }
     }
 
     /// Whether everything is kept.
@@ -63,7 +71,8 @@ impl Dropout {
         if self.is_none() {
             return;
         }
-        let row_key = derive(self.key, self.first_row.wrapping_add(row as u64));
+        let row = self.rows.map_or(row as u64, |rows| u64::from(rows[row]));
+        let row_key = derive(self.key, self.first_row.wrapping_add(row));
         let (chunks, rest) = values.as_chunks_mut::<CHUNK>();
         let mut first = 0;
         for chunk in chunks {
@@ -100,7 +109,7 @@ impl Dropout {
 mod tests {
     use super::*;
 
-    fn mask(dropout: Dropout, row: usize, len: usize) -> Vec<f32> {
+    fn mask(dropout: Dropout<'_>, row: usize, len: usize) -> Vec<f32> {
         let mut values = vec![1.0; len];
         dropout.apply(row, &mut values);
         values
@@ -143,6 +152,7 @@ mod tests {
         }
         assert_eq!(mask(Dropout::new(0.5, 1, 2, 3, 3), 1, 64), base);
         assert_eq!(mask(Dropout::new(0.5, 1, 2, 3, 0), 4, 37), base[..37]);
+        assert_eq!(mask(Dropout::new(0.5, 1, 2, 3, 0).of_rows(&[9, 4]), 1, 64), base);
         assert_eq!(mask(Dropout::NONE, 4, 8), [1.0; 8]);
         assert!(Dropout::new(0.0, 1, 2, 3, 4).is_none());
     }

@@ -33,7 +33,7 @@ pub fn forward(
     (ids, positions): (&[u32], &[u32]),
     norm: NormWeights<'_>,
     saved: Option<NormSaved<'_>>,
-    dropout: Dropout,
+    dropout: Dropout<'_>,
     output: &mut Hidden,
 ) {
     let width = norm.weight.len();
@@ -124,7 +124,7 @@ pub fn rows_sum_of_squares(cpu: &Cpu, table: &[f32], width: usize, rows: &[u32])
 ///
 /// # Panics
 /// When the slice is not whole rows.
-pub fn dropout_backward(cpu: &Cpu, dropout: Dropout, values: &mut [f32], width: usize) {
+pub fn dropout_backward(cpu: &Cpu, dropout: Dropout<'_>, values: &mut [f32], width: usize) {
     if dropout.is_none() {
         return;
     }

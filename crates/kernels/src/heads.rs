@@ -17,6 +17,16 @@ pub(crate) fn padded(n: usize) -> usize {
     n.next_multiple_of(LANES)
 }
 
+/// Which tokens of a text look at the others, and so have a context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Queries {
+    /// All of them; contexts are (T, H).
+    #[default]
+    All,
+    /// The first; contexts are (B, H). No text may be empty.
+    First,
+}
+
 /// The texts of a batch and the heads of a layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape<'a> {
@@ -26,13 +36,34 @@ pub struct Shape<'a> {
     pub heads: usize,
     /// `D`.
     pub head_size: usize,
+    /// Who has a context.
+    pub queries: Queries,
+}
+
+/// A text, as a task finds it.
+pub(crate) struct Text {
+    /// Its tokens; as many of the first look at the others as there are contexts.
+    pub(crate) tokens: Range<usize>,
+    /// Its rows of contexts.
+    pub(crate) contexts: Range<usize>,
+    /// Where its probabilities start.
+    pub(crate) probabilities: usize,
 }
 
 impl Shape<'_> {
     /// Number of floats that the probabilities of all texts and heads take.
     pub fn probabilities_len(&self) -> usize {
         let lengths = self.cumulative_lengths.windows(2).map(|pair| (pair[1] - pair[0]) as usize);
-        lengths.map(|n| n * padded(n)).sum::<usize>() * self.heads
+        let rows = |n: usize| if self.queries == Queries::All { n } else { 1 };
+        lengths.map(|n| rows(n) * padded(n)).sum::<usize>() * self.heads
+    }
+
+    /// Rows of contexts.
+    pub fn contexts(&self) -> usize {
+        match self.queries {
+            Queries::All => self.cumulative_lengths.last().map_or(0, |&tokens| tokens as usize),
+            Queries::First => self.cumulative_lengths.len() - 1,
+        }
     }
 
     pub(crate) fn hidden_size(&self) -> usize {
@@ -42,16 +73,19 @@ impl Shape<'_> {
     pub(crate) fn check(&self) -> usize {
         let lengths = self.cumulative_lengths;
         assert!(!lengths.is_empty() && lengths.is_sorted(), "cumulative lengths rise");
+        let is_empty = |pair: &[u32]| pair[0] == pair[1];
+        let first_only = self.queries == Queries::First;
+        assert!(!(first_only && lengths.windows(2).any(is_empty)), "texts have a first token");
         lengths[lengths.len() - 1] as usize
     }
 
-    /// Runs `task` for each text and each group of heads with the text's tokens, the heads, and the
-    /// start of the text's probabilities. `depth` heads or a multiple begin and end at whole words.
+    /// Runs `task` for each text and each group of heads. `depth` heads or a multiple begin and end at
+    /// whole words.
     pub(crate) fn for_each(
         &self,
         cpu: &Cpu,
         depth: usize,
-        task: impl Fn(Range<usize>, Range<usize>, usize) + Sync,
+        task: impl Fn(Text, Range<usize>) + Sync,
     ) {
         let texts = self.cumulative_lengths.len() - 1;
         // Heads are shared out where there are not texts enough for all threads.
@@ -66,7 +100,12 @@ impl Shape<'_> {
             let end = self.cumulative_lengths[text + 1] as usize;
             if start < end {
                 let heads = first..(first + group).min(self.heads);
-                task(start..end, heads, before.probabilities_len());
+                let (tokens, probabilities) = (start..end, before.probabilities_len());
+                let contexts = match self.queries {
+                    Queries::All => tokens.clone(),
+                    Queries::First => text..text + 1,
+                };
+                task(Text { tokens, contexts, probabilities }, heads);
             }
         });
     }
@@ -123,18 +162,17 @@ pub(crate) fn turned_len(n: usize, size: usize) -> usize {
     padded(size) * turned_row(n)
 }
 
-/// Some columns of a text's rows from each of `parts` (a matrix and the first column), `width` of
-/// them, side by side.
+/// Some columns of a text's rows from each of `parts` (a matrix, the rows, and the first column),
+/// `width` of them, side by side.
 pub(crate) fn widen_rows<W: Word>(
     isa: Isa,
-    text: &Range<usize>,
-    parts: &[(View<'_>, usize)],
+    parts: &[(View<'_>, &Range<usize>, usize)],
     width: usize,
     wide: &mut [f32],
 ) {
-    for (part, (matrix, column)) in parts.iter().enumerate() {
+    for (part, (matrix, rows, column)) in parts.iter().enumerate() {
         let stride = W::words(matrix.width());
-        let words = &W::of(*matrix)[text.start * stride..text.end * stride];
+        let words = &W::of(*matrix)[rows.start * stride..rows.end * stride];
         isa.run(
             #[inline(always)]
             || {

@@ -88,7 +88,7 @@ pub fn residual_norm_forward(
     input: View<'_>,
     weight: &PackedMatrix,
     bias: &[f32],
-    dropout: Dropout,
+    dropout: Dropout<'_>,
     residual: &[f32],
     norm: NormWeights<'_>,
     saved: Option<NormSaved<'_>>,

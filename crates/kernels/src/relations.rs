@@ -25,7 +25,8 @@
 //! and one: at 19 tokens a text, twice its time, for one layer of a student.
 
 use crate::heads::{
-    LANES, Shape, Target, padded, rows_of, turn, turned_len, wide_len, widen_rows, with_parts,
+    LANES, Queries, Shape, Target, Text, padded, rows_of, turn, turned_len, wide_len, widen_rows,
+    with_parts,
 };
 use crate::math::{exp, max, sum};
 use crate::matmul::{Word, by_precision, gemm_unpacked};
@@ -69,6 +70,7 @@ fn forward_backward_in<W: Word>(
     if tokens == 0 {
         return;
     }
+    assert_eq!(shape.queries, Queries::All, "relations are among all tokens");
     let (hidden, relation_heads, isa) = (shape.hidden_size(), shape.heads, cpu.isa());
     assert_eq!((student.rows(), student.width()), (tokens, PARTS * hidden), "(T, 3H) student");
     let teacher_hidden = teacher.len() / (PARTS * tokens);
@@ -85,7 +87,7 @@ fn forward_backward_in<W: Word>(
     );
     let (size, teacher_size) = (shape.head_size, teacher_hidden / relation_heads);
     let [scale, teacher_scale] = [size, teacher_size].map(|size| 1.0 / (size as f32).sqrt());
-    shape.for_each(cpu, shape.depth::<W>(), |text, heads, _| {
+    shape.for_each(cpu, shape.depth::<W>(), |Text { tokens: text, .. }, heads| {
         let (n, row) = (text.len(), padded(text.len()));
         let [width, teacher_width] = [size, teacher_size].map(|size| heads.len() * size);
         let lens = [
@@ -98,11 +100,12 @@ fn forward_backward_in<W: Word>(
             PARTS * width,
         ];
         with_parts(lens, |[wide, teacher_wide, turned, scores, wanted, out, spare]| {
-            let parts = [0, 1, 2].map(|part| (student, part * hidden + heads.start * size));
-            widen_rows::<W>(isa, &text, &parts, width, wide);
+            let places = [0, 1, 2].map(|part| part * hidden + heads.start * size);
+            let parts = places.map(|place| (student, &text, place));
+            widen_rows::<W>(isa, &parts, width, wide);
             let places = [0, 1, 2].map(|part| part * teacher_hidden + heads.start * teacher_size);
-            let parts = places.map(|place| (teacher, place));
-            widen_rows::<f32>(isa, &text, &parts, teacher_width, teacher_wide);
+            let parts = places.map(|place| (teacher, &text, place));
+            widen_rows::<f32>(isa, &parts, teacher_width, teacher_wide);
             for head in heads.clone() {
                 // SAFETY: these tokens' terms of this head are this task's own.
                 let loss_of = |token| unsafe { &mut *losses.at(token * relation_heads + head) };
@@ -283,7 +286,12 @@ mod tests {
                 (&[0, 2, 17, 50], 4, 16, 20),
                 (&[0, 40], 12, 26, 32),
             ] {
-                let shape = Shape { cumulative_lengths: lengths, heads, head_size: size };
+                let shape = Shape {
+                    cumulative_lengths: lengths,
+                    heads,
+                    head_size: size,
+                    queries: Queries::All,
+                };
                 let (hidden, tokens) = (heads * size, shape.check());
                 let student = operand(&cpu, &waves(tokens * 3 * hidden, 0.1), 3 * hidden);
                 let teacher: Vec<f32> =
@@ -333,7 +341,8 @@ mod tests {
     #[test]
     fn threads_change_no_bit() {
         let lengths = [0, 9, 30];
-        let shape = Shape { cumulative_lengths: &lengths, heads: 6, head_size: 10 };
+        let shape =
+            Shape { cumulative_lengths: &lengths, heads: 6, head_size: 10, queries: Queries::All };
         let (student, teacher) = (waves(30 * 180, 0.1), waves(30 * 126, 0.4));
         let results = |cpu: &Cpu| {
             let student = operand(cpu, &student, 180);
@@ -352,7 +361,8 @@ mod tests {
     #[test]
     fn far_relations_stay_finite_and_equal_ones_cost_nothing() {
         let lengths = [0, 5];
-        let shape = Shape { cumulative_lengths: &lengths, heads: 2, head_size: 4 };
+        let shape =
+            Shape { cumulative_lengths: &lengths, heads: 2, head_size: 4, queries: Queries::All };
         for cpu in test_cpus() {
             let near = waves(5 * 24, 0.1);
             let far: Vec<f32> = near.iter().map(|x| 64.0 * x).collect();
@@ -380,7 +390,12 @@ mod tests {
     #[test]
     fn no_tokens_do_nothing() {
         for cpu in test_cpus() {
-            let shape = Shape { cumulative_lengths: &[0, 0], heads: 2, head_size: 3 };
+            let shape = Shape {
+                cumulative_lengths: &[0, 0],
+                heads: 2,
+                head_size: 3,
+                queries: Queries::All,
+            };
             let student = operand(&cpu, &[], 18);
             let mut d_student = student.clone();
             forward_backward(&cpu, shape, student.view(), &[], &[], &mut [], &mut d_student);

@@ -118,7 +118,8 @@ mod neon {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+        _MM_HINT_ET0, _mm_prefetch, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps,
+        _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
     };
 
     use super::super::tile::{Tile, with_rows};
@@ -137,6 +138,10 @@ mod avx2 {
         let mut acc = [[_mm256_setzero_ps(); 2]; MR];
         // SAFETY: all offsets are inside what the caller vouches for.
         unsafe {
+            // The result is far away: on its way while the sums are made.
+            for i in 0..MR {
+                _mm_prefetch::<_MM_HINT_ET0>(t.c.add(i * t.c_row).cast());
+            }
             for k in 0..t.k {
                 let b0 = _mm256_loadu_ps(t.panel.add(k * t.panel_row));
                 let b1 = _mm256_loadu_ps(t.panel.add(k * t.panel_row + 8));
@@ -147,12 +152,22 @@ mod avx2 {
                 }
             }
             for i in 0..MR {
-                let mut values = [0.0_f32; 16];
-                _mm256_storeu_ps(values.as_mut_ptr(), acc[i][0]);
-                _mm256_storeu_ps(values.as_mut_ptr().add(8), acc[i][1]);
-                let row = std::slice::from_raw_parts_mut(t.c.add(i * t.c_row), t.width);
-                for (slot, &value) in row.iter_mut().zip(&values) {
-                    *slot = if t.accumulate { *slot + value } else { value };
+                let c = t.c.add(i * t.c_row);
+                if t.width == 16 {
+                    for (half, &sum) in acc[i].iter().enumerate() {
+                        let c = c.add(8 * half);
+                        let sum =
+                            if t.accumulate { _mm256_add_ps(_mm256_loadu_ps(c), sum) } else { sum };
+                        _mm256_storeu_ps(c, sum);
+                    }
+                } else {
+                    let mut values = [0.0_f32; 16];
+                    _mm256_storeu_ps(values.as_mut_ptr(), acc[i][0]);
+                    _mm256_storeu_ps(values.as_mut_ptr().add(8), acc[i][1]);
+                    let row = std::slice::from_raw_parts_mut(c, t.width);
+                    for (slot, &value) in row.iter_mut().zip(&values) {
+                        *slot = if t.accumulate { *slot + value } else { value };
+                    }
                 }
             }
         }

@@ -9,10 +9,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use tinymood_core::{
-    Engine, ModelConfig, Objective, PackedBatch, Randomness, Targets, Taxonomy, TensorMap,
+    Engine, ModelConfig, Objective, PackedBatch, Pooling, Randomness, Targets, Taxonomy, TensorMap,
     TensorSet,
 };
-use tinymood_engine::{CpuEngine, CpuSettings};
+use tinymood_engine::{CpuEngine, CpuSettings, Part};
 use tinymood_eval::infer_split;
 use tinymood_kernels::{Isa, Precision, matmul};
 use tinymood_text::{EncodedSplit, Tokenizer};
@@ -175,7 +175,7 @@ impl Bench {
         let c = self.split.num_labels;
         let mut batch = PackedBatch::new();
         let mut targets = Targets { values: Vec::new(), num_labels: c };
-        let (mut texts, mut tokens, mut operations) = (0, 0, 0.0);
+        let (mut texts, mut tokens, mut operations) = (0, 0, Operations::default());
         let (mut step, mut timed) = (0_u64, 0_u64);
         let mut start = Instant::now();
         'epochs: for epoch in 0.. {
@@ -199,7 +199,9 @@ impl Bench {
                     texts += batch.num_texts();
                     tokens += batch.num_tokens();
                     // Backward multiplies twice for each multiplication of forward.
-                    operations += 3.0 * operations_of(&self.config, &batch);
+                    let of_batch = Operations::of(&self.config, &batch);
+                    operations.linear += 3.0 * of_batch.linear;
+                    operations.attention += 3.0 * of_batch.attention;
                     if start.elapsed().as_secs_f64() > self.seconds {
                         break 'epochs;
                     }
@@ -209,10 +211,14 @@ impl Bench {
         let seconds = start.elapsed().as_secs_f64();
         let step_ms = 1e3 * seconds / timed as f64;
         let mut rest = step_ms;
+        let mut in_linear = 0.0;
         let mut parts = serde_json::Map::new();
         for (part, time) in engine.profile() {
             let ms = 1e3 * time.as_secs_f64() / timed as f64;
             rest -= ms;
+            if matches!(part, Part::LinearForward | Part::WeightGradients | Part::InputGradients) {
+                in_linear += time.as_secs_f64();
+            }
             parts.insert(part.name().to_owned(), rounded(ms).into());
         }
         parts.insert("all else".to_owned(), rounded(rest).into());
@@ -220,8 +226,12 @@ impl Bench {
             "batch_size": batch_size,
             "samples_per_second": rounded(texts as f64 / seconds),
             "tokens_per_second": rounded(tokens as f64 / seconds),
-            "gflops": rounded(operations / seconds / 1e9),
-            "share_of_limit": rounded(operations / seconds / limit),
+            "gflops": rounded(operations.total() / seconds / 1e9),
+            "share_of_limit": rounded(operations.total() / seconds / limit),
+            "linear_layers": {
+                "gflops": rounded(operations.linear / in_linear / 1e9),
+                "share_of_limit": rounded(operations.linear / in_linear / limit),
+            },
             "step_ms": rounded(step_ms),
             "parts_ms": parts,
         }))
@@ -236,7 +246,7 @@ impl Bench {
             for (row, text) in self.split.texts.iter().take(MANY).enumerate() {
                 batch.push(row, &text.ids);
             }
-            operations_of(&self.config, &batch) / texts.len() as f64
+            Operations::of(&self.config, &batch).total() / texts.len() as f64
         };
         let mut in_tokenizer = 0.0;
         infer_split(engine, &self.split.texts[..CHECKED.min(texts.len())], TOKENS_PER_BATCH)?;
@@ -275,13 +285,34 @@ impl Bench {
     }
 }
 
-/// Multiplications and additions of one forward pass, those of the linear layers and of attention.
-fn operations_of(config: &ModelConfig, batch: &PackedBatch) -> f64 {
-    let (h, i) = (config.hidden_size as f64, config.intermediate_size as f64);
-    let layers = config.num_hidden_layers as f64;
-    let linear = 2.0 * batch.num_tokens() as f64 * (4.0 * h * h + 2.0 * h * i);
-    let squares: f64 = batch.ranges().map(|range| (range.len() * range.len()) as f64).sum();
-    layers * (linear + 4.0 * squares * h)
+/// Multiplications and additions.
+#[derive(Default)]
+struct Operations {
+    linear: f64,
+    attention: f64,
+}
+
+impl Operations {
+    /// Those of one forward pass. Of the last layer, pooling by `[CLS]` needs the keys and values of all
+    /// tokens and else only the first.
+    fn of(config: &ModelConfig, batch: &PackedBatch) -> Self {
+        let (h, i) = (config.hidden_size as f64, config.intermediate_size as f64);
+        let tokens = batch.num_tokens() as f64;
+        let pairs: f64 = batch.ranges().map(|range| (range.len() * range.len()) as f64).sum();
+        let mut operations = Self::default();
+        for layer in 1..=config.num_hidden_layers {
+            let first_only = layer == config.num_hidden_layers && config.pooling == Pooling::Cls;
+            let (rows, pairs) =
+                if first_only { (batch.num_texts() as f64, tokens) } else { (tokens, pairs) };
+            operations.linear += 2.0 * (tokens * 3.0 * h * h + rows * (h * h + 2.0 * h * i));
+            operations.attention += 4.0 * pairs * h;
+        }
+        operations
+    }
+
+    fn total(&self) -> f64 {
+        self.linear + self.attention
+    }
 }
 
 /// To four significant digits: more would be noise.
@@ -325,6 +356,13 @@ fn describe(result: &Value) -> anyhow::Result<String> {
             share(found),
             found["step_ms"],
         )?;
+        let linear = &found["linear_layers"];
+        writeln!(
+            text,
+            "    linear layers alone: {} GFLOP/s, {:.0} % of the limit",
+            linear["gflops"],
+            share(linear),
+        )?;
         for (part, ms) in found["parts_ms"].as_object().into_iter().flatten() {
             writeln!(text, "    {part:<20} {ms:>8}")?;
         }
@@ -356,7 +394,13 @@ mod tests {
         let config = ModelConfig::preset("4L-312D").unwrap();
         let mut batch = PackedBatch::new();
         batch.push(0, &[1; 19]);
+        let mean = ModelConfig { pooling: Pooling::Mean, ..config.clone() };
+        let all = Operations::of(&mean, &batch);
         // 2 * 19 * 4 layers * (4 * 312² + 2 * 312 * 1200), and attention's 4 * 19² * 312 a layer.
-        assert_eq!(operations_of(&config, &batch), 173_002_752.0 + 1_802_112.0);
+        assert_eq!((all.linear, all.attention), (173_002_752.0, 1_802_112.0));
+        // Without 2 * 18 * (312² + 2 * 312 * 1200) and 4 * 18 * 19 * 312 of the last layer.
+        let first = Operations::of(&config, &batch);
+        assert_eq!(all.linear - first.linear, 30_461_184.0);
+        assert_eq!(all.attention - first.attention, 426_816.0);
     }
 }
