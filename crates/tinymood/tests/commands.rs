@@ -462,9 +462,13 @@ fn a_new_classifier_begins_at_its_labels_frequencies_and_a_trained_one_as_it_is(
     // The entropy of the sample's labels is 0.17 each.
     let prior = loss(&format!("{random} prior"));
     assert!(prior < 0.2, "{prior}");
+    // From the bundled encoder's vectors it learns more before the first step.
+    let alone = loss("--init bundled --probe-epochs 10 --output probed");
+    assert!(alone < 0.9 * loss("--init bundled --probe-epochs 0 --output not"), "{alone}");
     let kept = loss("--init zero/best --output kept");
     assert!((kept - zero).abs() < 1e-3, "{kept} {zero}");
     run(place.path(), "train --classifier-bias half").fails(2, &["\"half\"", "zero or prior"]);
+    run(place.path(), "train --probe-epochs ten").fails(2, &["--probe-epochs"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! schedule     the learning rate of each step
 //! objective    the loss, with what depends on the training data
 //! order        the batches of each epoch
+//! probe        a new classifier, learned alone
 //! trainer      the loop
 //!   lesson     what is learned, apart from how runs go
 //!   labels     learning labels
@@ -50,6 +51,7 @@ mod model_card;
 mod objective;
 mod observers;
 mod order;
+mod probe;
 mod recipe;
 mod run_folder;
 mod schedule;
@@ -71,6 +73,7 @@ pub use model_card::{Figures, ModelCardFacts, is_generated_card, model_card};
 pub use objective::{objective, prior_bias};
 pub use observers::{Meter, Progress, ProgressStyle, ScalarWriter, masked_crc32c};
 pub use order::{BatchPlan, draw_rows};
+pub use probe::{Probe, linear_probe};
 pub use recipe::{NAMED_RECIPES, Recipe, RecipeError, RecipeOverrides};
 pub use run_folder::{RunFolder, RunFolderError, SavedSettings};
 pub use schedule::Schedule;

@@ -88,6 +88,10 @@ pub struct Recipe {
     /// What the bias of a new classifier starts at.
     #[serde(default)]
     pub classifier_bias: ClassifierBias,
+    /// Epochs that a new classifier on a pretrained encoder learns alone before training, by a linear
+    /// probe; 0 for none.
+    #[serde(default)]
+    pub probe_epochs: u64,
     /// Dropout after embeddings and sublayers; `"model"`: as the model's configuration says.
     #[serde(default)]
     pub hidden_dropout: DropoutRecipe,
@@ -147,6 +151,7 @@ pub struct RecipeOverrides {
     pub teacher_weight: Option<f64>,
     pub pooling: Option<Pooling>,
     pub classifier_bias: Option<ClassifierBias>,
+    pub probe_epochs: Option<u64>,
     pub hidden_dropout: Option<DropoutRecipe>,
     pub attention_dropout: Option<DropoutRecipe>,
     pub classifier_dropout: Option<DropoutRecipe>,
@@ -302,6 +307,7 @@ impl Recipe {
         set(&mut self.teacher_weight, &given.teacher_weight);
         set(&mut self.pooling, &given.pooling);
         set(&mut self.classifier_bias, &given.classifier_bias);
+        set(&mut self.probe_epochs, &given.probe_epochs);
         set(&mut self.hidden_dropout, &given.hidden_dropout);
         set(&mut self.attention_dropout, &given.attention_dropout);
         set(&mut self.classifier_dropout, &given.classifier_dropout);

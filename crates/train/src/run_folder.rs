@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tinymood_weights::durable;
 
+use crate::checkpoint::{self, CheckpointError};
 use crate::recipe::Recipe;
 
 /// Room for logs, tables and the file system's own needs, in bytes.
@@ -241,6 +242,15 @@ impl RunFolder {
     /// The folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
+    }
+
+    /// Whether there is a whole checkpoint, with which a resumed run goes on. Newer ones that are damaged
+    /// are renamed out of the way and reported to `warn`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn has_checkpoint(&self, warn: &mut dyn FnMut(String)) -> Result<bool, CheckpointError> {
+        Ok(checkpoint::newest(&self.checkpoints(), warn)?.is_some())
     }
 
     /// The folder of the model.

@@ -81,6 +81,11 @@ impl TrainSettings {
         (self.recipe.early_stopping_patience > 0).then_some(self.recipe.early_stopping_patience)
     }
 
+    /// Epochs that a new classifier learns alone.
+    pub fn probe_epochs(&self) -> usize {
+        to_size(self.recipe.probe_epochs)
+    }
+
     /// How many checkpoints are kept.
     pub fn keep_checkpoints(&self) -> usize {
         to_size(self.recipe.keep_checkpoints)
@@ -169,6 +174,7 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     count("min_steps", recipe.min_steps, 0)?;
     count("batch_size", recipe.batch_size, 1)?;
     count("gradient_accumulation", recipe.gradient_accumulation, 1)?;
+    count("probe_epochs", recipe.probe_epochs, 0)?;
     if recipe.max_length < 3 || recipe.max_length > MAX_COUNT {
         let expected = "at least 3: two special tokens and one of the text".to_owned();
         return Err(wrong("max_length", recipe.max_length, expected));

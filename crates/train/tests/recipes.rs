@@ -160,7 +160,7 @@ proptest! {
             "learning_rate", "schedule", "warmup_ratio", "warmup_steps", "beta1", "epsilon",
             "layer_decay", "ema_decay", "loss", "pos_weight", "pos_weight_cap", "pooling",
             "evaluate_every", "metric", "thresholds", "checkpoint_every", "checkpoint_minutes",
-            "hidden_dropout", "classifier_bias",
+            "hidden_dropout", "classifier_bias", "probe_epochs",
         ]),
         value in prop_oneof![
             any::<i64>().prop_map(|value| value.to_string()),

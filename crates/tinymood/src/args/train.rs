@@ -142,6 +142,9 @@ pub struct OverrideArgs {
     /// Start of a new classifier's bias: zero, or prior (each label's log odds in the training split)
     #[arg(long, value_name = "NAME", value_parser = ClassifierBias::from_str)]
     classifier_bias: Option<ClassifierBias>,
+    /// Epochs that a new classifier on a pretrained encoder learns alone before training, 0 for none
+    #[arg(long, value_name = "N")]
+    probe_epochs: Option<u64>,
     /// Dropout after embeddings and sublayers, or "model": as its configuration says
     #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
     hidden_dropout: Option<DropoutRecipe>,
@@ -207,6 +210,7 @@ impl From<OverrideArgs> for RecipeOverrides {
             teacher_weight: args.teacher_weight,
             pooling: args.pooling,
             classifier_bias: args.classifier_bias,
+            probe_epochs: args.probe_epochs,
             hidden_dropout: args.hidden_dropout,
             attention_dropout: args.attention_dropout,
             classifier_dropout: args.classifier_dropout,

@@ -7,6 +7,7 @@ mod doctor;
 mod evaluate;
 mod export;
 mod predict;
+mod probe;
 mod report;
 mod serve;
 mod teaching;

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use tinymood_core::{Engine, LabelSet, Taxonomy, Tensor, TensorSet};
+use tinymood_core::{Engine, LabelSet, Taxonomy, TensorSet};
 use tinymood_eval::counts::Decisions;
 use tinymood_eval::{
     CrossValidated, Evaluation, Objective, Predictions, ThresholdPolicy, Thresholds,
@@ -16,11 +16,12 @@ use tinymood_eval::{
 use tinymood_report::DataSummary;
 use tinymood_text::{Dataset, EncodedSplit};
 use tinymood_train::{
-    ClassifierBias, ModelCardFacts, Observers, Outcome, Progress, Recipe, RecipeOverrides,
-    RunFolder, SavedSettings, SplitView, TrainInputs, TrainSettings, prior_bias, train,
+    ModelCardFacts, Observers, Outcome, Progress, Recipe, RecipeOverrides, RunFolder,
+    SavedSettings, SplitView, TrainInputs, TrainSettings, train,
 };
 
 use super::evaluate::Judged;
+use super::probe::begin_classifier;
 use super::report;
 use super::teaching::{Class, Means, Teaching};
 use super::{print, print_json};
@@ -30,7 +31,6 @@ use crate::data::DataSettings;
 use crate::init::{absolute_model, start};
 use crate::model::{Model, ModelError, engine};
 
-const CLASSIFIER_BIAS: &str = "classifier.bias";
 const WORD_EMBEDDINGS: &str = "bert.embeddings.word_embeddings.weight";
 
 /// Where data and weights of a run come from.
@@ -140,10 +140,15 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         class.tell_identity(&settings, &mut identity);
     }
     // Of the targets that are learned: teachers may have changed them.
-    if first.is_new(CLASSIFIER_BIAS) && settings.recipe().classifier_bias == ClassifierBias::Prior {
-        let values = prior_bias(&encoded.targets, labels.len()).into();
-        let bias = Tensor { shape: vec![labels.len()], values };
-        first.tensors.insert(CLASSIFIER_BIAS.to_owned(), bias);
+    let goes_on = resume && run.has_checkpoint(&mut |warning| global.warn(&warning))?;
+    if !goes_on
+        && !begin_classifier(&mut first, &encoded, &settings, source.precision, global, &stop)?
+    {
+        let run = run.path().display();
+        global.say(&format!(
+            "stopped before the first step; go on with: tinymood train --resume {run}"
+        ));
+        return Ok(());
     }
     engine.load_tensors(TensorSet::Parameters, &first.tensors)?;
     drop(first);

@@ -1,0 +1,97 @@
+//! The classifier that training begins with, where the checkpoint has none.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tinymood_core::{Engine, Tensor, TensorMap, TensorSet};
+use tinymood_eval::infer_split;
+use tinymood_text::EncodedSplit;
+use tinymood_train::{ClassifierBias, Meter, TrainSettings, draw_rows, linear_probe, prior_bias};
+
+use crate::args::{GlobalArgs, PrecisionArg};
+use crate::init::Start;
+use crate::model::{TOKENS_PER_BATCH, engine};
+
+const WEIGHT: &str = "classifier.weight";
+const BIAS: &str = "classifier.bias";
+/// Texts that a probe learns from at most: more take time and memory, and teach it little.
+const MOST_TEXTS: usize = 50_000;
+/// Texts between two looks at whether to stop.
+const CHUNK: usize = 1_024;
+
+/// Gives a new classifier its start, as the recipe wants it, from the targets that are learned. Returns
+/// false when it is stopped before that.
+pub(super) fn begin_classifier(
+    first: &mut Start,
+    train: &EncodedSplit,
+    settings: &TrainSettings,
+    precision: PrecisionArg,
+    global: &GlobalArgs,
+    stop: &AtomicBool,
+) -> anyhow::Result<bool> {
+    let recipe = settings.recipe();
+    let c = train.num_labels;
+    let mut bias = vec![0.0; c];
+    if recipe.classifier_bias == ClassifierBias::Prior {
+        bias = prior_bias(&train.targets, c);
+    }
+    // Vectors of an encoder that is new itself say nothing yet.
+    let pretrained = first.report.is_some();
+    if pretrained && recipe.probe_epochs > 0 && first.is_new(WEIGHT) && !train.texts.is_empty() {
+        let rows = draw_rows(train.texts.len(), MOST_TEXTS, settings.seed());
+        let Some(vectors) = vectors(first, train, &rows, precision, global, stop)? else {
+            return Ok(false);
+        };
+        let targets: Vec<f32> =
+            rows.iter().flat_map(|&row| &train.targets[row * c..(row + 1) * c]).copied().collect();
+        let begun = Instant::now();
+        let (epochs, batch) = (settings.probe_epochs(), settings.rows_in_step());
+        let probe = linear_probe(vectors, &targets, &bias, epochs, batch, settings.seed());
+        let ([before, after], seconds) = (probe.losses, begun.elapsed().as_secs_f64());
+        global.say(&format!(
+            "classifier: learned alone in {seconds:.1} s, loss {before:.4} to {after:.4}"
+        ));
+        let width = probe.weight.len() / c;
+        let weight = Tensor { shape: vec![c, width], values: probe.weight.into() };
+        first.tensors.insert(WEIGHT.to_owned(), weight);
+        bias = probe.bias;
+    }
+    if first.is_new(BIAS) {
+        first.tensors.insert(BIAS.to_owned(), Tensor { shape: vec![c], values: bias.into() });
+    }
+    Ok(true)
+}
+
+/// What the classifier is given of some texts, (N, H): the logits of one that changes nothing. `None` when
+/// stopped.
+fn vectors(
+    first: &Start,
+    train: &EncodedSplit,
+    rows: &[usize],
+    precision: PrecisionArg,
+    global: &GlobalArgs,
+    stop: &AtomicBool,
+) -> anyhow::Result<Option<Vec<f32>>> {
+    let h = first.config.hidden_size;
+    let mut identity = vec![0.0; h * h];
+    identity.iter_mut().step_by(h + 1).for_each(|diagonal| *diagonal = 1.0);
+    let mut tensors: TensorMap = first.tensors.clone();
+    tensors.insert(WEIGHT.to_owned(), Tensor { shape: vec![h, h], values: identity.into() });
+    let zeros = vec![0.0; h].into();
+    tensors.insert(BIAS.to_owned(), Tensor { shape: vec![h], values: zeros });
+    let mut encoder = engine(first.config.clone(), h, precision, global)?;
+    encoder.load_tensors(TensorSet::Parameters, &tensors)?;
+    let mut vectors = Vec::with_capacity(rows.len() * h);
+    let mut meter = Meter::new(global.progress(), "vectors for the new classifier", rows.len());
+    for chunk in rows.chunks(CHUNK) {
+        if stop.load(Ordering::Relaxed) {
+            meter.stop();
+            return Ok(None);
+        }
+        let texts: Vec<_> = chunk.iter().map(|&row| train.texts[row].clone()).collect();
+        vectors.extend(infer_split(&encoder, &texts, TOKENS_PER_BATCH)?.values);
+        meter.set(vectors.len() / h);
+    }
+    meter.finish();
+    Ok(Some(vectors))
+}
