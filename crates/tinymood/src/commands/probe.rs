@@ -1,7 +1,6 @@
 //! The classifier that training begins with, where the checkpoint has none.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use tinymood_core::{Engine, Tensor, TensorMap, TensorSet};
 use tinymood_eval::infer_split;
@@ -44,13 +43,10 @@ pub(super) fn begin_classifier(
         };
         let targets: Vec<f32> =
             rows.iter().flat_map(|&row| &train.targets[row * c..(row + 1) * c]).copied().collect();
-        let begun = Instant::now();
         let (epochs, batch) = (settings.probe_epochs(), settings.rows_in_step());
         let probe = linear_probe(vectors, &targets, &bias, epochs, batch, settings.seed());
-        let ([before, after], seconds) = (probe.losses, begun.elapsed().as_secs_f64());
-        global.say(&format!(
-            "classifier: learned alone in {seconds:.1} s, loss {before:.4} to {after:.4}"
-        ));
+        let [before, after] = probe.losses;
+        global.say(&format!("classifier: learned alone, loss {before:.4} to {after:.4}"));
         let width = probe.weight.len() / c;
         let weight = Tensor { shape: vec![c, width], values: probe.weight.into() };
         first.tensors.insert(WEIGHT.to_owned(), weight);
