@@ -232,8 +232,8 @@ impl CpuEngine {
         }
     }
 
-    /// A forward pass without dropout to the last hidden states of `last`: each hidden state, with its layer's queries, keys and values, is
-    /// shown to `seen`, the end of it to `read`.
+    /// A forward pass without dropout to the last hidden states of `last`: each hidden state, with its
+    /// layer's queries, keys and values, is shown to `seen`, the end of it to `read`.
     fn infer_with<R>(
         &self,
         batch: &PackedBatch,
@@ -259,8 +259,8 @@ impl CpuEngine {
         Ok(result)
     }
 
-    /// A forward pass with dropout to the last hidden states of `last`, and `loss` with the backward pass: it returns the loss of the batch
-    /// and adds to the gradients of the weights.
+    /// A forward pass with dropout to the last hidden states of `last`, and `loss` with the backward
+    /// pass: it returns the loss of the batch and adds to the gradients of the weights.
     fn accumulate_with(
         &mut self,
         batch: &PackedBatch,

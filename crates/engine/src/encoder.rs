@@ -343,6 +343,7 @@ impl<'a> Model<'a> {
             let d_residual = match a.queries {
                 Queries::All => &mut g.d_hidden,
                 Queries::First => {
+                    // The head left it as long as `d_hidden` was.
                     cpu.resize(&mut g.d_first, batch.num_texts() * self.config.hidden_size);
                     &mut g.d_first
                 }

@@ -468,7 +468,7 @@ fn a_new_classifier_begins_at_its_labels_frequencies_and_a_trained_one_as_it_is(
     let kept = loss("--init zero/best --output kept");
     assert!((kept - zero).abs() < 1e-3, "{kept} {zero}");
     run(place.path(), "train --classifier-bias half").fails(2, &["\"half\"", "zero or prior"]);
-    run(place.path(), "train --probe-epochs ten").fails(2, &["--probe-epochs"]);
+    run(place.path(), "train --probe-epochs 1001").fails(1, &["probe_epochs", "1001", "to 1000"]);
 }
 
 #[test]

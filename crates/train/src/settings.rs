@@ -10,6 +10,8 @@ use crate::recipe::{Recipe, RecipeError};
 
 /// Largest count that a recipe may name; more is a slip of the pen.
 const MAX_COUNT: u64 = 1_000_000_000;
+/// A probe has long learned what it can by then.
+const MOST_PROBE_EPOCHS: u64 = 1_000;
 
 /// Steps between evaluations where half an epoch is shorter: judging would take longer than training.
 const FEWEST_STEPS: u64 = 100;
@@ -174,7 +176,10 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     count("min_steps", recipe.min_steps, 0)?;
     count("batch_size", recipe.batch_size, 1)?;
     count("gradient_accumulation", recipe.gradient_accumulation, 1)?;
-    count("probe_epochs", recipe.probe_epochs, 0)?;
+    if recipe.probe_epochs > MOST_PROBE_EPOCHS {
+        let expected = format!("a whole number from 0 to {MOST_PROBE_EPOCHS}");
+        return Err(wrong("probe_epochs", recipe.probe_epochs, expected));
+    }
     if recipe.max_length < 3 || recipe.max_length > MAX_COUNT {
         let expected = "at least 3: two special tokens and one of the text".to_owned();
         return Err(wrong("max_length", recipe.max_length, expected));
