@@ -9,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 CHECKS = ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 
@@ -19,9 +20,10 @@ def main(binary, examples="40"):
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         url = re.search(r"http://\S+", server.stdout.readline())[0]
-        schemathesis = pathlib.Path(sys.executable).with_name("schemathesis")
+        schemathesis = pathlib.Path(sys.executable).absolute().with_name("schemathesis")
         command = [schemathesis, "run", f"{url}/openapi.json", "--max-examples", examples, "--seed", "1"]
-        ran = subprocess.run([*command, "--checks", ",".join(CHECKS), "--no-color"])
+        with tempfile.TemporaryDirectory() as folder:  # where it keeps what it found
+            ran = subprocess.run([*command, "--checks", ",".join(CHECKS), "--no-color"], cwd=folder)
         assert server.poll() is None, "the server has ended"
     finally:
         server.terminate()

@@ -92,16 +92,16 @@ pub fn expected_calibration_error(pairs: impl Iterator<Item = (f32, bool)>) -> f
     bins.iter().map(distance).sum::<f64>() / count.max(1) as f64
 }
 
-/// Mean binary cross-entropy; probabilities are kept 1e-7 away from 0 and 1.
+/// Binary cross-entropy of one probability, which is kept 1e-7 away from 0 and 1, in nats.
+pub fn cross_entropy_of(probability: f32, target: f32) -> f64 {
+    let (p, y) = (f64::from(probability).clamp(1e-7, 1.0 - 1e-7), f64::from(target));
+    -(y * p.ln() + (1.0 - y) * (1.0 - p).ln())
+}
+
+/// Mean binary cross-entropy over all rows and labels.
 pub fn cross_entropy(predictions: &Predictions<'_>) -> f64 {
     let pairs = predictions.probabilities().iter().zip(predictions.targets());
-    let total: f64 = pairs
-        .map(|(&probability, &target)| {
-            let p = f64::from(probability).clamp(1e-7, 1.0 - 1e-7);
-            let y = f64::from(target);
-            -(y * p.ln() + (1.0 - y) * (1.0 - p).ln())
-        })
-        .sum();
+    let total: f64 = pairs.map(|(&p, &y)| cross_entropy_of(p, y)).sum();
     total / predictions.probabilities().len() as f64
 }
 

@@ -8,7 +8,10 @@ use std::path::PathBuf;
 pub enum HubError {
     /// No home folder to keep a cache in.
     #[error("there is no home folder to keep a cache in")]
-    NoHome,
+    NoHome {
+        /// What names another folder.
+        hint: &'static str,
+    },
     /// The thing is not in the cache and the network is not to be used.
     #[error("{what} is not in the cache ({cache:?}), and --offline forbids to fetch it")]
     Offline {
@@ -63,7 +66,7 @@ pub enum HubError {
         /// What it lacks.
         file: &'static str,
     },
-    /// The cache cannot be read or written.
+    /// The cache cannot be written.
     #[error("cannot write {path:?}")]
     Io {
         /// The file or folder.
@@ -78,7 +81,7 @@ impl HubError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::NoHome => "name a folder with --cache-dir",
+            Self::NoHome { hint } => hint,
             Self::Offline { .. } => {
                 "run once without --offline where there is a network, or give a local folder"
             }
@@ -97,7 +100,10 @@ impl HubError {
                 "the download is damaged or the file has changed at its source; try again"
             }
             Self::Id(_) => "local folders need an existing path; random weights are random:4L-312D",
-            Self::TooLarge { .. } | Self::Io { .. } => return None,
+            Self::Io { .. } => {
+                "name folders that may be written to: models are kept in HF_HOME, data in --cache-dir"
+            }
+            Self::TooLarge { .. } => return None,
         })
     }
 }

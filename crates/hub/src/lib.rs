@@ -27,7 +27,8 @@ pub fn cache_folder(given: Option<&Path>) -> Result<PathBuf, HubError> {
     match given {
         Some(path) => Ok(path.to_owned()),
         None => {
-            let base = etcetera::choose_base_strategy().map_err(|_| HubError::NoHome)?;
+            let no_home = HubError::NoHome { hint: "name a folder with --cache-dir" };
+            let base = etcetera::choose_base_strategy().map_err(|_| no_home)?;
             Ok(base.cache_dir().join("tinymood"))
         }
     }

@@ -48,7 +48,8 @@ impl HubSettings {
             (Some(cache), _) => PathBuf::from(cache),
             (None, Some(home)) => Path::new(&home).join("hub"),
             (None, None) => {
-                let base = etcetera::choose_base_strategy().map_err(|_| HubError::NoHome)?;
+                let no_home = HubError::NoHome { hint: "name a folder in HF_HOME" };
+                let base = etcetera::choose_base_strategy().map_err(|_| no_home)?;
                 base.cache_dir().join("huggingface").join("hub")
             }
         };

@@ -186,11 +186,16 @@ impl KeptPredictions {
         };
         while next(&mut bytes)? {
             let line = kept.rows.len() + 2;
+            if kept.rows.len() == header.rows {
+                let problem = format!("the file goes on, after all of its {} rows", header.rows);
+                return Err(wrong(line, &problem));
+            }
             let row: Row = serde_json::from_slice(&bytes).map_err(|error| wrong(line, &error))?;
             kept.push(row).map_err(|problem| wrong(line, &problem))?;
         }
-        if kept.rows.len() != header.rows {
-            let problem = format!("the file ends here, with {} rows to come", header.rows);
+        let missing = header.rows - kept.rows.len();
+        if missing > 0 {
+            let problem = format!("the file ends here, with {missing} rows to come");
             return Err(wrong(kept.rows.len() + 1, &problem));
         }
         kept.predictions()?;
@@ -282,7 +287,10 @@ mod tests {
             |text: &str| KeptPredictions::read_from(text.as_bytes()).unwrap_err().to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert!(problem("").starts_with("line 1: "));
-        assert!(problem(&lines[..2].join("\n")).starts_with("line 2: the file ends here"));
+        let cut = problem(&lines[..2].join("\n"));
+        assert_eq!(cut, "line 2: the file ends here, with 1 rows to come");
+        let longer = [&lines[..], &lines[2..]].concat().join("\n");
+        assert_eq!(problem(&longer), "line 4: the file goes on, after all of its 2 rows");
         assert!(problem(&text[..text.len() - 9]).starts_with("line 3: "));
         let no_label = text.replace("\"labels\":{\"joy\":1.0}", "\"labels\":{\"love\":1.0}");
         assert_eq!(problem(&no_label), "line 2: no label \"love\"");

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 use tinymood_eval::Predictions;
+use tinymood_eval::calibration::cross_entropy_of;
 
 use crate::kept::KeptPredictions;
 
@@ -71,7 +72,7 @@ impl Mistakes {
         for (row, (probabilities, targets)) in predictions.rows().enumerate() {
             let mut loss = 0.0;
             for (label, (&probability, &target)) in probabilities.iter().zip(targets).enumerate() {
-                loss += cross_entropy(probability, target);
+                loss += cross_entropy_of(probability, target);
                 match (probability >= thresholds[label], target >= 0.5) {
                     (true, false) => wrong.push(Place { probability, row, label }),
                     (false, true) => missed.push(Place { probability, row, label }),
@@ -102,11 +103,6 @@ impl Mistakes {
                 .collect(),
         }
     }
-}
-
-fn cross_entropy(probability: f32, target: f32) -> f64 {
-    let (p, y) = (f64::from(probability).clamp(1e-7, 1.0 - 1e-7), f64::from(target));
-    -(y * p.ln() + (1.0 - y) * (1.0 - p).ln())
 }
 
 /// The labels that are true in a row.

@@ -99,6 +99,9 @@ pub enum DataError {
     /// Neither a name nor a path.
     #[error("{0:?} is neither \"sample\", \"goemotions\", a file nor a folder")]
     Unknown(String),
+    /// Malformed rows were to be passed over, and there are no others.
+    #[error("no row can be read, the first for this reason")]
+    AllBad(#[source] RowError),
     /// A folder without any split.
     #[error("{0:?} holds no file named train, dev, validation, valid or test (.tsv, .csv, .jsonl)")]
     NoSplits(PathBuf),
@@ -132,7 +135,8 @@ impl DataError {
     pub fn hint(&self) -> Option<String> {
         let row = |error: &RowError| match &error.problem {
             RowProblem::Label(_) => {
-                "the labels are taken to be GoEmotions'; name others with --labels FILE, one a line"
+                "it is none of the labels that are known: GoEmotions', unless --labels FILE or a \
+                 labels.txt beside the splits names others, one a line"
             }
             RowProblem::Columns { .. } => {
                 "a .tsv file has text, labels and perhaps an id between tabs, and no header; a text \
@@ -141,7 +145,7 @@ impl DataError {
             _ => "mend the row, or pass over such rows with --skip-bad-rows",
         };
         match self {
-            Self::Row(error) => Some(row(error).to_owned()),
+            Self::Row(error) | Self::AllBad(error) => Some(row(error).to_owned()),
             Self::Header { .. } => {
                 Some("name the columns with --text-column and --labels-column".to_owned())
             }

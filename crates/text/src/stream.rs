@@ -36,11 +36,11 @@ pub struct TextStream {
 
 enum Rows {
     /// One text a line.
-    Lines { source: Box<dyn BufRead>, line: u64, buffer: Vec<u8> },
+    Lines { source: Box<dyn BufRead + Send>, line: u64, buffer: Vec<u8> },
     /// One JSON object a line.
-    Json { source: Box<dyn BufRead>, line: u64, buffer: Vec<u8> },
+    Json { source: Box<dyn BufRead + Send>, line: u64, buffer: Vec<u8> },
     /// Records with the text in this column.
-    Table { records: Box<Records<Box<dyn BufRead>>>, column: usize },
+    Table { records: Box<Records<Box<dyn BufRead + Send>>>, column: usize },
 }
 
 /// A line's number and its text, or why there is none.
@@ -68,17 +68,17 @@ impl TextStream {
     ///
     /// # Errors
     /// When its start cannot be read.
-    pub fn lines(source: impl Read + 'static, name: &str) -> Result<Self, DataError> {
+    pub fn lines(source: impl Read + Send + 'static, name: &str) -> Result<Self, DataError> {
         Self::new(source, Path::new(name), None, "text")
     }
 
     fn new(
-        source: impl Read + 'static,
+        source: impl Read + Send + 'static,
         path: &Path,
         format: Option<Format>,
         text_column: &str,
     ) -> Result<Self, DataError> {
-        let source: Box<dyn BufRead> = Box::new(without_mark(source, path)?);
+        let source: Box<dyn BufRead + Send> = Box::new(without_mark(source, path)?);
         let rows = match format {
             None => Rows::Lines { source, line: 0, buffer: Vec::new() },
             Some(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },

@@ -66,6 +66,11 @@ pub(crate) fn best_of(path: PathBuf) -> PathBuf {
     if best.join("config.json").is_file() { best } else { path }
 }
 
+/// Whether a model's name is one of the hub.
+pub(crate) fn is_of_hub(model: &str) -> bool {
+    model == "tinybert" || !Path::new(model).exists()
+}
+
 /// The folder of a model: one that is here, the best one of a run, or one of the hub.
 pub(crate) fn folder(model: &str, offline: bool) -> anyhow::Result<PathBuf> {
     let path = Path::new(model);

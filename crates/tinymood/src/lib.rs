@@ -11,6 +11,7 @@
 //! init         where training starts
 //! predictions  probabilities to labels, and how they are written
 //! hint         what to do about an error
+//! misuse       whose fault it is
 //! ```
 
 #![forbid(unsafe_code)]
@@ -21,9 +22,10 @@ pub mod commands;
 mod data;
 pub mod hint;
 mod init;
+pub mod misuse;
 mod model;
 pub mod predictions;
 mod teachers;
 
-pub use model::{Model, ModelError};
+pub use model::{Model, ModelError, Origin};
 pub use teachers::TeacherError;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tinymood::args::Cli;
-use tinymood::{commands, hint};
+use tinymood::{commands, hint, misuse};
 
 fn main() -> ExitCode {
     let cli = Cli::parse(); // wrong usage ends here, with status 2
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS, // `tinymood … | head`
         Err(error) => {
             report(&error);
-            ExitCode::FAILURE
+            ExitCode::from(if misuse::is_misuse(&error) { 2 } else { 1 })
         }
     }
 }

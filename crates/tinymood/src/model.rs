@@ -16,7 +16,7 @@ use tinymood_weights::{
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::init::{best_of, check_vocabulary, folder};
+use crate::init::{best_of, check_vocabulary, folder, is_of_hub};
 
 /// Tokens of one batch of inference.
 pub(crate) const TOKENS_PER_BATCH: usize = 512;
@@ -38,6 +38,8 @@ pub enum ModelError {
     NotBundled,
     /// The bundled classifier was to be changed.
     BundledIsFixed,
+    /// A model in the hub's cache was to be changed, which other programs share.
+    HubIsShared(String),
     /// A folder without a trained classifier.
     NoClassifier(PathBuf),
     /// To be calibrated, and rounded already.
@@ -60,6 +62,9 @@ impl std::fmt::Display for ModelError {
             Self::NoRuns => write!(f, "./runs holds no run with a model"),
             Self::NotBundled => write!(f, "this build has no bundled models"),
             Self::BundledIsFixed => write!(f, "the bundled classifier is part of the program"),
+            Self::HubIsShared(id) => {
+                write!(f, "{id} lies in the hub's cache, where other programs read it too")
+            }
             Self::NoClassifier(path) => {
                 write!(f, "{} is an encoder without a classifier", path.display())
             }
@@ -92,6 +97,10 @@ impl ModelError {
             Self::BundledIsFixed => {
                 "name a model that may be written to with --model, or add --dry-run to look only"
             }
+            Self::HubIsShared(_) => {
+                "make a copy of your own: `tinymood export --f32 --model ID --output FOLDER`, or add \
+                 --dry-run to look only"
+            }
             Self::NoClassifier(_) => "fine-tune it first: `tinymood train --init FOLDER`",
             Self::CalibrateInt8(_) => "calibrate the model that it was made of, then export that",
             Self::AlreadyInt8(_) => "export from the model that it was made of",
@@ -123,8 +132,31 @@ pub struct Model {
     pub path: PathBuf,
     /// Whether the folder holds int8 weights, as `tinymood export --int8` writes them.
     pub quantised: bool,
-    /// Whether it is part of the program, and cannot be written to.
-    pub is_bundled: bool,
+    /// Where it lies.
+    pub origin: Origin,
+}
+
+/// Where a model lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In a folder of the user's.
+    Folder,
+    /// In the hub's cache, under this id.
+    Hub(String),
+    /// In the program.
+    Bundled,
+}
+
+impl Origin {
+    /// # Errors
+    /// When what lies there is not the user's to change.
+    pub(crate) fn check_writable(&self) -> Result<(), ModelError> {
+        match self {
+            Self::Folder => Ok(()),
+            Self::Hub(id) => Err(ModelError::HubIsShared(id.clone())),
+            Self::Bundled => Err(ModelError::BundledIsFixed),
+        }
+    }
 }
 
 impl Model {
@@ -150,21 +182,25 @@ impl Model {
         global: &GlobalArgs,
         read: fn(&Path) -> Result<ModelFolder, WeightsError>,
     ) -> anyhow::Result<Self> {
-        let path = match name {
+        let name = match name {
             None | Some(bundled::NAME) => return Self::bundled(global),
-            Some(name) => model_folder(name, global)?,
+            Some(name) => name,
         };
-        if name == Some(LATEST) {
+        let path = model_folder(name, global)?;
+        if name == LATEST {
             global.say(&format!("model: {}", path.display()));
         }
-        Self::read_folder(&path, global, read)
-            .with_context(|| format!("cannot open the model {}", path.display()))
+        let model = Self::read_folder(&path, global, read)
+            .with_context(|| format!("cannot open the model {}", path.display()))?;
+        let is_of_hub = name != LATEST && is_of_hub(name);
+        let origin = if is_of_hub { Origin::Hub(name.to_owned()) } else { Origin::Folder };
+        Ok(Self { origin, ..model })
     }
 
     fn bundled(global: &GlobalArgs) -> anyhow::Result<Self> {
         let (model, thresholds) = bundled::classifier()?.ok_or(ModelError::NotBundled)?;
         let model = Self::new(model, Tokenizer::bundled(), Some(thresholds.to_owned()), global)?;
-        Ok(Self { is_bundled: true, ..model })
+        Ok(Self { origin: Origin::Bundled, ..model })
     }
 
     pub(crate) fn open_folder(path: &Path, global: &GlobalArgs) -> anyhow::Result<Self> {
@@ -216,7 +252,7 @@ impl Model {
         }
         let mut engine = engine(model.config, labels.len(), precision, global)?;
         engine.load_tensors(TensorSet::Parameters, &weights)?;
-        Ok(Self { engine, tokenizer, labels, thresholds, path, quantised, is_bundled: false })
+        Ok(Self { engine, tokenizer, labels, thresholds, path, quantised, origin: Origin::Folder })
     }
 
     /// Logits of texts, in their order.
@@ -232,7 +268,7 @@ impl Model {
     /// # Errors
     /// When they cannot be read.
     pub fn weights_sha256(&self) -> anyhow::Result<String> {
-        if self.is_bundled {
+        if self.origin == Origin::Bundled {
             return Ok(bundled::classifier_sha256());
         }
         let names = ["model.safetensors", "pytorch_model.bin"];

@@ -3,8 +3,10 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
 
-use common::{QUICK, run, run_with, trained};
+use common::{QUICK, run, run_with, tinymood, trained};
 use serde_json::Value;
 
 const QUICK_RUN: &str = "runs/quick";
@@ -153,7 +155,7 @@ fn predict_explains_the_labels_it_gives() {
     assert_eq!(none[0]["explanation"], json("{}"));
     let table = explain(&["--format", "table", "--top-k", "1", text]).ok().stdout;
     assert_eq!(table.lines().count(), 2, "{table}");
-    explain(&["--format", "csv", text]).fails(1, &["--explain", "--format"]);
+    explain(&["--format", "csv", text]).fails(2, &["--explain", "--format"]);
 }
 
 #[test]
@@ -237,15 +239,84 @@ fn wrong_usage_is_two_and_failures_are_one_with_a_hint() {
     run(folder, "train --data nowhere.tsv").fails(1, &["nowhere.tsv", "hint:"]);
     run(folder, "train --resume nothing").fails(1, &["nothing", "hint:"]);
     run(folder, "train --learning-rate=-1 --init random:2L-128D")
-        .fails(1, &["learning_rate", "-1", "expected"]);
-    run(folder, "train --recipe nope").fails(1, &["nope", "default", "seed"]);
+        .fails(2, &["learning_rate", "-1", "expected"]);
+    run(folder, "train --recipe nope").fails(2, &["nope", "default", "seed"]);
+    run(folder, "train --teacher-weight 0.3").fails(2, &["--teacher-weight", "--teacher"]);
+    run(folder, "train --resume x --taxonomy ekman").fails(2, &["--taxonomy", "--resume"]);
+    run(folder, "distill --resume x --student 6L-384D").fails(2, &["--student", "--resume"]);
+    run(folder, "distill --teacher x --texts y --loss focal").fails(2, &["--loss"]);
+    run(folder, "distill --teacher bundled --texts y").fails(2, &["larger teacher"]);
+    run(folder, "predict --explain --format csv x").fails(2, &["--explain", "CSV"]);
+    run(folder, "bench --batch-size 0").fails(2, &["from 1"]);
     run(folder, "train --threads 0 --init random:2L-128D").fails(1, &["0 threads"]);
     fs::write(folder.join("bad.tsv"), "fine\t1\nworse\thapiness\n").unwrap();
     run(folder, "train --data bad.tsv --init random:2L-128D")
         .fails(1, &["bad.tsv:2", "hapiness", "hint:", "--labels"]);
+    fs::write(folder.join("bad.tsv"), "worse\thapiness\n").unwrap();
+    run(folder, "train --data bad.tsv --init random:2L-128D --skip-bad-rows")
+        .fails(1, &["no row can be read", "bad.tsv:1", "hapiness", "hint:"]);
     fs::write(folder.join("file"), "x").unwrap();
     run(folder, &format!("train {QUICK} --max-steps 1 --output file/run")).fails(1, &["file/run"]);
     assert!(!folder.join("runs").exists(), "nothing was begun");
+}
+
+#[test]
+fn predict_keeps_what_it_cannot_replace() {
+    let folder = trained();
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("texts.csv"), "text\nfine\n").unwrap();
+    fs::write(path("no-text.csv"), "word\nfine\n").unwrap();
+    fs::write(path("answers.jsonl"), "earlier answers\n").unwrap();
+    let predict = |input: &str, output: &str| {
+        let (input, output) = (path(input), path(output));
+        run_with(folder, &["predict", "--model", QUICK_RUN, "-i", &input, "-o", &output], b"")
+    };
+    predict("texts.csv", "texts.csv").fails(2, &["both --input and --output"]);
+    assert_eq!(fs::read_to_string(path("texts.csv")).unwrap(), "text\nfine\n");
+    predict("nowhere.csv", "answers.jsonl").fails(1, &["nowhere.csv"]);
+    predict("no-text.csv", "answers.jsonl").fails(1, &["no-text.csv", "\"text\""]);
+    assert_eq!(fs::read_to_string(path("answers.jsonl")).unwrap(), "earlier answers\n");
+    predict("texts.csv", "answers.jsonl").ok();
+    assert_eq!(rows(&fs::read_to_string(path("answers.jsonl")).unwrap())[0]["text"], "fine");
+}
+
+#[test]
+fn who_writes_line_by_line_is_answered_line_by_line() {
+    let mut command = tinymood(trained());
+    command.args(["predict", "--model", QUICK_RUN, "--quiet", "--format", "jsonl"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut questions = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap());
+    for text in ["one", "two"] {
+        writeln!(questions, "{text}").unwrap();
+        questions.flush().unwrap();
+        let mut answer = String::new();
+        answers.read_line(&mut answer).unwrap(); // the input is open still
+        assert_eq!(json(&answer)["text"], text);
+    }
+    drop(questions);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_model_of_the_hub_stays_as_other_programs_know_it() {
+    let folder = trained();
+    let snapshot = folder.join("hub/models--org--name/snapshots/0123abcd");
+    let reference = folder.join("hub/models--org--name/refs/main");
+    for made in [&snapshot, reference.parent().unwrap()] {
+        fs::create_dir_all(made).unwrap();
+    }
+    fs::write(&reference, "0123abcd").unwrap();
+    for entry in fs::read_dir(folder.join("runs/quick/best")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, snapshot.join(path.file_name().unwrap())).unwrap();
+    }
+    let thresholds = fs::read(snapshot.join("thresholds.json")).unwrap();
+    run(folder, "tune --model org/name --policy global")
+        .fails(1, &["org/name", "hub's cache", "hint:", "export --f32"]);
+    assert_eq!(fs::read(snapshot.join("thresholds.json")).unwrap(), thresholds);
+    run(folder, "tune --model org/name --policy global --dry-run").ok();
 }
 
 #[test]
@@ -374,8 +445,8 @@ fn export_refuses_what_it_cannot_stand_for() {
     run(here, "export --int8 --f32 --model copy --output x").fails(2, &["--f32"]);
     run(here, "export --f32 --model copy --output copy").fails(1, &["exists"]);
     run(here, "train --precision int8 --init random:2L-128D")
-        .fails(1, &["training does not run in int8", "hint:", "export --int8"]);
-    run(here, "bench --precision int8 --what train").fails(1, &["does not run in int8", "hint:"]);
+        .fails(2, &["training does not run in int8", "hint:", "export --int8"]);
+    run(here, "bench --precision int8 --what train").fails(2, &["does not run in int8", "hint:"]);
     assert!(!here.join("x").exists());
 
     // One huge weight leaves the others of its row no bits.
@@ -468,7 +539,7 @@ fn a_new_classifier_begins_at_its_labels_frequencies_and_a_trained_one_as_it_is(
     let kept = loss("--init zero/best --output kept");
     assert!((kept - zero).abs() < 1e-3, "{kept} {zero}");
     run(place.path(), "train --classifier-bias half").fails(2, &["\"half\"", "zero or prior"]);
-    run(place.path(), "train --probe-epochs 1001").fails(1, &["probe_epochs", "1001", "to 1000"]);
+    run(place.path(), "train --probe-epochs 1001").fails(2, &["probe_epochs", "1001", "to 1000"]);
 }
 
 #[test]
@@ -570,9 +641,9 @@ fn distill_refuses_what_cannot_be_learned() {
     related("1").fails(1, &["--relation-heads", "12", "128", "64", "1, 2, 4, 8, 16, 32, 64"]);
     related("1 --relation-heads 0").fails(1, &["0 relation heads"]);
     related("1 --relation-heads 8 --relation-layer 3").fails(1, &["--relation-layer", "1 to 2"]);
-    related("0 --relation-layer 2").fails(1, &["--relation-layer needs"]);
-    related("nan").fails(1, &["--relation-weight", "from 0 up"]);
-    distill("--texts some.txt --student 1L-64D --precision int8").fails(1, &["int8", "hint:"]);
+    related("0 --relation-layer 2").fails(2, &["--relation-layer needs"]);
+    related("nan").fails(2, &["--relation-weight", "from 0 up"]);
+    distill("--texts some.txt --student 1L-64D --precision int8").fails(2, &["int8", "hint:"]);
     run(folder, "distill --resume runs/quick").fails(1, &["not of a distillation"]);
 }
 

@@ -142,8 +142,8 @@ fn runs_are_compared_on_the_same_rows_only() {
 
     run(here, "report runs/one runs/coarse")
         .fails(1, &["different rows", "28 and 7 labels", "hint:"]);
-    run(here, "report runs/one runs/one").fails(1, &["named twice"]);
+    run(here, "report runs/one runs/one").fails(2, &["named twice"]);
     run(here, "report nowhere").fails(1, &["holds no run", "hint:"]);
-    run(here, "report runs/one --output page.txt").fails(1, &["ends in .html"]);
+    run(here, "report runs/one --output page.txt").fails(2, &["ends in .html"]);
     run(here, "report").fails(2, &["RUN"]);
 }

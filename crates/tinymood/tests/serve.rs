@@ -229,8 +229,8 @@ fn a_hang_up_opens_the_model_again_unless_it_is_broken() {
 fn what_cannot_be_served_is_said_before_anything_else() {
     let folder = trained();
     run(folder, "serve nowhere --offline").fails(1, &["nowhere"]);
-    run(folder, "serve runs/quick --max-texts 0").fails(1, &["max_texts is 0"]);
-    run(folder, "serve runs/quick --cors-allow-origin example.org").fails(1, &["no origin"]);
+    run(folder, "serve runs/quick --max-texts 0").fails(2, &["max_texts is 0"]);
+    run(folder, "serve runs/quick --cors-allow-origin example.org").fails(2, &["no origin"]);
     run(folder, "serve runs/quick --request-timeout 0").fails(2, &["seconds above 0"]);
     run(folder, "serve runs/quick --host nowhere.invalid").fails(1, &["--host"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

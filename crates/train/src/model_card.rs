@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use tinymood_core::LabelSet;
+use tinymood_core::{LabelSet, Pooling};
 
 use crate::choices::ThresholdRecipe;
 use crate::settings::TrainSettings;
@@ -60,18 +60,28 @@ pub fn model_card(
     figures: Option<Figures<'_>>,
 ) -> String {
     let mut card = String::from("---\n");
-    front_matter(&mut card, facts, figures);
+    front_matter(&mut card, facts, settings, figures);
     card.push_str("---\n\n");
     body(&mut card, facts, settings, labels, figures);
     card
 }
 
-fn front_matter(card: &mut String, facts: &ModelCardFacts, figures: Option<Figures<'_>>) {
+fn front_matter(
+    card: &mut String,
+    facts: &ModelCardFacts,
+    settings: &TrainSettings,
+    figures: Option<Figures<'_>>,
+) {
     let mut line = |text: String| {
         card.push_str(&text);
         card.push('\n');
     };
-    line("library_name: transformers".to_owned());
+    // Hubs and `pipeline` load a model with what stands here.
+    let library = match settings.recipe().pooling {
+        Pooling::Cls => "transformers",
+        Pooling::Mean => "tinymood",
+    };
+    line(format!("library_name: {library}"));
     line("pipeline_tag: text-classification".to_owned());
     line("tags:\n- emotion\n- multi-label".to_owned());
     if facts.base_is_on_hub {
@@ -143,7 +153,7 @@ fn body(
          places, times and people may be judged worse. Do not decide about people by it."
             .to_owned(),
     );
-    if recipe.pooling == tinymood_core::Pooling::Mean {
+    if recipe.pooling == Pooling::Mean {
         line(
             "\nThe encoder's states are pooled by their mean (`tinymood.pooling` in \
              `config.json`), which `transformers`' own classification class does not do."
@@ -179,6 +189,7 @@ mod tests {
         );
         assert!(!front.iter().any(|line| line.starts_with("license")), "{card}");
         assert!(card.contains("pooling = \"mean\""), "the recipe is told");
+        assert!(front.contains(&"library_name: tinymood"), "transformers has no such head");
         assert!(card.contains("elsewhere.\n\n| more |\n\n## Recipe"), "{card}");
         assert!(is_generated_card(&card));
         assert!(!is_generated_card(&card.replace("<!-- ", "<!--")), "the line is gone");

@@ -233,6 +233,14 @@ impl Recipe {
     /// # Errors
     /// When there is no such recipe, or the file is not one.
     pub fn load(name_or_path: &str) -> Result<Self, RecipeError> {
+        Self::default().load_over(name_or_path)
+    }
+
+    /// [`Recipe::load`], but that settings a file leaves out are this recipe's.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`].
+    pub fn load_over(self, name_or_path: &str) -> Result<Self, RecipeError> {
         if let Some(recipe) = Self::named(name_or_path) {
             return Ok(recipe);
         }
@@ -246,7 +254,7 @@ impl Recipe {
             return Err(read(std::io::Error::other(problem)));
         }
         let text = std::fs::read_to_string(path).map_err(read)?;
-        Self::parse(&text, name_or_path)
+        self.parse_over(&text, name_or_path)
     }
 
     /// Reads a recipe file's text over the default recipe; `from` names it in errors.
@@ -254,10 +262,14 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError::Syntax`], with the line.
     pub fn parse(text: &str, from: &str) -> Result<Self, RecipeError> {
+        Self::default().parse_over(text, from)
+    }
+
+    fn parse_over(self, text: &str, from: &str) -> Result<Self, RecipeError> {
         let overrides: RecipeOverrides = toml::from_str(text).map_err(|source| {
             RecipeError::Syntax { from: from.to_owned(), source: Box::new(source) }
         })?;
-        Ok(Self::default().with(&overrides))
+        Ok(self.with(&overrides))
     }
 
     /// This recipe with some settings replaced.

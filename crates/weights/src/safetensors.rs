@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs;
 use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -343,12 +344,14 @@ fn write(
     let metadata = HashMap::from_iter(metadata.into_iter().chain([format]));
     // Tensor by tensor: a second copy of a whole model is memory that training has a use for.
     let write = |unfinished: &Path| {
-        ::safetensors::serialize_to_file(views, Some(metadata), unfinished).map_err(|error| {
-            match error {
-                SafeTensorError::IoError(error) => error,
-                error => std::io::Error::other(error),
-            }
-        })
+        // The crate's own file is for its owner alone: a model may be read by whom the umask lets.
+        let permissions = fs::File::create(unfinished)?.metadata()?.permissions();
+        let written = ::safetensors::serialize_to_file(views, Some(metadata), unfinished);
+        written.map_err(|error| match error {
+            SafeTensorError::IoError(error) => error,
+            error => std::io::Error::other(error),
+        })?;
+        fs::set_permissions(unfinished, permissions)
     };
     durable::replace_file(path, write).map_err(failed)
 }

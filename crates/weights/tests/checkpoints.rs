@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tinymood_core::{LabelSet, ModelConfig, Pooling, Tensor, TensorMap, TensorView};
 use tinymood_weights::{
     ModelParts, QuantisedTensor, TensorFile, WeightsError, read_model_folder, read_tensors,
-    write_model_folder,
+    write_model_folder, write_safetensors,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -235,6 +235,17 @@ fn a_folder_reads_back_and_is_replaced_as_a_whole() {
 }
 
 /// A safetensors file of tensors given as type, shape and bytes.
+#[cfg(unix)]
+#[test]
+fn weights_may_be_read_by_whom_other_files_may() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().unwrap();
+    let mode = |name: &str| fs::metadata(place.path().join(name)).unwrap().permissions().mode();
+    fs::write(place.path().join("plain"), "").unwrap();
+    write_safetensors(&place.path().join("weights"), &[]).unwrap();
+    assert_eq!(format!("{:o}", mode("weights")), format!("{:o}", mode("plain")));
+}
+
 fn safetensors_file(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
     for (name, dtype, shape, bytes) in tensors {

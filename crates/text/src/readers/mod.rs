@@ -114,8 +114,11 @@ pub(crate) fn read_from(
         Format::Csv => self::csv::read_csv(source, path, options, &labels, &mut keep)?,
         Format::Jsonl => jsonl::read(source, path, options, &labels, &mut keep)?,
     }
-    if examples.is_empty() && bad_rows.is_empty() {
-        return Err(DataError::Empty(path.to_owned()));
+    if examples.is_empty() {
+        return Err(match bad_rows.into_iter().next() {
+            Some(first) => DataError::AllBad(first),
+            None => DataError::Empty(path.to_owned()),
+        });
     }
     Ok(Dataset { path: path.to_owned(), labels, examples, bad_rows })
 }

@@ -12,13 +12,13 @@ pub struct BenchArgs {
     #[arg(long, default_value = "sample")]
     pub data: String,
     /// Texts of a training step; several are measured in turn
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "16")]
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "16", value_parser = parse_batch_size)]
     pub batch_size: Vec<usize>,
     /// What to measure
     #[arg(long, value_enum, default_value_t)]
     pub what: BenchWhat,
     /// Seconds for each figure
-    #[arg(long, value_name = "X", default_value_t = 5.0)]
+    #[arg(long, value_name = "X", default_value = "5", value_parser = parse_seconds)]
     pub seconds: f64,
     /// Print one JSON document on standard output
     #[arg(long)]
@@ -38,4 +38,18 @@ pub enum BenchWhat {
     Train,
     /// From text to logits, many texts and one at a time
     Infer,
+}
+
+fn parse_batch_size(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(size) if size > 0 => Ok(size),
+        _ => Err("expected a whole number from 1".to_owned()),
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 3600.0 => Ok(seconds),
+        _ => Err("expected a number of seconds above 0, at most 3600".to_owned()),
+    }
 }

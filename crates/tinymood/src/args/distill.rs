@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::OverrideArgs;
+use super::StepArgs;
 
 /// `tinymood distill`.
 #[derive(Clone, Debug, Args)]
@@ -62,9 +62,12 @@ pub struct DistillArgs {
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Go on with a run that was stopped or killed; all settings come from its folder
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["teacher", "texts", "output"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = [
+        "teacher", "texts", "student", "layers", "state_weight", "last_weight", "mean_weight",
+        "pooler_weight", "relation_weight", "relation_heads", "relation_layer", "recipe", "output",
+    ])]
     pub resume: Option<PathBuf>,
 
     #[command(flatten)]
-    pub overrides: OverrideArgs,
+    pub overrides: StepArgs,
 }

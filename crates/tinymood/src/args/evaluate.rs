@@ -1,6 +1,6 @@
 use clap::Args;
 
-use super::{DatasetArgs, ModelArg, SplitArg, parse_share};
+use super::{DatasetArgs, ModelArg, SplitArg, parse_resamples, parse_share};
 
 /// `tinymood evaluate`.
 #[derive(Debug, Args)]
@@ -30,12 +30,4 @@ pub struct EvaluateArgs {
     /// Print one JSON document on standard output
     #[arg(long)]
     pub json: bool,
-}
-
-/// Up to a hundred thousand: more moves no digit that is shown.
-fn parse_resamples(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(count) if count <= 100_000 => Ok(count),
-        _ => Err("expected a whole number from 0 to 100000".to_owned()),
-    }
 }

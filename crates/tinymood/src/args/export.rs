@@ -19,7 +19,7 @@ written, unless --force. Both sides are printed, and kept in the folder's config
 
 Examples:
   tinymood export --int8 --model runs/x --output x-int8
-  tinymood export --f32 --output emotions          the bundled classifier, for other tools")]
+  tinymood export --f32 --output emotions          the bundled classifier as floats")]
 pub struct ExportArgs {
     #[command(flatten)]
     pub model: ModelArg,

@@ -31,7 +31,7 @@ pub use predict::{FormatArg, PredictArgs};
 pub use report::ReportArgs;
 pub use serve::{LimitArgs, LogFormatArg, ServeArgs};
 pub use teaching::TeachingArgs;
-pub use train::{OverrideArgs, TrainArgs};
+pub use train::{OverrideArgs, StepArgs, TrainArgs};
 pub use tune::{ObjectiveArg, PolicyArg, TuneArgs};
 
 /// Fine-tune, judge and use tiny multi-label emotion classifiers, on the machine you have.
@@ -68,7 +68,8 @@ pub struct GlobalArgs {
     /// Never use the network: models and data come from the cache or from folders
     #[arg(long, global = true)]
     pub offline: bool,
-    /// Where downloaded datasets are kept [default: the system's cache folder]
+    /// Where datasets and what teachers said are kept; models of the hub lie in HF_HOME
+    /// [default: tinymood in the system's cache folder]
     #[arg(long, global = true, value_name = "DIR", env = "TINYMOOD_CACHE")]
     pub cache_dir: Option<PathBuf>,
     /// Say nothing but errors
@@ -179,7 +180,7 @@ pub struct DatasetArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Data")]
 pub struct ReadingArgs {
-    /// File of label names, one a line [default: GoEmotions' 28]
+    /// File of label names, one a line [default: labels.txt in the data's folder, else GoEmotions' 28]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Column or field of the text
@@ -251,6 +252,14 @@ fn parse_share(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
+/// Up to a hundred thousand: more moves no digit that is shown.
+fn parse_resamples(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if count <= 100_000 => Ok(count),
+        _ => Err("expected a whole number from 0 to 100000".to_owned()),
     }
 }
 

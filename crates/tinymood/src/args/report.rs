@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::parse_resamples;
+
 /// `tinymood report`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,13 +33,6 @@ pub struct ReportArgs {
     /// Print the numbers as one JSON document on standard output
     #[arg(long)]
     pub json: bool,
-}
-
-fn parse_resamples(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(count) if count <= 100_000 => Ok(count),
-        _ => Err("expected a whole number from 0 to 100000".to_owned()),
-    }
 }
 
 fn parse_examples(text: &str) -> Result<usize, String> {

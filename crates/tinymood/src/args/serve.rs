@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use tinymood_serve::Settings;
 
@@ -20,7 +21,7 @@ text-embeddings-inference and of Hugging Face's inference, POST /v1/emotions thi
 
 Ctrl-C and SIGTERM finish what is accepted, then stop; a second one stops at once. SIGHUP opens MODEL
 again: requests that have begun are answered by the old one, and where the new one cannot be opened the
-old one stays. Every flag can be set by the environment, as shown; flags win.
+old one stays. Flags that show a variable can be set by it; flags win.
 
 Examples:
   tinymood serve
@@ -56,7 +57,7 @@ pub struct ServeArgs {
     #[arg(long, value_enum, env = "TINYMOOD_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormatArg,
     /// Log the texts, too
-    #[arg(long, env = "TINYMOOD_LOG_TEXTS")]
+    #[arg(long, env = "TINYMOOD_LOG_TEXTS", value_parser = BoolishValueParser::new())]
     pub log_texts: bool,
 }
 

@@ -13,8 +13,8 @@ use super::{DatasetArgs, TaxonomyArg, TeachingArgs};
 /// `tinymood train`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A run is a folder: settings.toml, log.jsonl, tensorboard/, checkpoints/, best/ (the model, which
-transformers opens too) and evaluation.json. Ctrl-C saves a checkpoint; `train --resume RUN` goes on
+A run is a folder: settings.toml, log.jsonl, tensorboard/, checkpoints/, best/ (the model; with
+--pooling cls transformers opens it too), evaluation.json and report.html. Ctrl-C saves a checkpoint; `train --resume RUN` goes on
 and ends in the very bytes of a run that was never stopped.
 
 Examples:
@@ -44,7 +44,8 @@ pub struct TrainArgs {
     /// Go on with a run that was stopped or killed; all settings come from its folder
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_rows",
-        "augment",
+        "augment", "labels", "text_column", "labels_column", "label_separator", "skip_bad_rows",
+        "taxonomy",
     ])]
     pub resume: Option<PathBuf>,
     /// Print the final evaluation as one JSON document on standard output
@@ -59,9 +60,18 @@ pub struct TrainArgs {
 
 /// Settings of a recipe as flags.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Recipe (each overrides the recipe's value)")]
 pub struct OverrideArgs {
-    /// Passes over the training split
+    #[command(flatten)]
+    steps: StepArgs,
+    #[command(flatten)]
+    classifier: ClassifierArgs,
+}
+
+/// Settings of whatever learns by steps, as flags.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Recipe (each overrides the recipe's value)")]
+pub struct StepArgs {
+    /// Passes over the texts to learn from
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Optimizer steps in all, in place of epochs
@@ -82,9 +92,6 @@ pub struct OverrideArgs {
     /// Longest text in tokens
     #[arg(long, value_name = "N")]
     max_length: Option<u64>,
-    /// Whether [NAME] and [RELIGION] become tokens of their own
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    placeholder_tokens: Option<bool>,
     /// Decides order, dropout and new weights
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -121,6 +128,33 @@ pub struct OverrideArgs {
     /// Decay of the average of the weights, 0 for none
     #[arg(long, value_name = "X")]
     ema_decay: Option<f64>,
+    /// Dropout after embeddings and sublayers, or "model": as its configuration says
+    #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
+    hidden_dropout: Option<DropoutRecipe>,
+    /// Dropout of attention probabilities, or "model"
+    #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
+    attention_dropout: Option<DropoutRecipe>,
+    /// evaluation, or a number of steps
+    #[arg(long, value_name = "WHEN", value_parser = CheckpointEvery::from_str)]
+    checkpoint_every: Option<CheckpointEvery>,
+    /// Also write one after this many minutes, 0 for never
+    #[arg(long, value_name = "X")]
+    checkpoint_minutes: Option<f64>,
+    /// How many checkpoints are kept
+    #[arg(long, value_name = "N")]
+    keep_checkpoints: Option<u64>,
+    /// Steps from one line of the log to the next
+    #[arg(long, value_name = "N")]
+    log_every: Option<u64>,
+}
+
+/// Settings that only classifiers have, as flags.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Recipe, of classifiers")]
+struct ClassifierArgs {
+    /// Whether [NAME] and [RELIGION] become tokens of their own
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    placeholder_tokens: Option<bool>,
     /// bce, focal[:gamma=2,alpha=0.25] or asymmetric[:gamma_positive=1,gamma_negative=4,clip=0.05]
     #[arg(long, value_name = "LOSS", value_parser = LossRecipe::from_str)]
     loss: Option<LossRecipe>,
@@ -145,12 +179,6 @@ pub struct OverrideArgs {
     /// Epochs that a new classifier on a pretrained encoder learns alone before training, 0 for none
     #[arg(long, value_name = "N")]
     probe_epochs: Option<u64>,
-    /// Dropout after embeddings and sublayers, or "model": as its configuration says
-    #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
-    hidden_dropout: Option<DropoutRecipe>,
-    /// Dropout of attention probabilities, or "model"
-    #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
-    attention_dropout: Option<DropoutRecipe>,
     /// Dropout before the classifier, or "model"
     #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
     classifier_dropout: Option<DropoutRecipe>,
@@ -166,22 +194,10 @@ pub struct OverrideArgs {
     /// Evaluations without improvement after which training ends, 0 for never
     #[arg(long, value_name = "N")]
     early_stopping_patience: Option<u64>,
-    /// evaluation, or a number of steps
-    #[arg(long, value_name = "WHEN", value_parser = CheckpointEvery::from_str)]
-    checkpoint_every: Option<CheckpointEvery>,
-    /// Also write one after this many minutes, 0 for never
-    #[arg(long, value_name = "X")]
-    checkpoint_minutes: Option<f64>,
-    /// How many checkpoints are kept
-    #[arg(long, value_name = "N")]
-    keep_checkpoints: Option<u64>,
-    /// Steps from one line of the log to the next
-    #[arg(long, value_name = "N")]
-    log_every: Option<u64>,
 }
 
-impl From<OverrideArgs> for RecipeOverrides {
-    fn from(args: OverrideArgs) -> Self {
+impl From<StepArgs> for RecipeOverrides {
+    fn from(args: StepArgs) -> Self {
         Self {
             epochs: args.epochs,
             max_steps: args.max_steps,
@@ -190,7 +206,6 @@ impl From<OverrideArgs> for RecipeOverrides {
             gradient_accumulation: args.gradient_accumulation,
             group_by_length: args.group_by_length,
             max_length: args.max_length,
-            placeholder_tokens: args.placeholder_tokens,
             seed: args.seed,
             learning_rate: args.learning_rate,
             schedule: args.schedule,
@@ -203,6 +218,21 @@ impl From<OverrideArgs> for RecipeOverrides {
             max_grad_norm: args.max_grad_norm,
             layer_decay: args.layer_decay,
             ema_decay: args.ema_decay,
+            hidden_dropout: args.hidden_dropout,
+            attention_dropout: args.attention_dropout,
+            checkpoint_every: args.checkpoint_every,
+            checkpoint_minutes: args.checkpoint_minutes,
+            keep_checkpoints: args.keep_checkpoints,
+            log_every: args.log_every,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<OverrideArgs> for RecipeOverrides {
+    fn from(OverrideArgs { steps, classifier: args }: OverrideArgs) -> Self {
+        Self {
+            placeholder_tokens: args.placeholder_tokens,
             loss: args.loss,
             pos_weight: args.pos_weight,
             pos_weight_cap: args.pos_weight_cap,
@@ -211,17 +241,12 @@ impl From<OverrideArgs> for RecipeOverrides {
             pooling: args.pooling,
             classifier_bias: args.classifier_bias,
             probe_epochs: args.probe_epochs,
-            hidden_dropout: args.hidden_dropout,
-            attention_dropout: args.attention_dropout,
             classifier_dropout: args.classifier_dropout,
             evaluate_every: args.evaluate_every,
             metric: args.metric,
             thresholds: args.thresholds,
             early_stopping_patience: args.early_stopping_patience,
-            checkpoint_every: args.checkpoint_every,
-            checkpoint_minutes: args.checkpoint_minutes,
-            keep_checkpoints: args.keep_checkpoints,
-            log_every: args.log_every,
+            ..steps.into()
         }
     }
 }

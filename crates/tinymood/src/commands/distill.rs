@@ -16,15 +16,20 @@ use tinymood_train::distill::{
     DistillInputs, SecondMoment, default_layers, distill, hidden_states, student_from_teacher,
 };
 use tinymood_train::{
-    Observers, Outcome, Progress, Recipe, RecipeOverrides, RunFolder, SavedSettings, TrainSettings,
+    Observers, Outcome, Progress, Recipe, RecipeOverrides, RunFolder, TrainSettings,
 };
 use tinymood_weights::{fit, initialise, read_model_folder};
 
 use super::report;
-use super::train::stop_on_signals;
+use super::train::{Place, stop_on_signals};
 use crate::args::{DistillArgs, GlobalArgs, PrecisionArg};
-use crate::init::check_vocabulary;
+use crate::bundled;
+use crate::init::{absolute_model, check_vocabulary};
+use crate::misuse::Misuse;
 use crate::model::{ModelError, engine, model_folder};
+
+/// The recipe of a student unless told otherwise, and what a recipe file leaves out.
+const DEFAULT_RECIPE: &str = "distill";
 
 /// Texts whose hidden states say which directions the student keeps.
 const BASIS_TEXTS: usize = 512;
@@ -59,62 +64,66 @@ struct Teacher {
     tokenizer: Tokenizer,
 }
 
-pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> {
-    let (settings, mut source, existing) = match &args.resume {
-        Some(path) => {
-            let saved = RunFolder::settings(path)?;
-            let source: Source = saved.source.try_into().with_context(|| {
-                format!("the settings of {} are not of a distillation", path.display())
-            })?;
-            let recipe = saved.recipe.with(&RecipeOverrides::from(args.overrides));
-            (TrainSettings::new(recipe)?, source, true)
+/// What is to be done, and where.
+struct Plan {
+    settings: TrainSettings,
+    source: Source,
+    place: Place,
+}
+
+impl Plan {
+    fn new(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<Self> {
+        let overrides = RecipeOverrides::from(args.overrides);
+        let (recipe, source, place) = match args.resume {
+            Some(path) => {
+                let saved = RunFolder::settings(&path)?;
+                let source: Source = saved.source.try_into().with_context(|| {
+                    format!("the settings of {} are not of a distillation", path.display())
+                })?;
+                (saved.recipe, source, Place::Existing(path))
+            }
+            None => {
+                let recipe = Recipe::named(DEFAULT_RECIPE).context("a bundled recipe")?;
+                let source = Source {
+                    teacher: absolute_model(&args.teacher.context("no teacher: --teacher")?),
+                    texts: args.texts.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
+                    student: args.student,
+                    layers: args.layers,
+                    state_weight: args.state_weight,
+                    last_weight: args.last_weight,
+                    mean_weight: args.mean_weight,
+                    pooler_weight: args.pooler_weight,
+                    relation_weight: args.relation_weight,
+                    relation_heads: args.relation_heads,
+                    relation_layer: args.relation_layer,
+                    precision: global.precision,
+                };
+                let place = args.output.unwrap_or_else(|| free_name(&source.teacher));
+                (recipe.load_over(&args.recipe)?, source, Place::New(place))
+            }
+        };
+        if source.precision == PrecisionArg::Int8 {
+            return Err(ModelError::TrainInt8.into());
         }
-        None => {
-            let recipe = Recipe::load(&args.recipe)?.with(&RecipeOverrides::from(args.overrides));
-            let source = Source {
-                teacher: absolute(&args.teacher.context("no teacher was named: --teacher")?)?,
-                texts: args.texts.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
-                student: args.student,
-                layers: args.layers,
-                state_weight: args.state_weight,
-                last_weight: args.last_weight,
-                mean_weight: args.mean_weight,
-                pooler_weight: args.pooler_weight,
-                relation_weight: args.relation_weight,
-                relation_heads: args.relation_heads,
-                relation_layer: args.relation_layer,
-                precision: global.precision,
-            };
-            (TrainSettings::new(recipe)?, source, false)
+        if source.teacher == bundled::NAME {
+            let problem = "the bundled classifier is as small as the students that `distill` makes: \
+                           name a larger teacher";
+            return Err(Misuse(problem.to_owned()).into());
         }
-    };
-    if source.precision == PrecisionArg::Int8 {
-        return Err(ModelError::TrainInt8.into());
+        Ok(Self { settings: TrainSettings::new(recipe.with(&overrides))?, source, place })
     }
+}
+
+pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    let Plan { settings, mut source, place } = Plan::new(args, global)?;
     let teacher = Teacher::open(&source, global)
         .with_context(|| format!("cannot learn from {:?}", source.teacher))?;
-    let mut config = ModelConfig::preset(&source.student)?;
-    config.pooling = Pooling::Cls;
-    config.vocab_size = teacher.engine.config().vocab_size;
-    let saved_config = config.clone();
-    settings.apply_to(&mut config);
-    let layers = source.teacher_layers(teacher.engine.config(), &config)?;
-    let relations = source.relations(teacher.engine.config(), &config)?;
-    config.projections = Some(Projections {
-        width: teacher.engine.config().hidden_size,
-        states: (0..=config.num_hidden_layers).collect(),
-    });
-    ensure!(
-        settings.max_length() <= config.max_position_embeddings,
-        "max_length is {}, the student has {} positions",
-        settings.max_length(),
-        config.max_position_embeddings
-    );
-
-    let Unlabelled { texts, .. } = Unlabelled::read(&source.texts, "text", false)?;
-    let tokenizer = teacher.tokenizer.clone().with_max_length(settings.max_length())?;
-    let texts = tokenizer.encode_all(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
-    global.say(&format!("texts: {} of {} files", texts.len(), source.texts.len()));
+    let saved_config = source.student_config(&teacher, &settings)?;
+    let layers = source.teacher_layers(teacher.engine.config(), &saved_config)?;
+    let relations = source.relations(teacher.engine.config(), &saved_config)?;
+    let width = teacher.engine.config().hidden_size;
+    let config = learning(saved_config.clone(), &settings, width);
+    let texts = source.texts(&teacher.tokenizer, &settings, global)?;
     let (tensors, kept) = teacher.student(&config, &layers, &texts, settings.seed())?;
     global.say(&format!(
         "student: {} from the teacher's layers {}; its width keeps {:.1} % of the teacher's energy",
@@ -123,33 +132,18 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         100.0 * kept
     ));
 
-    let width = teacher.engine.config().hidden_size;
     let mut engine = engine(config, width, source.precision, global)?;
     source.precision = PrecisionArg::of(engine.cpu().precision());
     engine.load_tensors(TensorSet::Parameters, &tensors)?;
     drop(tensors);
-    let run = match (&args.resume, args.output) {
-        (Some(path), _) => RunFolder::open(path)?.0,
-        (None, output) => {
-            let path = output.unwrap_or_else(|| free_name(&source.teacher));
-            let saved = SavedSettings {
-                tinymood: env!("CARGO_PKG_VERSION").to_owned(),
-                source: toml::Table::try_from(&source).context("settings are plain values")?,
-                recipe: settings.recipe().clone(),
-            };
-            RunFolder::create(&path, &saved)?
-        }
-    };
+    let (run, resume) = place.open(&settings, &source)?;
     global.say(&format!("engine: {}; run: {}", engine.describe(), run.path().display()));
 
     let teacher_states: Vec<usize> =
         std::iter::once(0).chain(layers.iter().map(|layer| layer + 1)).collect();
     let mut files = teacher.tokenizer.files()?;
     files.push(("README.md".to_owned(), source.card().into_bytes()));
-    let lengths = texts.iter().map(|text| text.full_length);
-    let max_length = settings.max_length();
-    let splits = vec![SplitSummary::new("texts", &[], 0, lengths, max_length)];
-    report::describe(run.path(), &DataSummary { max_length, labels: Vec::new(), splits }, global);
+    report::describe(run.path(), &summary(&texts, settings.max_length()), global);
     let stop = stop_on_signals()?;
     let inputs = DistillInputs {
         settings: &settings,
@@ -160,7 +154,7 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         matching: &source.matching(layers.len(), relations),
         config: &saved_config,
         run: &run,
-        resume: existing,
+        resume,
         identity: &BTreeMap::from([
             ("teacher".to_owned(), source.teacher.clone()),
             ("student".to_owned(), source.student.clone()),
@@ -186,7 +180,57 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// The student while it learns: with the recipe's dropout, and projections to its teacher's width.
+fn learning(mut config: ModelConfig, settings: &TrainSettings, width: usize) -> ModelConfig {
+    let pooling = config.pooling;
+    settings.apply_to(&mut config);
+    config.pooling = pooling;
+    let states = (0..=config.num_hidden_layers).collect();
+    config.projections = Some(Projections { width, states });
+    config
+}
+
+fn summary(texts: &[TokenizedText], max_length: usize) -> DataSummary {
+    let lengths = texts.iter().map(|text| text.full_length);
+    let splits = vec![SplitSummary::new("texts", &[], 0, lengths, max_length)];
+    DataSummary { max_length, labels: Vec::new(), splits }
+}
+
 impl Source {
+    /// The student as it is saved: with a pooler, and its teacher's vocabulary.
+    fn student_config(
+        &self,
+        teacher: &Teacher,
+        settings: &TrainSettings,
+    ) -> anyhow::Result<ModelConfig> {
+        let mut config = ModelConfig::preset(&self.student)?;
+        config.pooling = Pooling::Cls;
+        config.vocab_size = teacher.engine.config().vocab_size;
+        ensure!(
+            settings.max_length() <= config.max_position_embeddings,
+            "max_length is {}, the student has {} positions",
+            settings.max_length(),
+            config.max_position_embeddings
+        );
+        Ok(config)
+    }
+
+    /// The texts to learn from.
+    fn texts(
+        &self,
+        tokenizer: &Tokenizer,
+        settings: &TrainSettings,
+        global: &GlobalArgs,
+    ) -> anyhow::Result<Vec<TokenizedText>> {
+        let Unlabelled { texts, .. } = Unlabelled::read(&self.texts, "text", false)?;
+        let tokenizer = tokenizer.clone().with_max_length(settings.max_length())?;
+        let texts = tokenizer.encode_all(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let files = self.texts.len();
+        let plural = if files == 1 { "file" } else { "files" };
+        global.say(&format!("texts: {} of {files} {plural}", texts.len()));
+        Ok(texts)
+    }
+
     /// Which of the teacher's layers, from 0, each of the student's follows; noted in the settings.
     fn teacher_layers(
         &mut self,
@@ -216,12 +260,14 @@ impl Source {
         student: &ModelConfig,
     ) -> anyhow::Result<Option<Relations>> {
         let (weight, heads) = (self.relation_weight, self.relation_heads);
-        ensure!(
-            weight.is_finite() && weight >= 0.0,
-            "--relation-weight is {weight}, expected a number from 0 up"
-        );
+        if weight.is_nan() || weight.is_infinite() || weight < 0.0 {
+            let problem = format!("--relation-weight is {weight}, expected a number from 0 up");
+            return Err(Misuse(problem).into());
+        }
+        if weight == 0.0 && self.relation_layer.is_some() {
+            return Err(Misuse("--relation-layer needs a --relation-weight".to_owned()).into());
+        }
         if weight == 0.0 {
-            ensure!(self.relation_layer.is_none(), "--relation-layer needs a --relation-weight");
             return Ok(None);
         }
         let relations = Relations { weight, heads };
@@ -307,15 +353,6 @@ impl Teacher {
 
 fn join(layers: &[usize]) -> String {
     layers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// A folder's path that holds from anywhere; hub ids stay as they are.
-fn absolute(model: &str) -> anyhow::Result<String> {
-    let path = Path::new(model);
-    Ok(match path.is_dir() {
-        true => std::path::absolute(path)?.to_string_lossy().into_owned(),
-        false => model.to_owned(),
-    })
 }
 
 /// The teacher's name without folders: a run's is that of the run.

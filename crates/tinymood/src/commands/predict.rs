@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
 
 use anyhow::{Context, bail};
 use tinymood_core::TokenizedText;
@@ -12,15 +14,17 @@ use tinymood_eval::{Choice, Explainer, Selection};
 use tinymood_text::{DataError, StreamedText, TextStream};
 
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
+use crate::misuse::Misuse;
 use crate::model::Model;
 use crate::predictions::{Prediction, PredictionWriter, Scored, Share, default_format};
 
-/// Texts taken at a time: enough to keep the engine busy, few enough to answer soon.
+/// Texts taken at a time at most: enough to keep the engine busy.
 const ROWS: usize = 512;
 
 pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     if args.explain && args.format == Some(FormatArg::Csv) {
-        bail!("--explain has no place in CSV: --format must be table or jsonl");
+        let problem = "--explain has no place in CSV: --format must be table or jsonl";
+        return Err(Misuse(problem.to_owned()).into());
     }
     let model = Model::open(args.model.model.as_deref(), global)?;
     let taxonomy = tinymood_core::Taxonomy::from(args.taxonomy).map(&model.labels)?;
@@ -43,9 +47,17 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         };
         global.say(&format!("thresholds: {policy}"));
     }
+    let texts = texts(&args)?;
     let out: Box<dyn Write> = if to_stdout {
         Box::new(BufWriter::new(io::stdout()))
     } else {
+        // Creating it empties what is there.
+        if args.input.as_deref().is_some_and(|input| is_same_file(input, &args.output)) {
+            let path = args.output.display();
+            return Err(
+                Misuse(format!("{path} is both --input and --output: write elsewhere")).into()
+            );
+        }
         let file = File::create(&args.output)
             .with_context(|| format!("cannot write {}", args.output.display()))?;
         Box::new(BufWriter::new(file))
@@ -59,14 +71,16 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         scores: args.scores,
     };
     let mut bad_rows = 0;
+    let coming = read_ahead(texts);
     let mut waiting = Vec::new();
-    for text in texts(&args)? {
+    while let Ok(text) = coming.recv() {
         waiting.push(text?);
-        if waiting.len() == ROWS {
-            bad_rows += answering.answer(&mut waiting, &mut writer)?;
+        // Whoever writes into a pipe line by line may wait for the answer to one before the next.
+        for text in coming.try_iter().take(ROWS - 1) {
+            waiting.push(text?);
         }
+        bad_rows += answering.answer(&mut waiting, &mut writer)?;
     }
-    bad_rows += answering.answer(&mut waiting, &mut writer)?;
     if bad_rows > 0 {
         let plural = if bad_rows == 1 { "row" } else { "rows" };
         bail!("{bad_rows} {plural} could not be read; each has an answer that says why");
@@ -74,7 +88,20 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     Ok(())
 }
 
-type Texts = Box<dyn Iterator<Item = Result<StreamedText, DataError>>>;
+type Texts = Box<dyn Iterator<Item = Result<StreamedText, DataError>> + Send>;
+
+/// Reads texts while others are answered.
+fn read_ahead(texts: Texts) -> Receiver<Result<StreamedText, DataError>> {
+    let (sender, receiver) = sync_channel(ROWS);
+    // It ends with the texts, or at the first one that nobody wants.
+    thread::spawn(move || texts.map(|text| sender.send(text)).all(|sent| sent.is_ok()));
+    receiver
+}
+
+/// Whether two names are of one file, which is there.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
 
 /// The texts that the arguments name.
 fn texts(args: &PredictArgs) -> anyhow::Result<Texts> {

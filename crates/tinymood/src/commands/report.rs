@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use tinymood_core::LabelSet;
 use tinymood_report::{
     Comparison, DataSummary, KeptPredictions, ReportOptions, RunRecord, RunReport, SplitSummary,
@@ -21,6 +21,7 @@ use super::evaluate::{Judged, in_labels};
 use super::print;
 use super::train::{Source, card_facts};
 use crate::args::{GlobalArgs, PrecisionArg, ReportArgs};
+use crate::misuse::Misuse;
 use crate::model::{LATEST, Model, ModelError, newest_run};
 
 /// The page of several runs.
@@ -30,11 +31,11 @@ pub(super) fn run(args: ReportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let options = ReportOptions { resamples: args.bootstrap, examples: args.examples };
     if let Some(output) = &args.output {
         let extension = output.extension().unwrap_or_default();
-        ensure!(
-            extension == "html" || extension == "htm",
-            "the page is to be {}, expected a name that ends in .html",
-            output.display()
-        );
+        if extension != "html" && extension != "htm" {
+            let path = output.display();
+            let problem = format!("the page is to be {path}, expected a name that ends in .html");
+            return Err(Misuse(problem).into());
+        }
     }
     let mut records = args
         .runs

@@ -189,14 +189,18 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 }
 
 /// Where a run is to be.
-enum Place {
+pub(super) enum Place {
     New(PathBuf),
     Existing(PathBuf),
 }
 
 impl Place {
     /// Makes or opens the folder; says whether training goes on from what is there.
-    fn open(self, settings: &TrainSettings, source: &Source) -> anyhow::Result<(RunFolder, bool)> {
+    pub(super) fn open(
+        self,
+        settings: &TrainSettings,
+        source: &impl Serialize,
+    ) -> anyhow::Result<(RunFolder, bool)> {
         match self {
             Self::Existing(path) => Ok((RunFolder::open(&path)?.0, true)),
             Self::New(path) => {

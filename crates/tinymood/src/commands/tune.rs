@@ -16,8 +16,8 @@ use crate::model::{Model, ModelError};
 
 pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let mut model = Model::open(args.model.model.as_deref(), global)?;
-    if model.is_bundled && !args.dry_run {
-        return Err(ModelError::BundledIsFixed.into());
+    if !args.dry_run {
+        model.origin.check_writable()?;
     }
     if args.calibrate && model.quantised {
         return Err(ModelError::CalibrateInt8(model.path).into());

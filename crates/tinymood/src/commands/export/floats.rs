@@ -8,7 +8,7 @@ use super::encoder::{Encoder, is_encoder};
 use super::{read_card, written};
 use crate::args::{ExportArgs, GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::model::{Model, model_folder};
+use crate::model::{Model, Origin, model_folder};
 
 /// The card of the bundled classifier, which has no folder to keep one in.
 const BUNDLED_CARD: &str = "\
@@ -26,9 +26,9 @@ pub(super) fn export(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<(
     }
     let exact = GlobalArgs { precision: PrecisionArg::F32, ..global.clone() };
     let mut model = Model::open(args.model.model.as_deref(), &exact)?;
-    let card = match model.is_bundled {
-        true => BUNDLED_CARD.to_owned(),
-        false => read_card(&model.path)?,
+    let card = match model.origin {
+        Origin::Bundled => BUNDLED_CARD.to_owned(),
+        _ => read_card(&model.path)?,
     };
     let thresholds = format!("{:#}\n", model.thresholds.to_json(&model.labels));
     let mut files = model.tokenizer.files()?;
