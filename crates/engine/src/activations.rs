@@ -105,7 +105,7 @@ pub(crate) struct GradientBuffers {
     pub(crate) d_first: Buffer<f32>,
     /// (B, C).
     pub(crate) d_logits: Buffer<f32>,
-    /// One of the three above, as multiplications read it.
+    /// `d_pooled` or `d_logits`, as multiplications read it.
     pub(crate) operand: Operand,
 }
 

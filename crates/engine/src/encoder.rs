@@ -181,6 +181,8 @@ impl<'a> Model<'a> {
         self.profile.time(Part::Embeddings, || {
             let hidden = self.config.hidden_size;
             let GradientBuffers { d_hidden, d_attended: d_sum, .. } = gradients;
+            // A layer that only first tokens leave has made it shorter.
+            self.cpu.resize(d_sum, batch.num_tokens() * hidden);
             embedding::dropout_backward(self.cpu, sites.embeddings(), d_hidden, hidden);
             let place = &self.layout.embedding_norm;
             let weight = &self.weights[place.weight.clone()];
@@ -284,17 +286,34 @@ impl<'a> Model<'a> {
         d_weights: &mut [f32],
         additions: &mut impl Additions,
     ) {
+        let rows = attention_shape(self.config, batch, a.queries).contexts();
+        g.fit_rows(self.cpu, self.config, rows);
+        self.feed_forward_backward(layer, batch, sites, a, g, d_weights);
+        self.attention_backward(layer, batch, sites, a, g, d_weights);
+        additions.qkv(self, layer, a.qkv.view(), &mut g.d_qkv);
         let (cpu, place, packed) = self.layer_parts(layer);
-        let weight = |affine: &Affine| &self.weights[affine.weight.clone()];
-        let shape = attention_shape(self.config, batch, a.queries);
-        g.fit_rows(cpu, self.config, shape.contexts());
+        self.weight_gradients(&place.qkv, g.d_qkv.view(), input.view(), d_weights);
+        self.profile.time(Part::InputGradients, || {
+            linear::input_backward(cpu, g.d_qkv.view(), &packed.qkv.backward, &mut g.d_hidden);
+        });
+    }
 
-        // Feed-forward.
+    /// From `g.d_hidden` to `g.d_attended`, both (R, H).
+    fn feed_forward_backward(
+        &self,
+        layer: usize,
+        batch: &PackedBatch,
+        sites: DropoutSites<'_>,
+        a: &LayerActivations,
+        g: &mut GradientBuffers,
+        d_weights: &mut [f32],
+    ) {
+        let (cpu, place, packed) = self.layer_parts(layer);
         self.profile.time(Part::NormBackward, || {
             norm::residual_backward(
                 cpu,
                 &g.d_hidden,
-                weight(&place.output_norm),
+                &self.weights[place.output_norm.weight.clone()],
                 a.output_norm.saved(),
                 Self::rows_of(sites.output(layer), batch, a.queries),
                 &mut g.d_attended,
@@ -302,43 +321,32 @@ impl<'a> Model<'a> {
                 place.output_norm.both_mut(d_weights),
             );
         });
-        let (d_weight, d_bias) = place.output.both_mut(d_weights);
-        self.profile.time(Part::WeightGradients, || {
-            linear::weight_backward(
-                cpu,
-                g.d_sublayer.view(),
-                a.activation.view(),
-                self.accumulate,
-                d_weight,
-                d_bias,
-            );
-        });
+        let d_output = g.d_sublayer.view();
+        self.weight_gradients(&place.output, d_output, a.activation.view(), d_weights);
         self.profile.time(Part::InputGradients, || {
-            linear::gelu_input_backward(
-                cpu,
-                g.d_sublayer.view(),
-                &packed.output.backward,
-                a.slope.view(),
-                &mut g.d_preactivation,
-            );
+            let (backward, slope) = (&packed.output.backward, a.slope.view());
+            linear::gelu_input_backward(cpu, d_output, backward, slope, &mut g.d_preactivation);
         });
-        let (d_weight, d_bias) = place.intermediate.both_mut(d_weights);
-        self.profile.time(Part::WeightGradients, || {
-            linear::weight_backward(
-                cpu,
-                g.d_preactivation.view(),
-                a.attended.view(),
-                self.accumulate,
-                d_weight,
-                d_bias,
-            );
-        });
-        let backward = &packed.intermediate.backward;
+        let d_intermediate = g.d_preactivation.view();
+        self.weight_gradients(&place.intermediate, d_intermediate, a.attended.view(), d_weights);
         self.profile.time(Part::InputGradients, || {
-            linear::input_backward(cpu, g.d_preactivation.view(), backward, &mut g.d_attended);
+            let backward = &packed.intermediate.backward;
+            linear::input_backward(cpu, d_intermediate, backward, &mut g.d_attended);
         });
+    }
 
-        // Attention.
+    /// From `g.d_attended` (R, H) to the gradient of queries, keys and values, `g.d_qkv`, and that of the
+    /// residual, `g.d_hidden` (T, H).
+    fn attention_backward(
+        &self,
+        layer: usize,
+        batch: &PackedBatch,
+        sites: DropoutSites<'_>,
+        a: &LayerActivations,
+        g: &mut GradientBuffers,
+        d_weights: &mut [f32],
+    ) {
+        let (cpu, place, packed) = self.layer_parts(layer);
         self.profile.time(Part::NormBackward, || {
             let d_residual = match a.queries {
                 Queries::All => &mut g.d_hidden,
@@ -351,7 +359,7 @@ impl<'a> Model<'a> {
             norm::residual_backward(
                 cpu,
                 &g.d_attended,
-                weight(&place.attention_norm),
+                &self.weights[place.attention_norm.weight.clone()],
                 a.attention_norm.saved(),
                 Self::rows_of(sites.attention_output(layer), batch, a.queries),
                 d_residual,
@@ -362,26 +370,16 @@ impl<'a> Model<'a> {
                 g.spread_first(cpu, batch);
             }
         });
-        let (d_weight, d_bias) = place.attention_output.both_mut(d_weights);
-        self.profile.time(Part::WeightGradients, || {
-            linear::weight_backward(
-                cpu,
-                g.d_sublayer.view(),
-                a.context.view(),
-                self.accumulate,
-                d_weight,
-                d_bias,
-            );
-        });
-        let backward = &packed.attention_output.backward;
+        let d_output = g.d_sublayer.view();
+        self.weight_gradients(&place.attention_output, d_output, a.context.view(), d_weights);
         self.profile.time(Part::InputGradients, || {
-            let d_context = &mut g.d_context;
-            linear::operand_input_backward(cpu, g.d_sublayer.view(), backward, d_context);
+            let backward = &packed.attention_output.backward;
+            linear::operand_input_backward(cpu, d_output, backward, &mut g.d_context);
         });
         self.profile.time(Part::AttentionBackward, || {
             attention::backward(
                 cpu,
-                shape,
+                attention_shape(self.config, batch, a.queries),
                 a.qkv.view(),
                 sites.probabilities(layer),
                 &a.probabilities,
@@ -390,14 +388,20 @@ impl<'a> Model<'a> {
                 &mut g.d_qkv,
             );
         });
-        additions.qkv(self, layer, a.qkv.view(), &mut g.d_qkv);
-        let (d_weight, d_bias) = place.qkv.both_mut(d_weights);
+    }
+
+    /// Adds to the gradients of a map's weight and bias: `d_output` is (R, out), `input` (R, in).
+    fn weight_gradients(
+        &self,
+        map: &Affine,
+        d_output: View<'_>,
+        input: View<'_>,
+        d_weights: &mut [f32],
+    ) {
+        let (d_weight, d_bias) = map.both_mut(d_weights);
         self.profile.time(Part::WeightGradients, || {
-            let (d_qkv, input) = (g.d_qkv.view(), input.view());
-            linear::weight_backward(cpu, d_qkv, input, self.accumulate, d_weight, d_bias);
-        });
-        self.profile.time(Part::InputGradients, || {
-            linear::input_backward(cpu, g.d_qkv.view(), &packed.qkv.backward, &mut g.d_hidden);
+            let (cpu, accumulate) = (self.cpu, self.accumulate);
+            linear::weight_backward(cpu, d_output, input, accumulate, d_weight, d_bias);
         });
     }
 

@@ -32,6 +32,17 @@ fn on_all_cpus(test: impl Fn(&Maker)) {
 }
 
 #[test]
+fn the_gradient_is_the_slope_of_the_loss() {
+    let exact = |level: &CpuSettings| level.precision == Some(Precision::F32);
+    for level in levels().into_iter().filter(exact) {
+        let make = |config: &ModelConfig, num_labels: usize| -> Box<dyn Engine> {
+            Box::new(CpuEngine::new(config.clone(), num_labels, level).unwrap())
+        };
+        suite::the_gradient_is_the_slope_of_the_loss(&make);
+    }
+}
+
+#[test]
 fn splitting_a_step_changes_nothing_but_rounding() {
     on_all_cpus(suite::splitting_a_step_changes_nothing_but_rounding);
 }

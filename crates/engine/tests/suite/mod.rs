@@ -114,6 +114,42 @@ pub fn gradient(engine: &mut dyn Engine) -> (f64, TensorMap) {
     (loss, first_moment)
 }
 
+/// A small step along the gradient changes the loss by the gradient's length times the step's. Dropout
+/// is the same on both sides, so that the loss is a function of the weights alone.
+pub fn the_gradient_is_the_slope_of_the_loss(make: &Maker<'_>) {
+    for layers in [1, 2, 3] {
+        for pooling in [Pooling::Cls, Pooling::Mean] {
+            let config = ModelConfig { num_hidden_layers: layers, pooling, ..tiny_config() };
+            let mut engine = make(&config, LABELS);
+            initialise(&mut *engine);
+            let weights = snapshot(&mut *engine).swap_remove(0);
+            let (_, slope) = gradient(&mut *engine);
+            let squares = slope.values().flat_map(|tensor| tensor.values.iter().copied());
+            let length = squares.map(|x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+            let step = 1e-2 / length;
+            let mut loss_at = |step: f64| {
+                let mut moved = weights.clone();
+                for (name, tensor) in &mut moved {
+                    let along = &slope[name].values;
+                    tensor.values = tensor
+                        .values
+                        .iter()
+                        .zip(along.iter())
+                        .map(|(w, g)| w + step as f32 * g)
+                        .collect();
+                }
+                engine.load_tensors(TensorSet::Parameters, &moved).unwrap();
+                gradient(&mut *engine).0
+            };
+            let found = (loss_at(step) - loss_at(-step)) / (2.0 * step * length * length);
+            assert!(
+                (found - 1.0).abs() < 0.01,
+                "{layers} layers, {pooling:?}: {found} of the slope"
+            );
+        }
+    }
+}
+
 const SETS: [TensorSet; 4] =
     [TensorSet::Parameters, TensorSet::Average, TensorSet::FirstMoment, TensorSet::SecondMoment];
 
