@@ -110,6 +110,9 @@ impl ParameterSpec {
 /// No model has more parameters than this; a larger count is a damaged or hostile file.
 const MAX_PARAMETERS: usize = 1 << 31;
 
+/// No encoder has more layers, nor more token types.
+const MOST_LAYERS: usize = 1024;
+
 impl ModelConfig {
     /// A configuration by shape name, `4L-312D` (TinyBERT), `6L-384D` (MiniLM), `12L-768D` (BERT).
     /// Vocabulary and everything else are those of uncased BERT.
@@ -211,6 +214,18 @@ impl ModelConfig {
                 found: self.num_attention_heads.to_string(),
                 expected: format!("a divisor of hidden_size = {}", self.hidden_size),
             });
+        }
+        for (field, size) in [
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("type_vocab_size", self.type_vocab_size),
+        ] {
+            if size > MOST_LAYERS {
+                return Err(ConfigError::Field {
+                    field,
+                    found: size.to_string(),
+                    expected: format!("a whole number from 1 to {MOST_LAYERS}"),
+                });
+            }
         }
         let total = self.parameters(1).iter().try_fold(0_usize, |total, parameter| {
             let len = parameter.shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size))?;
@@ -529,7 +544,8 @@ mod tests {
             ("\"hidden_size\": 312", "\"hidden_size\": -1", "hidden_size"),
             ("\"gelu\"", "\"relu\"", "hidden_act"),
             ("\"vocab_size\": 30522", "\"vocab_size\": 1e12", "vocab_size"),
-            ("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 100000", "hidden_size"),
+            ("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 100000", "num_hidden_layers"),
+            ("\"type_vocab_size\": 2", "\"type_vocab_size\": 16000000", "type_vocab_size"),
             ("0.02", "\"a\"", "initializer_range"),
         ] {
             let message = wrong(from, to);

@@ -21,7 +21,8 @@ pub enum Loss {
         /// Weight of positives, `1 - alpha` that of negatives; `None` weighs both 1.
         alpha: Option<f32>,
     },
-    /// Asymmetric loss (Ridnik et al., 2021; `AsymmetricLoss` of their repository).
+    /// Asymmetric loss (Ridnik et al., 2021), with the gradient of all of it, as in their analysis;
+    /// `AsymmetricLoss` of their repository takes the focusing weight for a constant by default.
     Asymmetric {
         /// Focusing of positives.
         gamma_positive: f32,

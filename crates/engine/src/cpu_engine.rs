@@ -58,6 +58,15 @@ pub enum CpuEngineError {
     /// No threads, or absurdly many.
     #[error("{0} threads asked for, expected 1 to 1024")]
     Threads(usize),
+    /// The system gives no more threads.
+    #[error("cannot start {threads} threads: ask for fewer with --threads")]
+    Start {
+        /// How many were wanted.
+        threads: usize,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// Arenas that only training needs.
@@ -156,6 +165,9 @@ impl CpuEngine {
         settings: CpuSettings,
     ) -> Result<Self, CpuEngineError> {
         let isa = settings.isa.map_or_else(Isa::from_environment, Ok)?;
+        if !isa.is_available() {
+            return Err(IsaError::Missing { wanted: isa, best: Isa::best() }.into());
+        }
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = settings.threads.unwrap_or_else(cores);
         if !(1..=1024).contains(&threads) {
@@ -170,7 +182,8 @@ impl CpuEngine {
         if precision == Precision::Int8 && width > INT8_LONGEST_SUM {
             return Err(CpuEngineError::Width { width });
         }
-        let cpu = Cpu::new(isa, precision, threads);
+        let start = |source| CpuEngineError::Start { threads, source };
+        let cpu = Cpu::new(isa, precision, threads).map_err(start)?;
         let layout = Layout::new(&config, num_labels);
         let mut packed = PackedWeights::new(&cpu, &config, &layout, num_labels);
         let rest = layout.rest(&packed.places());

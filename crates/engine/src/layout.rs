@@ -1,4 +1,4 @@
-//! Where each parameter lies in the arena: one `Vec<f32>` holds them all, and gradients, moments
+//! Where each parameter lies in the arena: one buffer holds them all, and gradients, moments
 //! and averages lie in arenas of the same layout.
 //!
 //! The order is that of [`ModelConfig::parameters`], but for one thing: within a layer the weights

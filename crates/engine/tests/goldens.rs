@@ -183,7 +183,7 @@ fn relations_and_their_slopes() {
     }
     let (tokens, width) = (weights.len(), golden["student"].shape[1]);
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        let cpu = Cpu::new(isa, Precision::F32, 2);
+        let cpu = Cpu::new(isa, Precision::F32, 2).unwrap();
         for heads in [1, 2, 4] {
             let head_size = width / 3 / heads;
             let shape = Shape {

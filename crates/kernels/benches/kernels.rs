@@ -23,7 +23,7 @@ fn main() {
             continue;
         }
         for threads in [1, 2] {
-            let cpu = Cpu::new(isa, precision, threads);
+            let cpu = Cpu::new(isa, precision, threads).unwrap();
             let limit = limit(&cpu, 0.3);
             println!("{isa} {precision}, {threads} threads: limit {:.0} GFLOP/s", limit / 1e9);
             let report = |name: String, operations: f64, body: &mut dyn FnMut()| {

@@ -3,7 +3,7 @@
 //! The CPU is asked once, when a [`Cpu`] is made; `TINYMOOD_ISA` can force a lower level, so that
 //! one machine can run the tests of all it has.
 
-use std::fmt;
+use std::{fmt, io};
 
 use crate::memory::{Buffer, Memory, Zeroed};
 use crate::pool::Pool;
@@ -193,12 +193,15 @@ pub struct Cpu {
 impl Cpu {
     /// Takes `threads` threads (the caller's counted in) at level `isa`.
     ///
+    /// # Errors
+    /// When the system starts no more threads.
+    ///
     /// # Panics
     /// When the CPU lacks the level, the level the precision, or `threads` is 0.
-    pub fn new(isa: Isa, precision: Precision, threads: usize) -> Self {
+    pub fn new(isa: Isa, precision: Precision, threads: usize) -> io::Result<Self> {
         assert!(isa.is_available(), "this CPU lacks {isa}");
         assert!(isa.supports(precision), "{isa} of this CPU does not multiply in {precision}");
-        Self { isa, precision, pool: Pool::new(threads), memory: Memory::default() }
+        Ok(Self { isa, precision, pool: Pool::new(threads)?, memory: Memory::default() })
     }
 
     /// The instruction level.
@@ -244,7 +247,7 @@ pub(crate) fn test_cpus() -> Vec<Cpu> {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         for precision in [Precision::F32, Precision::Bf16] {
             if isa.supports(precision) {
-                cpus.extend([1, 3].map(|threads| Cpu::new(isa, precision, threads)));
+                cpus.extend([1, 3].map(|threads| Cpu::new(isa, precision, threads).unwrap()));
             }
         }
     }

@@ -37,7 +37,7 @@ pub fn forward(
     output: &mut Hidden,
 ) {
     let width = norm.weight.len();
-    let (output, rounded) = output.parts_mut();
+    let (output, rounded) = output.parts_mut(ids.len(), width);
     assert_eq!(ids.len(), positions.len(), "(T) each");
     let saving = Saving::new(saved, ids.len(), width);
     let token_type = &tables.token_type[..width];

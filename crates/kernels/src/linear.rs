@@ -96,7 +96,7 @@ pub fn residual_norm_forward(
 ) {
     let width = bias.len();
     let saving = Saving::new(saved, input.rows(), width);
-    let (output, rounded) = output.parts_mut();
+    let (output, rounded) = output.parts_mut(input.rows(), width);
     assert_eq!(residual.len() % width, 0, "whole rows of {width}");
     matmul_rows(cpu, input, weight, [RowsMut::new(output, width)], |rows, [output]| {
         with_scratch(width, |scratch: &mut [f32]| {

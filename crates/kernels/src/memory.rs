@@ -34,6 +34,15 @@ unsafe impl Zeroed for u32 {}
 // SAFETY: two times 0.0.
 unsafe impl Zeroed for crate::matmul::Pair {}
 
+/// `bytes`, or a little more: a multiple of `unit`.
+///
+/// # Panics
+/// When no allocation can be so large.
+fn padded(bytes: usize, unit: usize) -> usize {
+    let padded = bytes.checked_next_multiple_of(unit).filter(|&size| size <= isize::MAX as usize);
+    padded.expect("a size that can be had")
+}
+
 /// Zeros from the system, given back when their last buffer is dropped. Pages that nobody touches
 /// take no memory and no time.
 struct Block {
@@ -49,7 +58,7 @@ unsafe impl Sync for Block {}
 
 impl Block {
     fn new(bytes: usize) -> Self {
-        let size = bytes.next_multiple_of(HUGE_PAGE);
+        let size = padded(bytes, HUGE_PAGE);
         let region = Region::new(size);
         // SAFETY: the region has a huge page more than the size, or is aligned to one.
         let start = unsafe { region.start.add(region.start.align_offset(HUGE_PAGE)) };
@@ -159,7 +168,7 @@ struct Current {
 impl Memory {
     /// Room for `bytes` bytes, in a block that stays as long as it is held.
     fn take(&self, bytes: usize) -> (Arc<Block>, usize) {
-        let bytes = bytes.next_multiple_of(ALIGNMENT);
+        let bytes = padded(bytes, ALIGNMENT);
         if bytes >= BLOCK {
             return (Arc::new(Block::new(bytes)), 0);
         }
@@ -274,6 +283,12 @@ impl<T> fmt::Debug for Buffer<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "a size that can be had")]
+    fn lengths_that_wrap_are_refused() {
+        Buffer::<f32>::new(&Memory::default(), usize::MAX / 4);
+    }
 
     #[test]
     fn buffers_are_zero_aligned_and_apart() {

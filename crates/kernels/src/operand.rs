@@ -157,7 +157,11 @@ impl Hidden {
     }
 
     /// The values, and where each finished row is to be rounded to.
-    pub(crate) fn parts_mut(&mut self) -> (&mut [f32], Rounded<'_>) {
+    ///
+    /// # Panics
+    /// When it is not (`rows`, `width`): callers go by these, and rounding does not look again.
+    pub(crate) fn parts_mut(&mut self, rows: usize, width: usize) -> (&mut [f32], Rounded<'_>) {
+        assert_eq!((self.values.len(), self.width), (rows * width, width), "({rows}, {width})");
         let words = Pair::words(self.width).max(1);
         let rounded = self.rounded.as_mut().map(|rounded| RowsMut::new(rounded, words));
         (&mut self.values, Rounded(rounded))
@@ -318,6 +322,15 @@ mod tests {
     use super::*;
     use crate::cpu::test_cpus;
     use crate::norm::tests::waves;
+
+    #[test]
+    #[should_panic(expected = "(4, 3)")]
+    fn rows_of_another_width_are_refused() {
+        let cpu = &test_cpus()[0];
+        let mut hidden = Hidden::default();
+        hidden.resize(cpu, 2, 6);
+        hidden.parts_mut(4, 3); // twelve values either way
+    }
 
     #[test]
     fn values_are_kept_to_the_precision() {

@@ -8,11 +8,11 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
+use std::{fmt, io};
 
 /// How many times a worker looks for work before it sleeps: some tens of microseconds.
 const SPINS: u32 = 2_000;
@@ -65,9 +65,12 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
+    /// # Errors
+    /// When the system starts no more threads.
+    ///
     /// # Panics
-    /// When `threads` is 0 or a thread cannot be started.
-    pub(crate) fn new(threads: usize) -> Self {
+    /// When `threads` is 0.
+    pub(crate) fn new(threads: usize) -> io::Result<Self> {
         assert!(threads > 0, "a pool needs at least the caller's thread");
         let shared = Arc::new(Shared {
             epoch: AtomicU64::new(0),
@@ -77,14 +80,17 @@ impl Pool {
             closing: AtomicBool::new(false),
             panic: Mutex::new(None),
         });
-        let start = |index: usize| {
-            let shared = Arc::clone(&shared);
+        let mut pool =
+            Self { shared, workers: Vec::new(), sleepers: Vec::new(), region: Mutex::new(()) };
+        for index in 1..threads {
+            let shared = Arc::clone(&pool.shared);
             let builder = thread::Builder::new().name(format!("tinymood-{index}"));
-            builder.spawn(move || work(&shared, index)).expect("the system starts a thread")
-        };
-        let workers: Vec<_> = (1..threads).map(start).collect();
-        let sleepers = workers.iter().map(|worker| worker.thread().clone()).collect();
-        Self { shared, workers, sleepers, region: Mutex::new(()) }
+            // Where one fails, dropping the pool ends those before it.
+            let worker = builder.spawn(move || work(&shared, index))?;
+            pool.sleepers.push(worker.thread().clone());
+            pool.workers.push(worker);
+        }
+        Ok(pool)
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -213,7 +219,7 @@ mod tests {
     #[test]
     fn every_task_runs_once() {
         for threads in [1, 2, 5] {
-            let pool = Pool::new(threads);
+            let pool = Pool::new(threads).unwrap();
             for tasks in [0, 1, 2, 3, 100] {
                 let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
                 pool.run(tasks, &|task| {
@@ -227,7 +233,7 @@ mod tests {
 
     #[test]
     fn many_regions_and_callers() {
-        let pool = Pool::new(3);
+        let pool = Pool::new(3).unwrap();
         let total = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -245,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_region_within_a_region_runs() {
-        let pool = Pool::new(2);
+        let pool = Pool::new(2).unwrap();
         let total = AtomicUsize::new(0);
         pool.run(4, &|_| {
             pool.run(3, &|_| {
@@ -257,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
-        let pool = Pool::new(3);
+        let pool = Pool::new(3).unwrap();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             pool.run(50, &|task| assert!(task != 17, "task seventeen"));
         }));

@@ -353,7 +353,7 @@ mod tests {
             (losses, d_student.view().to_f32())
         };
         for cpu in test_cpus() {
-            let alone = Cpu::new(cpu.isa(), cpu.precision(), 1);
+            let alone = Cpu::new(cpu.isa(), cpu.precision(), 1).unwrap();
             assert!(results(&cpu) == results(&alone), "{cpu:?}");
         }
     }

@@ -248,7 +248,7 @@ fn wrong_usage_is_two_and_failures_are_one_with_a_hint() {
     run(folder, "distill --teacher bundled --texts y").fails(2, &["larger teacher"]);
     run(folder, "predict --explain --format csv x").fails(2, &["--explain", "CSV"]);
     run(folder, "bench --batch-size 0").fails(2, &["from 1"]);
-    run(folder, "train --threads 0 --init random:2L-128D").fails(1, &["0 threads"]);
+    run(folder, "train --threads 0 --init random:2L-128D").fails(2, &["from 1 to 1024"]);
     fs::write(folder.join("bad.tsv"), "fine\t1\nworse\thapiness\n").unwrap();
     run(folder, "train --data bad.tsv --init random:2L-128D")
         .fails(1, &["bad.tsv:2", "hapiness", "hint:", "--labels"]);
@@ -258,6 +258,29 @@ fn wrong_usage_is_two_and_failures_are_one_with_a_hint() {
     fs::write(folder.join("file"), "x").unwrap();
     run(folder, &format!("train {QUICK} --max-steps 1 --output file/run")).fails(1, &["file/run"]);
     assert!(!folder.join("runs").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_run_takes_no_folder_that_holds_something_else() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    fs::create_dir_all(folder.join("mine/best")).unwrap();
+    fs::write(folder.join("mine/best/precious.txt"), "").unwrap();
+    let train = |more: &str| run(folder, &format!("train {QUICK} --max-steps 1 {more}"));
+    train("--output mine").fails(1, &["mine", "best", "would replace", "hint:"]);
+    assert!(folder.join("mine/best/precious.txt").exists());
+    // What is refused leaves no folder in the way of the command put right.
+    train("--pos-weight 1,2 --output run").fails(2, &["pos_weight", "28 labels"]);
+    train("--output run").ok();
+    train("--output run").fails(1, &["already holds a run", "--resume"]);
+    fs::create_dir_all(folder.join("copy.old")).unwrap();
+    run(folder, "export --f32 --model run --output copy").ok();
+    assert!(folder.join("copy.old").exists() && folder.join("copy/config.json").exists());
+
+    // Without a checkpoint too, a run goes on as it began.
+    fs::remove_dir_all(folder.join("run/checkpoints")).unwrap();
+    run(folder, "train --resume run --seed 7")
+        .fails(1, &["the run began with \"seed\" = 42, now it is 7", "hint:"]);
 }
 
 #[test]

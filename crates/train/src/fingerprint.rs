@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use tinymood_core::{LabelSet, ModelConfig, TokenizedText};
 
 use crate::checkpoint::hex;
+use crate::recipe::Recipe;
 use crate::settings::TrainSettings;
 
 /// Settings that change what is kept and shown, and not what is learned; and the teachers' weight,
@@ -26,13 +27,16 @@ pub(crate) fn of_settings(
     fingerprint
 }
 
+/// Names and values of the settings that decide the result.
+pub(crate) fn of_recipe(recipe: &Recipe) -> BTreeMap<String, String> {
+    let recipe = serde_json::to_value(recipe).expect("a recipe is plain values");
+    let deciding = fields(&recipe).filter(|(name, _)| !HARMLESS.contains(&name.as_str()));
+    deciding.map(|(name, value)| (name.clone(), value.to_string())).collect()
+}
+
 /// [`of_settings`] without labels.
 pub(crate) fn of_model(settings: &TrainSettings, config: &ModelConfig) -> BTreeMap<String, String> {
-    let mut fingerprint = BTreeMap::new();
-    let recipe = serde_json::to_value(settings.recipe()).expect("a recipe is plain values");
-    for (name, value) in fields(&recipe).filter(|(name, _)| !HARMLESS.contains(&name.as_str())) {
-        fingerprint.insert(name.clone(), value.to_string());
-    }
+    let mut fingerprint = of_recipe(settings.recipe());
     let config = config.to_json(None);
     let told_otherwise = ["architectures", "torch_dtype"];
     for (name, value) in
@@ -73,6 +77,26 @@ pub(crate) fn difference(
     };
     let differing = names.filter(|name| saved.get(*name) != now.get(*name));
     differing
-        .min_by_key(|name| name.starts_with("data."))
+        .min_by_key(|name| *name == "data" || name.starts_with("data."))
         .map(|name| (name.clone(), value(saved, name), value(now, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_blamed_before_the_data_that_they_change() {
+        let of = |pairs: [(&str, &str); 3]| -> BTreeMap<String, String> {
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        };
+        for data in ["data", "data.train"] {
+            let saved = of([(data, "a"), ("max_length", "64"), ("seed", "1")]);
+            let now = of([(data, "b"), ("max_length", "32"), ("seed", "1")]);
+            assert_eq!(difference(&saved, &now).unwrap().0, "max_length");
+            let now = of([(data, "b"), ("max_length", "64"), ("seed", "1")]);
+            assert_eq!(difference(&saved, &now).unwrap().0, data);
+            assert_eq!(difference(&saved, &saved), None);
+        }
+    }
 }

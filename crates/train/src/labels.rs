@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tinymood_core::{Engine, EngineError, Objective, PackedBatch, Randomness, Targets, TensorSet};
-use tinymood_weights::{ModelParts, durable, write_model_folder};
+use tinymood_weights::{ModelParts, durable, replace_model_folder};
 
 use crate::error::TrainError;
 use crate::judging::{self, JudgeError, Judgement};
@@ -90,7 +90,7 @@ impl<E: Engine> Lesson<E> for Labels<'_> {
             facts: serde_json::Map::new(),
             files,
         };
-        write_model_folder(path, &parts).map_err(|source| TrainError::Save {
+        replace_model_folder(path, &parts).map_err(|source| TrainError::Save {
             path: path.to_owned(),
             source: Box::new(source),
         })?;

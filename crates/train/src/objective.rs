@@ -17,6 +17,7 @@ pub fn objective(
 ) -> Result<Objective, RecipeError> {
     let recipe = settings.recipe();
     let frequencies = label_frequencies(targets, labels.len());
+    settings.check_labels(labels)?;
     let pos_weight = match &recipe.pos_weight {
         PosWeightRecipe::Policy(PosWeightPolicy::None) => None,
         PosWeightRecipe::Policy(PosWeightPolicy::Auto) => {
@@ -26,15 +27,8 @@ pub fn objective(
             };
             Some(frequencies.iter().map(weight).collect())
         }
-        PosWeightRecipe::List(weights) if weights.len() == labels.len() => {
-            Some(weights.iter().map(|&weight| weight as f32).collect())
-        }
         PosWeightRecipe::List(weights) => {
-            return Err(RecipeError::Value {
-                field: "pos_weight",
-                found: format!("a list of {}", weights.len()),
-                expected: format!("one weight for each of the {} labels", labels.len()),
-            });
+            Some(weights.iter().map(|&weight| weight as f32).collect())
         }
     };
     let smoothing = recipe.label_smoothing > 0.0;

@@ -283,54 +283,95 @@ impl Recipe {
                 *field = value.clone();
             }
         }
-        let given = overrides;
-        match (given.warmup_ratio, given.warmup_steps) {
+        // All of them by name: one that is forgotten below is an unused variable.
+        let RecipeOverrides {
+            epochs,
+            max_steps,
+            min_steps,
+            batch_size,
+            gradient_accumulation,
+            group_by_length,
+            max_length,
+            placeholder_tokens,
+            seed,
+            learning_rate,
+            schedule,
+            warmup_ratio,
+            warmup_steps,
+            weight_decay,
+            beta1,
+            beta2,
+            epsilon,
+            max_grad_norm,
+            layer_decay,
+            ema_decay,
+            loss,
+            pos_weight,
+            pos_weight_cap,
+            label_smoothing,
+            teacher_weight,
+            pooling,
+            classifier_bias,
+            probe_epochs,
+            hidden_dropout,
+            attention_dropout,
+            classifier_dropout,
+            evaluate_every,
+            metric,
+            thresholds,
+            early_stopping_patience,
+            checkpoint_every,
+            checkpoint_minutes,
+            keep_checkpoints,
+            log_every,
+        } = overrides;
+        match (warmup_ratio, warmup_steps) {
             (Some(_), None) => self.warmup_steps = 0,
             (None, Some(_)) => self.warmup_ratio = 0.0,
             _ => {}
         }
-        if given.epochs.is_some() {
+        if epochs.is_some() {
             self.min_steps = 0;
         }
-        set(&mut self.epochs, &given.epochs);
-        set(&mut self.max_steps, &given.max_steps);
-        set(&mut self.min_steps, &given.min_steps);
-        set(&mut self.batch_size, &given.batch_size);
-        set(&mut self.gradient_accumulation, &given.gradient_accumulation);
-        set(&mut self.group_by_length, &given.group_by_length);
-        set(&mut self.max_length, &given.max_length);
-        set(&mut self.placeholder_tokens, &given.placeholder_tokens);
-        set(&mut self.seed, &given.seed);
-        set(&mut self.learning_rate, &given.learning_rate);
-        set(&mut self.schedule, &given.schedule);
-        set(&mut self.warmup_ratio, &given.warmup_ratio);
-        set(&mut self.warmup_steps, &given.warmup_steps);
-        set(&mut self.weight_decay, &given.weight_decay);
-        set(&mut self.beta1, &given.beta1);
-        set(&mut self.beta2, &given.beta2);
-        set(&mut self.epsilon, &given.epsilon);
-        set(&mut self.max_grad_norm, &given.max_grad_norm);
-        set(&mut self.layer_decay, &given.layer_decay);
-        set(&mut self.ema_decay, &given.ema_decay);
-        set(&mut self.loss, &given.loss);
-        set(&mut self.pos_weight, &given.pos_weight);
-        set(&mut self.pos_weight_cap, &given.pos_weight_cap);
-        set(&mut self.label_smoothing, &given.label_smoothing);
-        set(&mut self.teacher_weight, &given.teacher_weight);
-        set(&mut self.pooling, &given.pooling);
-        set(&mut self.classifier_bias, &given.classifier_bias);
-        set(&mut self.probe_epochs, &given.probe_epochs);
-        set(&mut self.hidden_dropout, &given.hidden_dropout);
-        set(&mut self.attention_dropout, &given.attention_dropout);
-        set(&mut self.classifier_dropout, &given.classifier_dropout);
-        set(&mut self.evaluate_every, &given.evaluate_every);
-        set(&mut self.metric, &given.metric);
-        set(&mut self.thresholds, &given.thresholds);
-        set(&mut self.early_stopping_patience, &given.early_stopping_patience);
-        set(&mut self.checkpoint_every, &given.checkpoint_every);
-        set(&mut self.checkpoint_minutes, &given.checkpoint_minutes);
-        set(&mut self.keep_checkpoints, &given.keep_checkpoints);
-        set(&mut self.log_every, &given.log_every);
+        set(&mut self.epochs, epochs);
+        set(&mut self.max_steps, max_steps);
+        set(&mut self.min_steps, min_steps);
+        set(&mut self.batch_size, batch_size);
+        set(&mut self.gradient_accumulation, gradient_accumulation);
+        set(&mut self.group_by_length, group_by_length);
+        set(&mut self.max_length, max_length);
+        set(&mut self.placeholder_tokens, placeholder_tokens);
+        set(&mut self.seed, seed);
+        set(&mut self.learning_rate, learning_rate);
+        set(&mut self.schedule, schedule);
+        set(&mut self.warmup_ratio, warmup_ratio);
+        set(&mut self.warmup_steps, warmup_steps);
+        set(&mut self.weight_decay, weight_decay);
+        set(&mut self.beta1, beta1);
+        set(&mut self.beta2, beta2);
+        set(&mut self.epsilon, epsilon);
+        set(&mut self.max_grad_norm, max_grad_norm);
+        set(&mut self.layer_decay, layer_decay);
+        set(&mut self.ema_decay, ema_decay);
+        set(&mut self.loss, loss);
+        set(&mut self.pos_weight, pos_weight);
+        set(&mut self.pos_weight_cap, pos_weight_cap);
+        set(&mut self.label_smoothing, label_smoothing);
+        set(&mut self.teacher_weight, teacher_weight);
+        set(&mut self.pooling, pooling);
+        set(&mut self.classifier_bias, classifier_bias);
+        set(&mut self.probe_epochs, probe_epochs);
+        set(&mut self.hidden_dropout, hidden_dropout);
+        set(&mut self.attention_dropout, attention_dropout);
+        set(&mut self.classifier_dropout, classifier_dropout);
+        set(&mut self.evaluate_every, evaluate_every);
+        set(&mut self.metric, metric);
+        set(&mut self.thresholds, thresholds);
+        set(&mut self.early_stopping_patience, early_stopping_patience);
+        set(&mut self.checkpoint_every, checkpoint_every);
+        set(&mut self.checkpoint_minutes, checkpoint_minutes);
+        set(&mut self.keep_checkpoints, keep_checkpoints);
+        set(&mut self.log_every, log_every);
         self
     }
 

@@ -28,6 +28,20 @@ use crate::recipe::Recipe;
 
 /// Room for logs, tables and the file system's own needs, in bytes.
 const SLACK: u64 = 64 << 20;
+const SETTINGS: &str = "settings.toml";
+/// What a run writes over as it goes.
+const RESULTS: [&str; 10] = [
+    "best",
+    "best.old",
+    "log.jsonl",
+    "evaluation.json",
+    "data.json",
+    "predictions.jsonl",
+    "report.html",
+    "report.json",
+    "teacher.safetensors",
+    "teacher.unfinished.safetensors",
+];
 /// Larger settings files are not ours.
 const MAX_SETTINGS_BYTES: u64 = 16 << 20;
 
@@ -39,6 +53,14 @@ pub enum RunFolderError {
     Exists {
         /// The folder.
         path: PathBuf,
+    },
+    /// The folder holds something that a run would write over.
+    #[error("{path:?} holds {name}, which a run would replace")]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+        /// What is in it.
+        name: &'static str,
     },
     /// The folder holds no run.
     #[error("{path:?} holds no run: there is no settings.toml in it")]
@@ -93,6 +115,7 @@ impl RunFolderError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Exists { .. } => Some("continue it with --resume, or give this run another name"),
+            Self::Taken { .. } => Some("give this run a folder of its own"),
             Self::NoRun { .. } => Some("name the folder of a run, as runs/NAME"),
             Self::Locked { .. } => Some("wait for it to end, or give this run another name"),
             Self::Space { .. } => {
@@ -124,17 +147,30 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// Checks that a new run may have this folder.
+    ///
+    /// # Errors
+    /// When there is a run already, or anything that a run would write over.
+    pub fn check_free(path: &Path) -> Result<(), RunFolderError> {
+        let holds = |name: &str| path.join(name).symlink_metadata().is_ok();
+        if holds(SETTINGS) {
+            return Err(RunFolderError::Exists { path: path.to_owned() });
+        }
+        match RESULTS.into_iter().find(|name| holds(name)) {
+            Some(name) => Err(RunFolderError::Taken { path: path.to_owned(), name }),
+            None => Ok(()),
+        }
+    }
+
     /// Makes the folder of a new run and saves its settings.
     ///
     /// # Errors
-    /// When there is a run already, or the folder cannot be written.
+    /// As [`RunFolder::check_free`], or when the folder cannot be written.
     pub fn create(path: &Path, settings: &SavedSettings) -> Result<Self, RunFolderError> {
         fs::create_dir_all(path).map_err(failed("make the folder", path))?;
         let run = Self { path: path.to_owned(), _lock: lock(path)? };
+        Self::check_free(path)?;
         let file = run.settings_path();
-        if file.exists() {
-            return Err(RunFolderError::Exists { path: path.to_owned() });
-        }
         for folder in [run.checkpoints(), run.tensorboard()] {
             fs::create_dir_all(&folder).map_err(failed("make the folder", &folder))?;
         }
@@ -149,7 +185,7 @@ impl RunFolder {
     /// # Errors
     /// When there is no run, another process trains in it, or the folder cannot be written.
     pub fn open(path: &Path) -> Result<(Self, SavedSettings), RunFolderError> {
-        if !path.join("settings.toml").is_file() {
+        if !path.join(SETTINGS).is_file() {
             return Err(RunFolderError::NoRun { path: path.to_owned() });
         }
         let run = Self { path: path.to_owned(), _lock: lock(path)? };
@@ -163,7 +199,7 @@ impl RunFolder {
     /// # Errors
     /// When there are none, or they cannot be read.
     pub fn settings(path: &Path) -> Result<SavedSettings, RunFolderError> {
-        let file = path.join("settings.toml");
+        let file = path.join(SETTINGS);
         let length = match fs::metadata(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(RunFolderError::NoRun { path: path.to_owned() });
@@ -181,7 +217,7 @@ impl RunFolder {
 
     fn clean(&self) -> Result<(), RunFolderError> {
         let prefixes = [
-            "settings.toml",
+            SETTINGS,
             "evaluation.json",
             "data.json",
             "predictions.jsonl",
@@ -197,26 +233,29 @@ impl RunFolder {
             .map_err(failed("clean up", &self.path))
     }
 
-    /// Checks that there is room for a run of a model with this many parameters: checkpoints (the
-    /// kept ones and the one being written), and the best model twice while it is replaced.
+    /// Checks that there is room in a folder, which need not be there yet, for a run of a model with this
+    /// many parameters: checkpoints (the kept ones and the one being written), and the best model twice
+    /// while it is replaced.
     ///
     /// # Errors
     /// [`RunFolderError::Space`].
     pub fn check_space(
-        &self,
+        path: &Path,
         parameters: usize,
         keep_checkpoints: usize,
         average: bool,
     ) -> Result<(), RunFolderError> {
-        let available = fs4::available_space(&self.path)
-            .map_err(failed("ask for the free space of", &self.path))?;
+        let there = std::path::absolute(path).map_err(failed("find", path))?;
+        let there = there.ancestors().find(|folder| folder.is_dir()).unwrap_or(&there);
+        let available =
+            fs4::available_space(there).map_err(failed("ask for the free space of", there))?;
         // What a resumed run finds of its own it will replace rather than add to.
         let needed = space_needed(parameters, keep_checkpoints, average)
-            .saturating_sub(size_of_folder(&self.path));
+            .saturating_sub(size_of_folder(path));
         if available >= needed {
             return Ok(());
         }
-        Err(RunFolderError::Space { path: self.path.clone(), needed, available })
+        Err(RunFolderError::Space { path: path.to_owned(), needed, available })
     }
 
     /// The folder.
@@ -226,7 +265,7 @@ impl RunFolder {
 
     /// `settings.toml`.
     pub fn settings_path(&self) -> PathBuf {
-        self.path.join("settings.toml")
+        self.path.join(SETTINGS)
     }
 
     /// `log.jsonl`.
@@ -381,8 +420,9 @@ mod tests {
     fn room_is_asked_for_before_training() {
         let temporary = tempfile::tempdir().unwrap();
         let run = RunFolder::create(temporary.path(), &settings()).unwrap();
-        run.check_space(1000, 2, true).unwrap();
-        let error = run.check_space(1 << 50, 2, false).unwrap_err();
+        RunFolder::check_space(run.path(), 1000, 2, true).unwrap();
+        RunFolder::check_space(&run.path().join("not/there/yet"), 1000, 2, true).unwrap();
+        let error = RunFolder::check_space(run.path(), 1 << 50, 2, false).unwrap_err();
         let RunFolderError::Space { needed, available, .. } = &error else { panic!("{error}") };
         assert!(needed > available);
         assert!(error.hint().is_some());

@@ -1,11 +1,13 @@
 //! A recipe whose every value has been checked, in the types that training uses.
 
-use tinymood_core::{Loss, ModelConfig, Update};
+use tinymood_core::{LabelSet, Loss, ModelConfig, Update};
 
 use crate::choices::{
     CheckpointEvery, EpochWord, EvaluateEvery, EvaluationWord, LossRecipe, PosWeightRecipe,
     ThresholdRecipe,
 };
+use crate::error::TrainError;
+use crate::fingerprint;
 use crate::recipe::{Recipe, RecipeError};
 
 /// Largest count that a recipe may name; more is a slip of the pen.
@@ -30,6 +32,35 @@ impl TrainSettings {
     pub fn new(recipe: Recipe) -> Result<Self, RecipeError> {
         check(&recipe)?;
         Ok(Self { recipe })
+    }
+
+    /// Checks what a recipe says of single labels.
+    ///
+    /// # Errors
+    /// [`RecipeError::Value`].
+    pub fn check_labels(&self, labels: &LabelSet) -> Result<(), RecipeError> {
+        match &self.recipe.pos_weight {
+            PosWeightRecipe::List(weights) if weights.len() != labels.len() => {
+                Err(RecipeError::Value {
+                    field: "pos_weight",
+                    found: format!("a list of {}", weights.len()),
+                    expected: format!("one weight for each of the {} labels", labels.len()),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that a run which began with `saved` can go on with these settings.
+    ///
+    /// # Errors
+    /// [`TrainError::Different`] for the first that would change its result.
+    pub fn check_resumed(&self, saved: &Recipe) -> Result<(), TrainError> {
+        let [saved, now] = [saved, &self.recipe].map(fingerprint::of_recipe);
+        match fingerprint::difference(&saved, &now) {
+            Some((field, saved, now)) => Err(TrainError::Different { field, saved, now }),
+            None => Ok(()),
+        }
     }
 
     /// The recipe.

@@ -191,7 +191,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
         let settings = course.settings;
         let keep = settings.keep_checkpoints();
         let average = settings.ema_decay().is_some();
-        course.run.check_space(count_parameters(engine), keep, average)?;
+        RunFolder::check_space(course.run.path(), count_parameters(engine), keep, average)?;
 
         let mut warnings = Vec::new();
         let (state, resumed_from) = match resume(engine, course, &mut warnings)? {

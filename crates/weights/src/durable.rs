@@ -54,26 +54,38 @@ pub fn replace_file(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) ->
     sync_folder(parent(path))
 }
 
-/// Puts the finished folder `from` in the place of `path`. What stood there is gone afterwards; a
-/// kill in between leaves it under the name that [`restore_folder`] looks for.
+/// Gives the finished folder `from` the name `path`, which nothing has.
+///
+/// # Errors
+/// When something has that name, or the folder cannot be renamed.
+pub fn place_folder(from: &Path, path: &Path) -> io::Result<()> {
+    sync_folder(from)?;
+    if path.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, path)?;
+    sync_folder(parent(path))
+}
+
+/// Puts the finished folder `from` in the place of `path`, in a folder that is ours alone: what stood
+/// there, there or under the name that [`restore_folder`] looks for, is gone afterwards. A kill in
+/// between leaves it under that name.
 ///
 /// # Errors
 /// When a folder cannot be renamed or removed.
 pub fn replace_folder(from: &Path, path: &Path) -> io::Result<()> {
     sync_folder(from)?;
-    let old = old_name(path);
-    if path.exists() {
-        if old.exists() {
-            fs::remove_dir_all(&old)?;
-        }
-        fs::rename(path, &old)?;
+    if !path.exists() {
+        return place_folder(from, path);
     }
-    fs::rename(from, path)?;
-    sync_folder(parent(path))?;
+    let old = old_name(path);
     if old.exists() {
         fs::remove_dir_all(&old)?;
     }
-    Ok(())
+    fs::rename(path, &old)?;
+    fs::rename(from, path)?;
+    sync_folder(parent(path))?;
+    fs::remove_dir_all(&old)
 }
 
 /// Undoes a [`replace_folder`] that was cut short after the old folder had made way.
@@ -139,6 +151,13 @@ mod tests {
         assert!(model.join("old").exists());
         replace_folder(&new, &model).unwrap();
         assert!(model.exists() && !model.join("old").exists() && !old_name(&model).exists());
+        fs::create_dir(&new).unwrap();
+        let taken = place_folder(&new, &model).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        // Another's folder of that name is no business of a model that is new.
+        fs::create_dir(old_name(&place.path().join("other"))).unwrap();
+        place_folder(&new, &place.path().join("other")).unwrap();
+        assert!(old_name(&place.path().join("other")).exists());
         fs::create_dir(place.path().join("model.tmp-77")).unwrap();
         fs::write(place.path().join("other.tmp-77"), "").unwrap();
         remove_leftovers(place.path(), &["model"]).unwrap();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use tinymood_core::{ModelConfig, ParameterSpec, TensorMap};
+use tinymood_core::{ModelConfig, ParameterSpec, Tensor, TensorMap};
 
 use crate::init::initialise;
 use crate::names::canonical_name;
@@ -59,11 +59,11 @@ pub(crate) fn fold(names: &[String]) -> String {
     text
 }
 
+const TOKEN_TYPES: &str = "bert.embeddings.token_type_embeddings.weight";
+
 /// May be absent from a checkpoint: the head, and token types, which some encoders lack.
 fn may_be_new(name: &str) -> bool {
-    name.starts_with("classifier.")
-        || name.starts_with("bert.pooler.")
-        || name == "bert.embeddings.token_type_embeddings.weight"
+    name.starts_with("classifier.") || name.starts_with("bert.pooler.") || name == TOKEN_TYPES
 }
 
 /// Whether a tensor is the classifier of a model with other labels: only the outputs differ.
@@ -76,7 +76,7 @@ fn is_other_head(spec: &ParameterSpec, found: &[usize]) -> bool {
 /// Takes the parameters `specs` out of a checkpoint.
 ///
 /// A classifier for another number of labels is replaced by a new one; any other difference of
-/// shape is an error. New values follow from `seed`.
+/// shape is an error. New values follow from `seed`; token types that are not there are zeros.
 ///
 /// # Errors
 /// When encoder tensors are missing, a shape differs, or two tensors mean the same parameter.
@@ -112,6 +112,10 @@ pub fn fit(
                 let (name, expected) = (spec.name.clone(), spec.shape.clone());
                 return Err(WeightsError::Shape { name, found: tensor.shape, expected });
             }
+            _ if spec.name == TOKEN_TYPES => {
+                // An encoder without them adds nothing to its tokens.
+                Tensor { shape: spec.shape.clone(), values: vec![0.0; spec.len()].into() }
+            }
             _ => {
                 report.initialised.push(spec.name.clone());
                 initialise(spec, config, seed)
@@ -125,7 +129,7 @@ pub fn fit(
 
 #[cfg(test)]
 mod tests {
-    use tinymood_core::{Pooling, Tensor};
+    use tinymood_core::Pooling;
 
     use super::*;
 
@@ -190,6 +194,16 @@ mod tests {
                 specs.len() - 3
             )
         );
+    }
+
+    #[test]
+    fn an_encoder_without_token_types_adds_none() {
+        let specs = config().parameters(3);
+        let mut file = checkpoint(3, str::to_owned);
+        file.tensors.remove(TOKEN_TYPES);
+        let (tensors, report) = fit(&specs, file, &config(), 1).unwrap();
+        assert_eq!(report.initialised, Vec::<String>::new());
+        assert!(tensors[TOKEN_TYPES].values.iter().all(|&value| value == 0.0));
     }
 
     #[test]

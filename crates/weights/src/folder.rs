@@ -157,13 +157,29 @@ pub struct ModelParts<'a> {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// Writes a model folder: all of it beside `path`, synced, then put in its place. A kill leaves the
-/// old folder, the new one, or for an instant the old one under the name that
-/// [`durable::restore_folder`] looks for.
+/// Writes a model folder where there is none: all of it beside `path`, synced, then renamed.
+///
+/// # Errors
+/// When something has that name already, or cannot be written.
+pub fn write_new_model_folder(path: &Path, parts: &ModelParts<'_>) -> Result<(), WeightsError> {
+    let beside = write_beside(path, parts)?;
+    let placed = durable::place_folder(&beside, path);
+    placed.map_err(|source| WeightsError::Io { action: "write", path: path.to_owned(), source })
+}
+
+/// Writes a run's model folder over the one before: all of it beside `path`, synced, then put in its
+/// place by [`durable::replace_folder`]. A kill leaves the old folder, the new one, or for an instant the
+/// old one under the name that [`durable::restore_folder`] looks for.
 ///
 /// # Errors
 /// When something cannot be written.
-pub fn write_model_folder(path: &Path, parts: &ModelParts<'_>) -> Result<(), WeightsError> {
+pub fn replace_model_folder(path: &Path, parts: &ModelParts<'_>) -> Result<(), WeightsError> {
+    let beside = write_beside(path, parts)?;
+    let placed = durable::replace_folder(&beside, path);
+    placed.map_err(|source| WeightsError::Io { action: "write", path: path.to_owned(), source })
+}
+
+fn write_beside(path: &Path, parts: &ModelParts<'_>) -> Result<PathBuf, WeightsError> {
     let failed = |source| WeightsError::Io { action: "write", path: path.to_owned(), source };
     let beside = durable::beside(path);
     if beside.exists() {
@@ -181,5 +197,5 @@ pub fn write_model_folder(path: &Path, parts: &ModelParts<'_>) -> Result<(), Wei
         durable::write_file(&beside.join(name), bytes).map_err(failed)?;
     }
     write_quantised_safetensors(&beside.join(SAFETENSORS), &parts.tensors, &parts.quantised)?;
-    durable::replace_folder(&beside, path).map_err(failed)
+    Ok(beside)
 }

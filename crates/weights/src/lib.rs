@@ -34,7 +34,7 @@ pub use error::WeightsError;
 pub use fit::{LoadReport, fit};
 pub use folder::{
     ModelFolder, ModelParts, load_model_folder, read_model_folder, read_static_model, read_tensors,
-    write_model_folder,
+    replace_model_folder, write_new_model_folder,
 };
 pub use init::initialise;
 pub use names::canonical_name;

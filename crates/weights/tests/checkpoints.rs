@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tinymood_core::{LabelSet, ModelConfig, Pooling, Tensor, TensorMap, TensorView};
 use tinymood_weights::{
     ModelParts, QuantisedTensor, TensorFile, WeightsError, read_model_folder, read_tensors,
-    write_model_folder, write_safetensors,
+    replace_model_folder, write_safetensors,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -126,6 +126,16 @@ fn deep_nests_and_memo_bombs_neither_recurse_nor_grow() {
     bomb.extend(b"2\x86".repeat(500));
     bomb.push(b'.');
     assert!(read_bytes(&legacy(&bomb, b"\x80\x02].", b"")).is_err());
+    // A storage with a name of a megabyte, referred to a hundred thousand times: 100 GB of names.
+    let name = vec![b'k'; 1 << 20];
+    let mut names = b"\x80\x02(U\x07storagectorch\nFloatStorage\nX".to_vec();
+    names.extend((name.len() as u32).to_le_bytes());
+    names.extend(&name);
+    names.extend(b"U\x03cpuK\x04NtrA\0\0\0Q0");
+    names.extend(b"jA\0\0\0Q0".repeat(100_000));
+    names.extend(b"N.");
+    let error = read_bytes(&legacy(&names, b"\x80\x02].", b"")).unwrap_err().to_string();
+    assert!(error.contains("a storage of a name"), "{error}");
 }
 
 #[test]
@@ -215,7 +225,7 @@ fn a_folder_reads_back_and_is_replaced_as_a_whole() {
             facts: serde_json::Map::new(),
             files,
         };
-        write_model_folder(&path, &parts).unwrap();
+        replace_model_folder(&path, &parts).unwrap();
     };
     write(&tensors, "first.txt");
     let first = fs::read(path.join("model.safetensors")).unwrap();
@@ -281,7 +291,7 @@ fn int8_weights_come_back_as_bytes_times_scales() {
         facts: facts.as_object().unwrap().clone(),
         files: Vec::new(),
     };
-    write_model_folder(&path, &parts).unwrap();
+    replace_model_folder(&path, &parts).unwrap();
     let folder = read_model_folder(&path).unwrap();
     assert!(folder.tensors.quantised && folder.tensors.skipped.is_empty());
     assert_eq!(folder.config, config);

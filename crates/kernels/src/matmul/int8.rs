@@ -330,7 +330,7 @@ pub(super) fn exercise(cpu: &Cpu, repeats: usize) -> usize {
     let (nr, _) = block_shape(isa);
     let dot = Dot::best(isa);
     let m = dot.block_rows();
-    let mut b = Int8Panels::new(&Cpu::new(isa, crate::Precision::Int8, 1), K, nr);
+    let mut b = Int8Panels::new(&Cpu::new(isa, crate::Precision::Int8, 1).unwrap(), K, nr);
     b.words.fill(0x0102_0304);
     let mut c = vec![0.0; m * nr];
     Rows::with(dot, &vec![1.0; m * K], K, |a| {
@@ -369,7 +369,8 @@ mod tests {
 
     fn cpus() -> Vec<Cpu> {
         let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available());
-        isas.flat_map(|isa| [1, 3].map(|threads| Cpu::new(isa, Precision::Int8, threads))).collect()
+        isas.flat_map(|isa| [1, 3].map(|threads| Cpu::new(isa, Precision::Int8, threads).unwrap()))
+            .collect()
     }
 
     /// A row's bytes and scale, in plain arithmetic.
@@ -438,7 +439,7 @@ mod tests {
             let expected = naive(&a, &b, (m, k, n));
             for dot in Dot::ALL.into_iter().filter(|dot| dot.is_available()) {
                 let isa = dot.isa();
-                let cpu = Cpu::new(isa, Precision::Int8, 1);
+                let cpu = Cpu::new(isa, Precision::Int8, 1).unwrap();
                 let (nr, _) = block_shape(isa);
                 let mut panels = Int8Panels::new(&cpu, k, n);
                 panels.pack(&cpu, &b, (k, n), true);

@@ -11,12 +11,11 @@
 //! ```
 //!
 //! 1. The accumulators fill the registers: 12 x 2 vectors of 16 on AVX-512, 6 x 2 of 8 on AVX2,
-//!    6 x 4 of 4 on NEON. Per
-//!    step of `k` two vectors of B are loaded and each value of A is broadcast once.
+//!    6 x 4 of 4 on NEON. Per step of `k` two vectors of B are loaded and each value of A is broadcast once.
 //! 2. B is packed so that the inner loop reads it end to end; ragged last panels are padded with
 //!    zeros, and only the store looks at the true width. Weights are packed once per update.
 //! 3. A row of blocks meets a panel while the panel is in the nearest cache; A is read by
-//!    strides; a transposed A is packed in strips, which also rounds it to bf16.
+//!    strides; a transposed A is packed in strips.
 //! 4. `k` is not split: each sum runs over the whole of `K` in order, whatever the split among
 //!    threads, which is what makes results independent of their number.
 //!
@@ -376,7 +375,7 @@ mod tests {
             let uneven = |len: usize| (0..len).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
             let (a, b) = (uneven(m * k), uneven(k * n));
             let results = [1, 2, 3, 8].map(|threads| {
-                let cpu = Cpu::new(cpu.isa(), cpu.precision(), threads);
+                let cpu = Cpu::new(cpu.isa(), cpu.precision(), threads).unwrap();
                 let mut packed = PackedMatrix::new(&cpu, k, n);
                 packed.pack(&cpu, &b);
                 let (mut c, mut d, mut sums) = (vec![0.0; m * n], vec![0.5; k * n], vec![0.0; k]);

@@ -59,7 +59,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct GlobalArgs {
     /// Number of threads [default: all cores]
-    #[arg(long, global = true, value_name = "N", env = "TINYMOOD_THREADS")]
+    #[arg(long, global = true, value_name = "N", env = "TINYMOOD_THREADS", value_parser = parse_threads)]
     pub threads: Option<usize>,
     /// What multiplications multiply: bf16 is mixed precision, twice as fast where the CPU has it;
     /// int8 is for using a model, not for training one
@@ -245,6 +245,13 @@ pub struct DoctorArgs {
     /// Print one JSON document on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if (1..=1024).contains(&count) => Ok(count),
+        _ => Err("expected a whole number from 1 to 1024".to_owned()),
+    }
 }
 
 /// A number from 0 to 1.

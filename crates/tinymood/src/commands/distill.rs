@@ -33,6 +33,8 @@ const DEFAULT_RECIPE: &str = "distill";
 
 /// Texts whose hidden states say which directions the student keeps.
 const BASIS_TEXTS: usize = 512;
+/// How many of them are looked at at a time.
+const BASIS_BATCH: usize = 16;
 
 /// Where teacher and texts of a run come from, and what of the teacher is learned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,7 +112,9 @@ impl Plan {
                            name a larger teacher";
             return Err(Misuse(problem.to_owned()).into());
         }
-        Ok(Self { settings: TrainSettings::new(recipe.with(&overrides))?, source, place })
+        let settings = TrainSettings::new(recipe.clone().with(&overrides))?;
+        place.check(&settings, &recipe)?;
+        Ok(Self { settings, source, place })
     }
 }
 
@@ -330,11 +334,14 @@ impl Teacher {
         seed: u64,
     ) -> anyhow::Result<(TensorMap, f64)> {
         let teacher = self.engine.config();
-        let batch = PackedBatch::pack(texts.iter().take(BASIS_TEXTS).enumerate());
         let all: Vec<usize> = (0..=teacher.num_hidden_layers).collect();
         let mut moment = SecondMoment::new(teacher.hidden_size);
-        for state in hidden_states(&self.engine, &batch, &all)? {
-            moment.add_rows(&state)?;
+        // All states of a large teacher are some megabytes a text.
+        for texts in texts[..texts.len().min(BASIS_TEXTS)].chunks(BASIS_BATCH) {
+            let batch = PackedBatch::pack(texts.iter().enumerate());
+            for state in hidden_states(&self.engine, &batch, &all)? {
+                moment.add_rows(&state)?;
+            }
         }
         let basis = moment.basis(config.hidden_size)?;
         let mut tensors = student_from_teacher(teacher, &self.tensors, config, layers, &basis)?;

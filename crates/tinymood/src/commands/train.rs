@@ -88,7 +88,8 @@ impl Plan {
             return Err(ModelError::TrainInt8.into());
         }
         source.teaching.check(weighs_teachers)?;
-        let settings = TrainSettings::new(recipe.with(&overrides))?;
+        let settings = TrainSettings::new(recipe.clone().with(&overrides))?;
+        place.check(&settings, &recipe)?;
         Ok(Self { settings, source, place })
     }
 }
@@ -99,6 +100,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let splits = source.data.open(global, false)?;
     let train_split = splits.train.context("the data has no train split")?;
     let labels = train_split.labels.clone();
+    settings.check_labels(&labels)?;
     let mut class = source.teaching.open(&source.data, &labels, &settings, global)?;
     let mut first = start(&source.init, &labels, &settings, global.offline)?;
     let tokenizer = first.tokenizer.clone();
@@ -117,10 +119,10 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let mut engine = engine(first.config.clone(), labels.len(), source.precision, global)?;
     source.precision = PrecisionArg::of(engine.cpu().precision());
     let stop = stop_on_signals()?;
+    let average = settings.ema_decay().is_some();
+    RunFolder::check_space(place.path(), first.parameters(), settings.keep_checkpoints(), average)?;
     // After all the checks above: a run's folder is made for what can run.
     let (run, resume) = place.open(&settings, &source)?;
-    let average = settings.ema_decay().is_some();
-    run.check_space(first.parameters(), settings.keep_checkpoints(), average)?;
     global.say(&format!("engine: {}; run: {}", engine.describe(), run.path().display()));
 
     let mut identity = BTreeMap::from([
@@ -195,6 +197,22 @@ pub(super) enum Place {
 }
 
 impl Place {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::New(path) | Self::Existing(path) => path,
+        }
+    }
+
+    /// Refuses a folder that a new run may not have, and settings with which an old one cannot go on:
+    /// `saved` is the recipe that it began with.
+    pub(super) fn check(&self, settings: &TrainSettings, saved: &Recipe) -> anyhow::Result<()> {
+        match self {
+            Self::New(path) => RunFolder::check_free(path)?,
+            Self::Existing(_) => settings.check_resumed(saved)?,
+        }
+        Ok(())
+    }
+
     /// Makes or opens the folder; says whether training goes on from what is there.
     pub(super) fn open(
         self,

@@ -9,7 +9,7 @@ use tinymood_core::{
     Engine, EngineError, Matching, ModelConfig, PackedBatch, Randomness, TeacherStates, TensorSet,
     TokenizedText,
 };
-use tinymood_weights::{ModelParts, write_model_folder};
+use tinymood_weights::{ModelParts, replace_model_folder};
 
 use crate::error::TrainError;
 use crate::event::Observers;
@@ -136,7 +136,7 @@ impl<E: Engine> Lesson<E> for States<'_> {
             facts: serde_json::Map::new(),
             files: self.inputs.files.to_vec(),
         };
-        write_model_folder(path, &parts)
+        replace_model_folder(path, &parts)
             .map_err(|source| TrainError::Save { path: path.to_owned(), source: Box::new(source) })
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<TensorFile, Problem> {
     // The kind of each storage stands only with the tensors that use it.
     let mut sizes: HashMap<&str, usize> = HashMap::new();
     for storage in arena.storages() {
-        sizes.insert(&storage.key, storage.dtype.size());
+        sizes.insert(arena.key(*storage), storage.dtype.size());
     }
     let mut storages: HashMap<&str, &[u8]> = HashMap::new();
     for &key in keys {

@@ -9,6 +9,12 @@
 use super::Problem;
 use super::storage::Dtype;
 
+/// Names of storages are numbers.
+const LONGEST_KEY: usize = 256;
+
+/// No weight has more.
+const MOST_DIMENSIONS: usize = 8;
+
 /// Anything on the stack. Containers are indices into the machine's arena.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value {
@@ -51,10 +57,11 @@ impl Global {
 }
 
 /// A run of numbers somewhere in the file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct StorageRef {
     pub(super) dtype: Dtype,
-    pub(super) key: String,
+    /// Index of its text: [`Arena::key`].
+    key: usize,
     /// In elements, as the pickle says.
     pub(super) len: usize,
 }
@@ -109,6 +116,11 @@ impl Arena {
         }
     }
 
+    /// Under which name a file has a storage.
+    pub(super) fn key(&self, storage: StorageRef) -> &str {
+        &self.texts[storage.key]
+    }
+
     /// All storages that were referred to.
     pub(super) fn storages(&self) -> &[StorageRef] {
         &self.storages
@@ -119,7 +131,12 @@ impl Arena {
             Value::Int(size) => usize::try_from(size).ok(),
             _ => None,
         };
-        self.sequence(value)?.iter().map(size).collect()
+        let sizes = self.sequence(value)?;
+        // Each tensor holds its own, and many may name the same.
+        if sizes.len() > MOST_DIMENSIONS {
+            return None;
+        }
+        sizes.iter().map(size).collect()
     }
 }
 
@@ -446,7 +463,11 @@ impl Machine<'_, '_> {
         if rest.iter().any(|value| *value != Value::None) {
             return Err(Problem::contents("a view of a storage, as only the oldest files have"));
         }
-        let key = self.arena.text(*key).ok_or_else(wrong)?.to_owned();
+        let &Value::Text(key) = key else { return Err(wrong()) };
+        // It is looked up for each of its tensors.
+        if self.arena.texts[key].len() > LONGEST_KEY {
+            return Err(Problem::contents("a storage of a name that PyTorch gives none"));
+        }
         let len = usize::try_from(*len).map_err(|_| wrong())?;
         Ok(StorageRef { dtype: *dtype, key, len })
     }
@@ -469,7 +490,7 @@ impl Machine<'_, '_> {
                 [Value::Storage(index), Value::Int(offset), shape, strides, ..],
             ) => {
                 let tensor = TensorRef {
-                    storage: self.arena.storages[*index].clone(),
+                    storage: self.arena.storages[*index],
                     offset: usize::try_from(*offset).map_err(|_| wrong())?,
                     shape: self.arena.sizes(*shape).ok_or_else(wrong)?,
                     strides: self.arena.sizes(*strides).ok_or_else(wrong)?,

@@ -93,7 +93,7 @@ pub(super) fn tensors<'a>(
         budget = budget
             .checked_sub(count.saturating_mul(tensor.storage.dtype.size()))
             .ok_or_else(|| wrong("is one of too many that share a storage"))?;
-        let bytes = find(&tensor.storage.key)?;
+        let bytes = find(arena.key(tensor.storage))?;
         let values = copy(tensor, count, bytes);
         let values = values.ok_or_else(|| wrong("reaches beyond the end of its storage"))?;
         let tensor = Tensor { shape: tensor.shape.clone(), values: values.into() };

@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde_json::{Map, json};
 use tinymood_core::{Engine, ModelConfig, PackedBatch, Pooling, TensorMap, TensorSet, TensorView};
 use tinymood_text::{Tokenizer, sample};
-use tinymood_weights::{ModelFolder, ModelParts, canonical_name, fit, write_model_folder};
+use tinymood_weights::{ModelFolder, ModelParts, canonical_name, fit, write_new_model_folder};
 
 use super::{quantise, read_back, read_card, written};
 use crate::args::{ExportArgs, GlobalArgs, PrecisionArg};
@@ -117,7 +117,7 @@ pub(super) fn export(
             facts: Map::from_iter([("int8".to_owned(), judgement.clone())]),
             files,
         };
-        write_model_folder(&args.output, &parts)?;
+        write_new_model_folder(&args.output, &parts)?;
     }
     if args.json {
         let mut document = judgement;

@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 use tinymood_core::{Engine, TensorSet};
-use tinymood_weights::{ModelParts, read_model_folder, write_model_folder};
+use tinymood_weights::{ModelParts, read_model_folder, write_new_model_folder};
 
 use super::encoder::{Encoder, is_encoder};
 use super::{read_card, written};
@@ -43,7 +43,7 @@ pub(super) fn export(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<(
         facts: Map::new(),
         files,
     };
-    write_model_folder(&args.output, &parts)?;
+    write_new_model_folder(&args.output, &parts)?;
     written(args, global)
 }
 
@@ -59,7 +59,7 @@ fn export_encoder(encoder: &Encoder, args: &ExportArgs, global: &GlobalArgs) -> 
         facts: Map::new(),
         files,
     };
-    write_model_folder(&args.output, &parts)?;
+    write_new_model_folder(&args.output, &parts)?;
     written(args, global)
 }
 

@@ -16,7 +16,7 @@ use tinymood_kernels::matmul::quantise_row;
 use tinymood_text::{Dataset, EncodedSplit};
 use tinymood_train::RunFolder;
 use tinymood_weights::{
-    ModelParts, QuantisedTensor, canonical_name, read_model_folder, write_model_folder,
+    ModelParts, QuantisedTensor, canonical_name, read_model_folder, write_new_model_folder,
 };
 
 use crate::args::{DatasetArgs, ExportArgs, GlobalArgs, PrecisionArg, SplitArg};
@@ -104,7 +104,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
             facts: Map::from_iter([("int8".to_owned(), judgement.clone())]),
             files: files(&model, &thresholds, &table)?,
         };
-        write_model_folder(&args.output, &parts)?;
+        write_new_model_folder(&args.output, &parts)?;
     }
     if args.json {
         let mut document = judgement;
