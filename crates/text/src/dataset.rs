@@ -31,6 +31,23 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// The same rows with the same labels in the order of `labels`.
+    ///
+    /// # Errors
+    /// The dataset itself, where its labels are others.
+    pub fn in_order_of(mut self, labels: &LabelSet) -> Result<Self, Self> {
+        let places: Option<Vec<usize>> =
+            labels.names().iter().map(|name| self.labels.index_of(name)).collect();
+        let Some(places) = places.filter(|_| labels.len() == self.labels.len()) else {
+            return Err(self);
+        };
+        for example in &mut self.examples {
+            example.targets = places.iter().map(|&place| example.targets[place]).collect();
+        }
+        self.labels = labels.clone();
+        Ok(self)
+    }
+
     /// The same texts with coarser labels. A group is given the largest of its members' targets.
     ///
     /// # Errors

@@ -23,6 +23,17 @@ pub enum RowProblem {
         /// What was expected.
         expected: &'static str,
     },
+    /// A quote that is open when the file ends.
+    #[error("a quote that is never closed, expected a second one")]
+    OpenQuote,
+    /// A quoted cell with whole rows in it.
+    #[error(
+        "a quote that is closed on line {last}, with tabs and lines in between, expected one text"
+    )]
+    LongQuote {
+        /// The line that closes it.
+        last: u64,
+    },
     /// A text without characters.
     #[error("an empty text, expected some words")]
     EmptyText,
@@ -137,6 +148,10 @@ impl DataError {
             RowProblem::Label(_) => {
                 "it is none of the labels that are known: GoEmotions', unless --labels FILE or a \
                  labels.txt beside the splits names others, one a line"
+            }
+            RowProblem::OpenQuote | RowProblem::LongQuote { .. } => {
+                "a text that begins with a quote stands in quotes as a whole, with inner ones doubled: \
+                 \"\"\"Best. Day. Ever.\"\" she said\""
             }
             RowProblem::Columns { .. } => {
                 "a .tsv file has text, labels and perhaps an id between tabs, and no header; a text \

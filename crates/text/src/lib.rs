@@ -31,7 +31,7 @@ mod unlabelled;
 pub use dataset::{Dataset, Example, Splits};
 pub use encoded::EncodedSplit;
 pub use error::{DataError, RowError, RowProblem};
-pub use open::{DataSource, open, read_labels};
+pub use open::{DataSource, Wanted, label_file, open, read_labels};
 pub use readers::{Format, ReadOptions, read_dataset};
 pub use sample::sample;
 pub use stats::{LengthBin, SplitStats, Stats};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tinymood_core::LabelSet;
 
 use crate::readers::{Format, ReadOptions, read_dataset};
-use crate::{DataError, Dataset, Splits, goemotions, sample};
+use crate::{DataError, Splits, goemotions, sample};
 
 /// Where data comes from.
 #[derive(Clone, Debug)]
@@ -17,8 +17,32 @@ pub struct DataSource {
     pub options: ReadOptions,
     /// Where GoEmotions is kept.
     pub goemotions: goemotions::Source,
-    /// Whether the test split is wanted, too: for GoEmotions it is not even fetched otherwise.
-    pub with_test: bool,
+    /// Which splits are read, where they are apart.
+    pub wanted: Wanted,
+}
+
+/// Which splits of a source are read: no other is looked into, nor fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What models are trained on.
+    pub train: bool,
+    /// What thresholds are tuned on.
+    pub dev: bool,
+    /// What nothing is tuned on.
+    pub test: bool,
+}
+
+impl Wanted {
+    /// All that there are.
+    pub const ALL: Self = Self { train: true, dev: true, test: true };
+    /// What training reads.
+    pub const FOR_TRAINING: Self = Self { test: false, ..Self::ALL };
+    /// Only the first.
+    pub const TRAIN: Self = Self { train: true, dev: false, test: false };
+    /// Only the second.
+    pub const DEV: Self = Self { train: false, dev: true, test: false };
+    /// Only the third.
+    pub const TEST: Self = Self { train: false, dev: false, test: true };
 }
 
 /// Opens a source. A lone file is all of a dataset: it is put where `train` is.
@@ -27,17 +51,26 @@ pub struct DataSource {
 /// When it is none, cannot be read, or a row is malformed.
 pub fn open(source: &DataSource) -> Result<Splits, DataError> {
     let path = Path::new(&source.data);
+    let wanted = source.wanted;
     match source.data.as_str() {
-        "sample" => sample::sample(),
-        "goemotions" => {
-            let test = source.with_test.then(|| source.goemotions.read(goemotions::TEST));
+        "sample" => {
+            let Splits { train, dev, test } = sample::sample()?;
             Ok(Splits {
-                train: Some(source.goemotions.read(goemotions::TRAIN)?),
-                dev: Some(source.goemotions.read(goemotions::DEV)?),
-                test: test.transpose()?,
+                train: train.filter(|_| wanted.train),
+                dev: dev.filter(|_| wanted.dev),
+                test: test.filter(|_| wanted.test),
             })
         }
-        _ if path.is_dir() => open_folder(path, &source.options),
+        "goemotions" => {
+            let read =
+                |wanted: bool, file| wanted.then(|| source.goemotions.read(file)).transpose();
+            Ok(Splits {
+                train: read(wanted.train, goemotions::TRAIN)?,
+                dev: read(wanted.dev, goemotions::DEV)?,
+                test: read(wanted.test, goemotions::TEST)?,
+            })
+        }
+        _ if path.is_dir() => open_folder(path, &source.options, wanted),
         _ if path.exists() => {
             Ok(Splits { train: Some(read_dataset(path, &source.options)?), ..Splits::default() })
         }
@@ -45,7 +78,7 @@ pub fn open(source: &DataSource) -> Result<Splits, DataError> {
     }
 }
 
-fn open_folder(folder: &Path, options: &ReadOptions) -> Result<Splits, DataError> {
+fn open_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<Splits, DataError> {
     let failed = |source| DataError::Io { path: folder.to_owned(), source };
     let entries = fs::read_dir(folder).map_err(failed)?;
     let mut paths = entries
@@ -57,33 +90,37 @@ fn open_folder(folder: &Path, options: &ReadOptions) -> Result<Splits, DataError
         Some(path) => ReadOptions { labels: Some(read_labels(&path)?), ..options.clone() },
         None => options.clone(),
     };
-    let find = |names: &[&str]| -> Result<Option<Dataset>, DataError> {
+    let find = |names: &[&str]| -> Result<Option<&PathBuf>, DataError> {
         let named = |path: &&PathBuf| {
             let stem = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_lowercase);
             stem.is_some_and(|stem| names.contains(&&*stem)) && Format::of(path).is_some()
         };
         let mut found = paths.iter().filter(named);
         match (found.next(), found.next()) {
-            (None, _) => Ok(None),
-            (Some(path), None) => read_dataset(path, &options).map(Some),
+            (first, None) => Ok(first),
+            (None, second) => Ok(second), // no iterator gives that
             (Some(first), Some(second)) => {
                 Err(DataError::TwoFiles { first: first.clone(), second: second.clone() })
             }
         }
     };
-    let splits = Splits {
-        train: find(&["train"])?,
-        dev: find(&["dev", "validation", "valid"])?,
-        test: find(&["test"])?,
-    };
-    if splits.named().next().is_none() {
+    let files = [find(&["train"])?, find(&["dev", "validation", "valid"])?, find(&["test"])?];
+    if files.iter().all(Option::is_none) {
         return Err(DataError::NoSplits(folder.to_owned()));
     }
-    Ok(splits)
+    let read = |path: Option<&PathBuf>, wanted: bool| {
+        path.filter(|_| wanted).map(|path| read_dataset(path, &options)).transpose()
+    };
+    let [train, dev, test] = files;
+    Ok(Splits {
+        train: read(train, wanted.train)?,
+        dev: read(dev, wanted.dev)?,
+        test: read(test, wanted.test)?,
+    })
 }
 
-/// A list of labels that lies beside the splits.
-fn label_file(folder: &Path) -> Option<PathBuf> {
+/// The list of labels that lies beside the splits of a folder: `labels.txt` or `emotions.txt`.
+pub fn label_file(folder: &Path) -> Option<PathBuf> {
     let candidates = ["labels.txt", "emotions.txt"].map(|name| folder.join(name));
     candidates.into_iter().find(|path| path.is_file())
 }

@@ -130,10 +130,10 @@ impl TextStream {
                     return Ok(None);
                 };
                 let expected = "as many as the header has";
-                let text = match record.get(*column) {
+                let text = record.and_then(|record| match record.get(*column) {
                     Some(cell) => utf8(cell),
                     None => Err(RowProblem::Columns { found: record.len(), expected }),
-                };
+                });
                 Ok(Some((line, text)))
             }
         }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_text::{
     DataSource, Dataset, EncodedSplit, ReadOptions, Stats, TextStream, Tokenizer, Unlabelled,
-    goemotions, open, read_dataset, sample,
+    Wanted, goemotions, open, read_dataset, sample,
 };
 
 struct Place(tempfile::TempDir);
@@ -133,6 +133,14 @@ fn malformed_rows_are_named_with_file_line_found_and_expected() {
         ),
         ("a.jsonl", b"{\"text\": \"a\", \"labels\": [null]}\n", "null in the field \"labels\""),
         ("a.tsv", b"", "has no rows"),
+        ("a.tsv", b"\"Best.\tjoy\n", "a.tsv:1: found a quote that is never closed"),
+        ("a.tsv", b"\n\r\nok\tjoy\r\n\"x\ny\tjoy\nz\tjoy", "a.tsv:4: found a quote that is never"),
+        ("a.csv", b"text,labels\na,1\n\"b,1\nc,1\n", "a.csv:3: found a quote that is never closed"),
+        (
+            "a.tsv",
+            b"ok\tjoy\n\"Best.\tjoy\nb\tjoy\nso he said \"bye\"\tjoy\n",
+            "a.tsv:2: found a quote that is closed on line 4, with tabs and lines in between",
+        ),
         ("a.parquet", b"x", "neither .tsv, .csv nor .jsonl"),
     ] {
         let error = plain(name, bytes).unwrap_err();
@@ -153,7 +161,7 @@ fn bad_rows_can_be_passed_over_and_are_listed() {
 fn source(data: &Path, options: ReadOptions) -> DataSource {
     let home = "http://127.0.0.1:9".to_owned();
     let goemotions = goemotions::Source { cache: data.join("no-cache"), offline: true, home };
-    DataSource { data: data.display().to_string(), options, goemotions, with_test: true }
+    DataSource { data: data.display().to_string(), options, goemotions, wanted: Wanted::ALL }
 }
 
 #[test]
@@ -166,6 +174,17 @@ fn folders_give_splits_by_name() {
     let splits = open(&source(place.0.path(), ReadOptions::default())).unwrap();
     assert!(splits.test.is_none());
     assert_eq!(splits.dev.as_ref().unwrap().labels.names(), ["joy", "calm"]);
+    let calm_first = LabelSet::new(["calm", "joy"]).unwrap();
+    let turned = splits.dev.unwrap().in_order_of(&calm_first).unwrap();
+    assert_eq!((turned.labels.name(0), &turned.examples[0].targets[..]), ("calm", &[1.0, 0.0][..]));
+    assert!(turned.in_order_of(&LabelSet::new(["calm", "rage"]).unwrap()).is_err());
+    // Nobody looks into a split that is not wanted.
+    place.write("train.csv", "no header at all");
+    let only =
+        |wanted| open(&DataSource { wanted, ..source(place.0.path(), ReadOptions::default()) });
+    let splits = only(Wanted::DEV).unwrap();
+    assert!(splits.dev.is_some() && splits.train.is_none());
+    assert!(only(Wanted::TRAIN).is_err());
     place.write("dev.tsv", "a\tjoy\n");
     let error = open(&source(place.0.path(), ReadOptions::default())).unwrap_err().to_string();
     assert!(error.contains("the same split"), "{error}");

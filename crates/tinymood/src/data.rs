@@ -5,7 +5,9 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tinymood_core::{LabelSet, Taxonomy};
-use tinymood_text::{DataSource, Dataset, ReadOptions, Splits, goemotions, open, read_labels};
+use tinymood_text::{
+    DataSource, Dataset, ReadOptions, Splits, Wanted, goemotions, open, read_labels,
+};
 
 use crate::args::{DatasetArgs, GlobalArgs, SplitArg};
 
@@ -50,8 +52,8 @@ impl DataSettings {
         }
     }
 
-    /// Opens the splits; the test split of GoEmotions only when it is wanted.
-    pub(crate) fn open(&self, global: &GlobalArgs, with_test: bool) -> anyhow::Result<Splits> {
+    /// Opens the splits that are wanted.
+    pub(crate) fn open(&self, global: &GlobalArgs, wanted: Wanted) -> anyhow::Result<Splits> {
         let labels = self.labels.as_ref().map(LabelSet::new).transpose()?;
         let options = ReadOptions {
             text_column: self.text_column.clone(),
@@ -61,11 +63,9 @@ impl DataSettings {
             skip_bad_rows: self.skip_bad_rows,
         };
         let goemotions = goemotions_source(global)?;
-        let source = DataSource { data: self.data.clone(), options, goemotions, with_test };
+        let source = DataSource { data: self.data.clone(), options, goemotions, wanted };
         let splits = open(&source)?.with_taxonomy(self.taxonomy)?;
-        if !global.quiet {
-            splits.named().for_each(|(_, split)| tell_bad_rows(split));
-        }
+        splits.named().for_each(|(_, split)| tell_bad_rows(split, global));
         Ok(splits)
     }
 
@@ -91,18 +91,31 @@ fn absolute(data: &str) -> String {
     }
 }
 
+impl From<SplitArg> for Wanted {
+    fn from(split: SplitArg) -> Self {
+        match split {
+            SplitArg::Train => Self::TRAIN,
+            SplitArg::Dev => Self::DEV,
+            SplitArg::Test => Self::TEST,
+        }
+    }
+}
+
 /// Lists the malformed rows that were passed over.
-fn tell_bad_rows(split: &Dataset) {
+fn tell_bad_rows(split: &Dataset, global: &GlobalArgs) {
     const SHOWN: usize = 10;
     let count = split.bad_rows.len();
     if count == 0 {
         return;
     }
-    eprintln!("warning: {count} malformed rows of {} were passed over:", split.path.display());
-    split.bad_rows.iter().take(SHOWN).for_each(|row| eprintln!("  {row}"));
+    let plural = if count == 1 { "row" } else { "rows" };
+    let mut lines =
+        vec![format!("{count} malformed {plural} of {} passed over:", split.path.display())];
+    lines.extend(split.bad_rows.iter().take(SHOWN).map(|row| format!("  {row}")));
     if count > SHOWN {
-        eprintln!("  and {} more", count - SHOWN);
+        lines.push(format!("  and {} more", count - SHOWN));
     }
+    global.warn(&lines.join("\n"));
 }
 
 /// The split asked for. A lone file has only one, which stands for any.

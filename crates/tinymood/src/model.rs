@@ -42,6 +42,13 @@ pub enum ModelError {
     HubIsShared(String),
     /// A folder without a trained classifier.
     NoClassifier(PathBuf),
+    /// Labels of the data that are not the model's.
+    OtherLabels {
+        /// The first of the data's.
+        data: String,
+        /// The first of the model's.
+        model: String,
+    },
     /// To be calibrated, and rounded already.
     CalibrateInt8(PathBuf),
     /// To be exported as int8, and so already.
@@ -67,6 +74,9 @@ impl std::fmt::Display for ModelError {
             }
             Self::NoClassifier(path) => {
                 write!(f, "{} is an encoder without a classifier", path.display())
+            }
+            Self::OtherLabels { data, model } => {
+                write!(f, "the data has the labels {data}, the model has {model}")
             }
             Self::CalibrateInt8(path) => {
                 write!(f, "{} is int8, whose weights stay as they are", path.display())
@@ -102,6 +112,10 @@ impl ModelError {
                  --dry-run to look only"
             }
             Self::NoClassifier(_) => "fine-tune it first: `tinymood train --init FOLDER`",
+            Self::OtherLabels { .. } => {
+                "name the model's labels with --labels if the data's ids stand for them, or train \
+                 on the data's"
+            }
             Self::CalibrateInt8(_) => "calibrate the model that it was made of, then export that",
             Self::AlreadyInt8(_) => "export from the model that it was made of",
             Self::NoData(_) | Self::NoValidation(_) => {

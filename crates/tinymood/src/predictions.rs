@@ -144,7 +144,8 @@ impl<W: Write> PredictionWriter<W> {
                 let mut header = vec!["row", "text", "labels", "scores", "error"];
                 let names = scores.map(LabelSet::names).unwrap_or_default();
                 header.extend(names.iter().map(String::as_str));
-                writer.write_record(header).context("cannot write the predictions")?;
+                let written = writer.write_record(header).map_err(from_csv);
+                written.context("cannot write the predictions")?;
                 Format::Csv(Box::new(writer))
             }
         };
@@ -161,9 +162,7 @@ impl<W: Write> PredictionWriter<W> {
             Format::Jsonl(out) => serde_json::to_writer(&mut *out, prediction)
                 .map_err(io::Error::from)
                 .and_then(|()| out.write_all(b"\n")),
-            Format::Csv(writer) => {
-                writer.write_record(csv_record(prediction)).map_err(io::Error::from)
-            }
+            Format::Csv(writer) => writer.write_record(csv_record(prediction)).map_err(from_csv),
         };
         written.context("cannot write the predictions")
     }
@@ -184,6 +183,14 @@ impl<W: Write> PredictionWriter<W> {
 /// `--format` where none is given: a table for people, JSONL for programs.
 pub fn default_format(to_stdout: bool) -> FormatArg {
     if to_stdout && io::stdout().is_terminal() { FormatArg::Table } else { FormatArg::Jsonl }
+}
+
+/// The error beneath, by whose kind a pipe that was closed is known.
+fn from_csv(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 fn csv_record(prediction: &Prediction) -> Vec<String> {

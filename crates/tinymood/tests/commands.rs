@@ -284,6 +284,53 @@ fn a_run_takes_no_folder_that_holds_something_else() {
 }
 
 #[test]
+fn labels_are_matched_by_name() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    fs::write(folder.join("train.tsv"), "good\tup\nbad\tdown\n".repeat(8)).unwrap();
+    fs::write(folder.join("dev.tsv"), "good\tup\ngreat\tup\n").unwrap();
+    fs::write(folder.join("names"), "up\ndown\n").unwrap();
+    run(folder, &format!("train {QUICK} --max-steps 2 --data . --labels names --output run")).ok();
+    let support = |arguments: &str| -> u64 {
+        let said = run(folder, &format!("evaluate --model run --json --data {arguments}")).ok();
+        json(&said.stdout)["labels"]["up"]["support"].as_u64().unwrap()
+    };
+    assert_eq!(support("."), 2);
+    // The other order, told by the arguments and by the data.
+    fs::write(folder.join("turned"), "down\nup\n").unwrap();
+    assert_eq!(support(". --labels turned"), 2);
+    fs::write(folder.join("dev.tsv"), "good\t1\ngreat\t1\n").unwrap();
+    fs::rename(folder.join("turned"), folder.join("labels.txt")).unwrap();
+    assert_eq!(support("."), 2);
+    fs::write(folder.join("labels.txt"), "down\nup\nleft\n").unwrap();
+    run(folder, "evaluate --model run --data .").fails(1, &["down, up, left", "up, down", "hint:"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_said_stops_nothing() {
+    let folder = trained();
+    let told = |arguments: &str, out: Stdio| {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = tinymood(folder);
+        command.args(arguments.split(' ')).stdin(Stdio::null()).stdout(out).stderr(full);
+        command.spawn().unwrap()
+    };
+    let train = format!("train {QUICK} --max-steps 2 --output runs/unheard");
+    assert!(told(&train, Stdio::null()).wait().unwrap().success());
+    assert!(folder.join("runs/unheard/report.html").exists());
+    // Who stops reading, stops reading: CSV as well as JSONL.
+    fs::write(folder.join("many.txt"), "so happy\n".repeat(20_000)).unwrap();
+    for format in ["csv", "jsonl", "table"] {
+        let predict = format!("predict --model runs/quick --format {format} --input many.txt");
+        let mut child = told(&predict, Stdio::piped());
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        assert!(!first.is_empty() && child.wait().unwrap().success(), "{format}");
+    }
+}
+
+#[test]
 fn predict_keeps_what_it_cannot_replace() {
     let folder = trained();
     let place = tempfile::tempdir().unwrap();

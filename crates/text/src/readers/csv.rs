@@ -16,10 +16,20 @@ type Keep<'a> = &'a mut dyn FnMut(Row) -> Result<(), DataError>;
 /// The csv crate says where it stood before a record, which is earlier where blank lines or the
 /// second half of a `\r\n` lie between. So lines are counted back from a record's end, which is
 /// always a `\n`: one is added at the end of the file, and `\r` is taken off the last cell here.
+///
+/// A quote that nobody closes makes one cell of all that follows, rows and all. Such cells are refused
+/// where they can be told: those that swallow the [`END`] added to the file, and those of tab-separated
+/// files in which there are both tabs and ends of lines.
 pub(crate) struct Records<R: Read> {
     reader: Reader<Chain<R, &'static [u8]>>,
+    delimiter: u8,
     record: ByteRecord,
 }
+
+/// A record of its own behind the last one.
+const END: &[u8] = b"\0end\0";
+/// What is added to a file.
+const ENDING: &[u8] = b"\n\0end\0\n";
 
 impl<R: BufRead> Records<R> {
     pub(crate) fn new(source: R, delimiter: u8) -> Self {
@@ -28,27 +38,40 @@ impl<R: BufRead> Records<R> {
             .terminator(Terminator::Any(b'\n'))
             .has_headers(false)
             .flexible(true)
-            .from_reader(source.chain(b"\n".as_slice()));
-        Self { reader, record: ByteRecord::new() }
+            .from_reader(source.chain(ENDING));
+        Self { reader, delimiter, record: ByteRecord::new() }
     }
 
-    /// The next record and its first line; `None` after the last.
-    pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Record<'_>)>> {
+    /// The first line of the next record and its cells, unless a quote of it went too far; `None` after
+    /// the last.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Result<Record<'_>, RowProblem>)>> {
         while self.reader.read_byte_record(&mut self.record)? {
-            if self.record.len() == 1 && &self.record[0] == b"\r" {
+            let only = (self.record.len() == 1).then(|| &self.record[0]);
+            if only == Some(b"\r") {
                 continue; // a blank line
+            }
+            if only == Some(END) {
+                return Ok(None);
             }
             let cells = self.record.iter().flatten();
             let inside = cells.filter(|&&byte| byte == b'\n').count() as u64;
             let end = self.reader.position().line();
-            return Ok(Some((end.saturating_sub(1 + inside), Record(&self.record))));
+            if self.record.iter().last().is_some_and(|cell| cell.ends_with(ENDING)) {
+                return Ok(Some((end - inside, Err(RowProblem::OpenQuote))));
+            }
+            let line = end.saturating_sub(1 + inside);
+            let spans = |cell: &[u8]| cell.contains(&b'\n') && cell.contains(&b'\t');
+            if self.delimiter == b'\t' && self.record.iter().any(spans) {
+                return Ok(Some((line, Err(RowProblem::LongQuote { last: line + inside }))));
+            }
+            return Ok(Some((line, Ok(Record(&self.record)))));
         }
         Ok(None)
     }
 
     /// The next record as column names.
     pub(crate) fn header(&mut self) -> io::Result<Vec<String>> {
-        let Some((_, record)) = self.next()? else { return Ok(Vec::new()) };
+        let Some((_, Ok(record))) = self.next()? else { return Ok(Vec::new()) };
         let cells = (0..record.len()).filter_map(|column| record.get(column));
         Ok(cells.map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect())
     }
@@ -89,6 +112,7 @@ pub(super) fn read_tsv(
     let mut records = Records::new(source, b'\t');
     while let Some((line, record)) = records.next().map_err(failed(path))? {
         let row = || {
+            let record = record?;
             let (Some(text), Some(cell)) = (record.get(0), record.get(1)) else {
                 let expected = "text, labels and perhaps an id between tabs";
                 return Err(RowProblem::Columns { found: record.len(), expected });
@@ -123,12 +147,13 @@ pub(super) fn read_csv(
     let text_column = column(&header, &options.text_column, path)?;
     let targets = target_columns(&header, options, labels, path)?;
     while let Some((line, record)) = records.next().map_err(failed(path))? {
-        let cell = |column: usize| {
-            let expected = "as many as the header has";
-            let found = record.len();
-            record.get(column).ok_or(RowProblem::Columns { found, expected })
-        };
         let row = || {
+            let record = record?;
+            let cell = |column: usize| {
+                let expected = "as many as the header has";
+                let found = record.len();
+                record.get(column).ok_or(RowProblem::Columns { found, expected })
+            };
             let text = utf8(cell(text_column)?, "text")?;
             let targets = match &targets {
                 TargetColumns::List(column) => {

@@ -14,6 +14,7 @@ mod teaching;
 mod train;
 mod tune;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -81,7 +82,8 @@ impl GlobalArgs {
     /// Tells whoever watches, on standard error; nobody where it is to be quiet.
     pub fn say(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            // Nobody is left to tell when standard error is gone: the work goes on.
+            let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
 

@@ -15,7 +15,7 @@ use tinymood_core::{
 use tinymood_engine::{CpuEngine, CpuSettings, Part};
 use tinymood_eval::infer_split;
 use tinymood_kernels::{Isa, Precision, matmul};
-use tinymood_text::{EncodedSplit, Tokenizer};
+use tinymood_text::{EncodedSplit, Tokenizer, Wanted};
 use tinymood_train::{BatchPlan, Recipe, RecipeOverrides, TrainSettings};
 
 use super::{print, print_json};
@@ -113,7 +113,8 @@ impl Bench {
             .with(&RecipeOverrides { group_by_length: Some(true), ..RecipeOverrides::default() });
         let settings = TrainSettings::new(recipe)?;
         let data = DataSettings::named(&args.data, Taxonomy::Original);
-        let train = data.open(global, false)?.train.context("the data has no train split")?;
+        let train =
+            data.open(global, Wanted::TRAIN)?.train.context("the data has no train split")?;
         let Start { config, tensors, tokenizer, .. } =
             start(&args.init, &train.labels, &settings, global.offline)?;
         let split = EncodedSplit::new(&train, &tokenizer)?;

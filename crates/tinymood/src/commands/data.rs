@@ -3,7 +3,7 @@
 use anyhow::Context;
 use serde_json::json;
 use tinymood_core::Taxonomy;
-use tinymood_text::{EncodedSplit, SplitStats, Stats, Tokenizer, goemotions};
+use tinymood_text::{EncodedSplit, SplitStats, Stats, Tokenizer, Wanted, goemotions};
 
 use super::{print, print_json};
 use crate::args::{DataArgs, DataCommand, DatasetArgs, GlobalArgs, SplitArg, StatsArgs};
@@ -19,8 +19,12 @@ pub(super) fn run(args: DataArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 
 fn stats(args: &StatsArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let settings = DataSettings::new(&args.dataset, Taxonomy::from(args.taxonomy))?;
-    let with_test = settings.data != "goemotions";
-    let splits = settings.open(global, with_test)?;
+    // That one is fetched when it is asked for by name.
+    let wanted = match settings.data.as_str() {
+        "goemotions" => Wanted::FOR_TRAINING,
+        _ => Wanted::ALL,
+    };
+    let splits = settings.open(global, wanted)?;
     let tokenizer = Tokenizer::bundled().with_max_length(args.max_length)?;
     let stats = Stats::new(&splits, args.max_length, |split| EncodedSplit::new(split, &tokenizer))?;
     if args.json {
@@ -96,7 +100,7 @@ fn show(
     global: &GlobalArgs,
 ) -> anyhow::Result<()> {
     let settings = DataSettings::new(dataset, Taxonomy::Original)?;
-    let splits = settings.open(global, split == SplitArg::Test)?;
+    let splits = settings.open(global, split.into())?;
     let (_, dataset) = choose(splits, split, &settings.data)?;
     for example in dataset.examples.iter().take(rows) {
         let holding = example.targets.iter().enumerate().filter(|(_, target)| **target > 0.0);

@@ -1,16 +1,17 @@
 //! `tinymood evaluate`: a model's figures on a labelled split.
 
-use anyhow::bail;
+use std::path::Path;
+
 use serde_json::Value;
 use tinymood_core::{LabelSet, Logits, Taxonomy, TokenizedText};
 use tinymood_eval::{Calibration, Evaluation, Faithfulness, Predictions, Thresholds};
 use tinymood_report::{KeptPredictions, KeptRow};
-use tinymood_text::{Dataset, EncodedSplit, Example};
+use tinymood_text::{Dataset, EncodedSplit, Example, label_file};
 
 use super::{print, print_json};
 use crate::args::{DatasetArgs, EvaluateArgs, GlobalArgs, SplitArg};
 use crate::data::{DataSettings, choose};
-use crate::model::Model;
+use crate::model::{Model, ModelError};
 
 /// Of the random words that explanations are held against.
 const SEED: u64 = 0;
@@ -59,7 +60,7 @@ impl Judged {
         global: &GlobalArgs,
     ) -> anyhow::Result<Self> {
         let settings = data_for(model, args)?;
-        let splits = settings.open(global, split == SplitArg::Test)?;
+        let splits = settings.open(global, split.into())?;
         let (split, dataset) = choose(splits, split, &settings.data)?;
         Self::of_dataset(model, dataset, split)
     }
@@ -128,7 +129,8 @@ pub(super) fn data_for(model: &Model, args: &DatasetArgs) -> anyhow::Result<Data
     let mut settings = DataSettings::new(args, Taxonomy::Original)?;
     let bundled = ["sample", "goemotions"].contains(&settings.data.as_str());
     let is_view = view_of(&LabelSet::goemotions(), &model.labels).is_some();
-    if settings.labels.is_none() && !bundled && !is_view {
+    let brings_labels = label_file(Path::new(&settings.data)).is_some();
+    if settings.labels.is_none() && !bundled && !is_view && !brings_labels {
         settings.labels = Some(model.labels.names().to_vec());
     }
     Ok(settings)
@@ -142,14 +144,12 @@ fn view_of(from: &LabelSet, to: &LabelSet) -> Option<Taxonomy> {
 
 /// The dataset in the model's labels: as they are, or as a taxonomy rolls them up.
 pub(super) fn in_labels(dataset: Dataset, labels: &LabelSet) -> anyhow::Result<Dataset> {
-    match view_of(&dataset.labels, labels) {
-        Some(taxonomy) => Ok(dataset.with_taxonomy(taxonomy)?),
-        None => bail!(
-            "the data has the labels {}, the model has {}",
-            listed(&dataset.labels),
-            listed(labels)
-        ),
+    if let Some(taxonomy) = view_of(&dataset.labels, labels) {
+        return Ok(dataset.with_taxonomy(taxonomy)?);
     }
+    dataset.in_order_of(labels).map_err(|dataset| {
+        ModelError::OtherLabels { data: listed(&dataset.labels), model: listed(labels) }.into()
+    })
 }
 
 fn listed(labels: &LabelSet) -> String {

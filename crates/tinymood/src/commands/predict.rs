@@ -47,7 +47,7 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         };
         global.say(&format!("thresholds: {policy}"));
     }
-    let texts = texts(&args)?;
+    let texts = texts(&args, global)?;
     let out: Box<dyn Write> = if to_stdout {
         Box::new(BufWriter::new(io::stdout()))
     } else {
@@ -104,7 +104,7 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
 }
 
 /// The texts that the arguments name.
-fn texts(args: &PredictArgs) -> anyhow::Result<Texts> {
+fn texts(args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<Texts> {
     if !args.texts.is_empty() {
         let rows = (1..).zip(args.texts.clone());
         return Ok(Box::new(
@@ -115,7 +115,7 @@ fn texts(args: &PredictArgs) -> anyhow::Result<Texts> {
         Some(path) if path != Path::new("-") => TextStream::open(path, &args.text_column)?,
         _ => {
             if io::stdin().is_terminal() {
-                eprintln!("reading texts from the keyboard, one a line; end with Ctrl-D");
+                global.say("reading texts from the keyboard, one a line; end with Ctrl-D");
             }
             TextStream::lines(io::stdin(), "standard input")?
         }

@@ -13,7 +13,7 @@ use tinymood_report::{
     Comparison, DataSummary, KeptPredictions, ReportOptions, RunRecord, RunReport, SplitSummary,
     Written, card_details, file_sha256, predictions_file, write_comparison, write_data, write_run,
 };
-use tinymood_text::EncodedSplit;
+use tinymood_text::{EncodedSplit, Wanted};
 use tinymood_train::{Figures, Metric, RunFolder, TrainSettings, is_generated_card, model_card};
 use tinymood_weights::durable;
 
@@ -146,7 +146,7 @@ impl Anew {
             PrecisionArg::Auto => source.precision,
             asked => asked,
         };
-        let splits = source.data.open(global, false)?;
+        let splits = source.data.open(global, Wanted::FOR_TRAINING)?;
         let global = GlobalArgs { precision, ..global.clone() };
         let path = record.path.join("best");
         let model = Model::open_folder(&path, &global)?;

@@ -14,7 +14,7 @@ use tinymood_eval::{
     cross_validated,
 };
 use tinymood_report::DataSummary;
-use tinymood_text::{Dataset, EncodedSplit};
+use tinymood_text::{Dataset, EncodedSplit, Wanted};
 use tinymood_train::{
     ModelCardFacts, Observers, Outcome, Progress, Recipe, RecipeOverrides, RunFolder,
     SavedSettings, SplitView, TrainInputs, TrainSettings, train,
@@ -97,7 +97,7 @@ impl Plan {
 pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let json = args.json;
     let Plan { settings, mut source, place } = Plan::new(args, global)?;
-    let splits = source.data.open(global, false)?;
+    let splits = source.data.open(global, Wanted::FOR_TRAINING)?;
     let train_split = splits.train.context("the data has no train split")?;
     let labels = train_split.labels.clone();
     settings.check_labels(&labels)?;

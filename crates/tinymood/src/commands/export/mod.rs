@@ -13,7 +13,7 @@ use tinymood_core::{Engine, Tensor, TensorMap, TensorSet, TensorView};
 use tinymood_engine::CpuEngine;
 use tinymood_eval::{Evaluation, Predictions, Thresholds, infer_split};
 use tinymood_kernels::matmul::quantise_row;
-use tinymood_text::{Dataset, EncodedSplit};
+use tinymood_text::{Dataset, EncodedSplit, Wanted};
 use tinymood_train::RunFolder;
 use tinymood_weights::{
     ModelParts, QuantisedTensor, canonical_name, read_model_folder, write_new_model_folder,
@@ -147,7 +147,7 @@ fn validation(
         }
         None => data_of_run(&model.path)?,
     };
-    let splits = settings.open(global, false)?;
+    let splits = settings.open(global, Wanted::DEV)?;
     if splits.dev.is_none() && !Path::new(&settings.data).is_file() {
         return Err(ModelError::NoValidation(settings.data).into());
     }
