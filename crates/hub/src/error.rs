@@ -86,8 +86,8 @@ impl HubError {
                 "run once without --offline where there is a network, or give a local folder"
             }
             Self::Network { .. } => {
-                "is there a network? local folders work without one, and so do \
-                 `--data sample` and `--init random:4L-312D`"
+                "is there a network? folders that are here work without one, and so do the bundled \
+                 sample and models"
             }
             Self::Status { status: 401 | 403, .. } => {
                 "the hub wants to know who asks: set HF_TOKEN, and check the spelling of the id"

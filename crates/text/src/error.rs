@@ -161,9 +161,10 @@ impl DataError {
         };
         match self {
             Self::Row(error) | Self::AllBad(error) => Some(row(error).to_owned()),
-            Self::Header { .. } => {
-                Some("name the columns with --text-column and --labels-column".to_owned())
-            }
+            Self::Header { .. } => Some(
+                "name the column that has it: --text-column, or for labels --labels-column"
+                    .to_owned(),
+            ),
             Self::Unknown(_) => Some("check the path".to_owned()),
             Self::Format(_) => Some("rename it, or convert it".to_owned()),
             Self::Fetch(error) => error.hint().map(str::to_owned),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tinymood_core::LabelSet;
 
-use crate::readers::{Format, ReadOptions, read_dataset};
+use crate::readers::{Format, ReadOptions, inner_name, read_dataset};
 use crate::{DataError, Splits, goemotions, sample};
 
 /// Where data comes from.
@@ -92,7 +92,8 @@ fn open_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<S
     };
     let find = |names: &[&str]| -> Result<Option<&PathBuf>, DataError> {
         let named = |path: &&PathBuf| {
-            let stem = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_lowercase);
+            let inner = inner_name(path);
+            let stem = inner.file_stem().and_then(|stem| stem.to_str()).map(str::to_lowercase);
             stem.is_some_and(|stem| names.contains(&&*stem)) && Format::of(path).is_some()
         };
         let mut found = paths.iter().filter(named);

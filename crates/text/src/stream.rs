@@ -3,13 +3,12 @@
 //! Each row of the file gives one item, also when it is damaged, so that rows of answers can be
 //! counted against rows of questions.
 
-use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
-use crate::readers::{Format, Records, csv_column, json_object, json_text, without_mark};
+use crate::readers::{
+    Format, Records, csv_column, inner_name, json_object, json_text, open_file, without_mark,
+};
 use crate::{DataError, RowProblem};
 
 /// The longest line of texts or JSON.
@@ -53,15 +52,16 @@ impl TextStream {
     /// # Errors
     /// When it cannot be read, or a header lacks the text's column.
     pub fn open(path: &Path, text_column: &str) -> Result<Self, DataError> {
-        let file =
-            File::open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-        match path.extension() {
-            Some(extension) if extension.eq_ignore_ascii_case("gz") => {
-                let format = Format::of(&path.with_extension(""));
-                Self::new(MultiGzDecoder::new(file), path, format, text_column)
-            }
-            _ => Self::new(file, path, Format::of(path), text_column),
+        let inner = inner_name(path);
+        let extension = inner.extension().unwrap_or_default();
+        // Read as lines, they would give answers to what is no text.
+        if ["json", "parquet", "arrow", "xlsx", "xls"]
+            .iter()
+            .any(|no| extension.eq_ignore_ascii_case(no))
+        {
+            return Err(DataError::Format(path.to_owned()));
         }
+        Self::new(open_file(path)?, path, Format::of(path), text_column)
     }
 
     /// The lines of a reader, one text each; `name` stands for its path in errors.

@@ -267,6 +267,8 @@ fn streams_give_one_item_a_row() {
     assert!(rows[0].1.as_ref().unwrap_err().contains("in one row"));
     assert_eq!(rows[1..], [ok(2, "short")]);
     assert_eq!(stream("a.txt", b""), []);
+    let error = TextStream::open(&Place::new().write("a.json", "[]"), "text").err().unwrap();
+    assert!(error.to_string().contains("a.json"), "{error}");
 }
 
 fn compressed(bytes: &[u8]) -> Vec<u8> {
@@ -288,6 +290,11 @@ fn compressed_files_are_what_they_hold() {
     assert_eq!(stream("a.txt.gz", &members), [ok(1, "one"), ok(2, "two")]);
 
     let place = Place::new();
+    place.write("train.tsv.gz", compressed(b"a\tjoy\n"));
+    place.write("dev.csv.gz", compressed(b"text,labels\nb,joy\n"));
+    let splits = open(&source(place.0.path(), ReadOptions::default())).unwrap();
+    assert_eq!(splits.train.unwrap().examples[0].text, "a");
+    assert_eq!(splits.dev.unwrap().examples[0].text, "b");
     let whole = compressed(&b"a line like any other\n".repeat(1000));
     for damaged in [&whole[..whole.len() / 2], &b"one\n"[..], b""] {
         let path = place.write("a.txt.gz", damaged);

@@ -83,7 +83,8 @@ pub(crate) fn folder(model: &str, offline: bool) -> anyhow::Result<PathBuf> {
     if path.exists() {
         bail!("{model:?} is a file, expected a model folder");
     }
-    Ok(hub(offline)?.model(model)?)
+    let found = hub(offline)?.model(model);
+    found.with_context(|| format!("there is no folder {model:?} here, and the hub gave none"))
 }
 
 /// Loads what `--init` names, with the recipe's pooling, dropout and length.

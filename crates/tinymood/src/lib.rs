@@ -12,6 +12,7 @@
 //! predictions  probabilities to labels, and how they are written
 //! hint         what to do about an error
 //! misuse       whose fault it is
+//! stop         signals that ask a command to stop
 //! ```
 
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ mod init;
 pub mod misuse;
 mod model;
 pub mod predictions;
+pub mod stop;
 mod teachers;
 
 pub use model::{Model, ModelError, Origin};

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tinymood::args::Cli;
+use tinymood::stop::Stopped;
 use tinymood::{commands, hint, misuse};
 
 fn main() -> ExitCode {
@@ -14,6 +15,9 @@ fn main() -> ExitCode {
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS, // `tinymood … | head`
+        Err(error) if error.is::<Stopped>() => {
+            ExitCode::from(error.downcast_ref().map_or(1, Stopped::status))
+        }
         Err(error) => {
             report(&error);
             ExitCode::from(if misuse::is_misuse(&error) { 2 } else { 1 })

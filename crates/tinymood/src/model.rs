@@ -49,6 +49,8 @@ pub enum ModelError {
         /// The first of the model's.
         model: String,
     },
+    /// Logits that are no numbers.
+    NotFinite(PathBuf),
     /// To be calibrated, and rounded already.
     CalibrateInt8(PathBuf),
     /// To be exported as int8, and so already.
@@ -78,6 +80,13 @@ impl std::fmt::Display for ModelError {
             Self::OtherLabels { data, model } => {
                 write!(f, "the data has the labels {data}, the model has {model}")
             }
+            Self::NotFinite(path) => {
+                write!(
+                    f,
+                    "{} answers with what is no number: its weights are damaged",
+                    path.display()
+                )
+            }
             Self::CalibrateInt8(path) => {
                 write!(f, "{} is int8, whose weights stay as they are", path.display())
             }
@@ -100,7 +109,7 @@ impl ModelError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::NoRuns => "train one (`tinymood train`), or name one with --model",
+            Self::NoRuns => "train one (`tinymood train`), or name another",
             Self::NotBundled => {
                 "name a folder or a hub id (--model, --init), or build with the feature \"bundled\""
             }
@@ -112,6 +121,7 @@ impl ModelError {
                  --dry-run to look only"
             }
             Self::NoClassifier(_) => "fine-tune it first: `tinymood train --init FOLDER`",
+            Self::NotFinite(_) => "take another copy of it, or train it again",
             Self::OtherLabels { .. } => {
                 "name the model's labels with --labels if the data's ids stand for them, or train \
                  on the data's"
@@ -272,9 +282,13 @@ impl Model {
     /// Logits of texts, in their order.
     ///
     /// # Errors
-    /// When the engine refuses a text.
+    /// When the engine refuses a text, or gives what is no number.
     pub fn logits(&self, texts: &[TokenizedText]) -> anyhow::Result<Logits> {
-        Ok(infer_split(&self.engine, texts, TOKENS_PER_BATCH)?)
+        let logits = infer_split(&self.engine, texts, TOKENS_PER_BATCH)?;
+        if logits.values.iter().all(|logit| logit.is_finite()) {
+            return Ok(logits);
+        }
+        Err(ModelError::NotFinite(self.path.clone()).into())
     }
 
     /// SHA-256 of its weights, in hexadecimal.
@@ -315,7 +329,9 @@ impl Model {
 /// The folder of a model: of a run, the best one.
 pub(crate) fn model_folder(name: &str, global: &GlobalArgs) -> anyhow::Result<PathBuf> {
     if name == LATEST {
-        return Ok(best_of(newest_run(Path::new("runs")).ok_or(ModelError::NoRuns)?));
+        let is_classifier = |run: &Path| run.join("best").join(THRESHOLDS).exists();
+        let newest = newest_run(Path::new("runs"), is_classifier);
+        return Ok(best_of(newest.ok_or(ModelError::NoRuns)?));
     }
     folder(name, global.offline)
 }
@@ -344,12 +360,12 @@ pub(crate) fn engine(
     Ok(CpuEngine::new(config, num_labels, settings)?)
 }
 
-/// The run of a folder whose model was written last.
-pub(crate) fn newest_run(runs: &Path) -> Option<PathBuf> {
+/// The run of a folder whose model was written last, of those that will do.
+pub(crate) fn newest_run(runs: &Path, will_do: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let written = |path: &PathBuf| -> Option<SystemTime> {
         path.join("best").join("config.json").metadata().ok()?.modified().ok()
     };
     let entries = fs::read_dir(runs).ok()?.filter_map(Result::ok);
-    let runs = entries.map(|entry| entry.path());
+    let runs = entries.map(|entry| entry.path()).filter(|run| will_do(run));
     runs.filter_map(|run| Some((written(&run)?, run))).max().map(|(_, run)| run)
 }

@@ -2,8 +2,10 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
+use std::path::Path;
 
 use anyhow::Context;
+use console::{Term, measure_text_width, truncate_str};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tinymood_core::LabelSet;
 use tinymood_eval::Choice;
@@ -137,7 +139,7 @@ impl<W: Write> PredictionWriter<W> {
     /// When the header cannot be written.
     pub fn new(out: W, format: FormatArg, scores: Option<&LabelSet>) -> anyhow::Result<Self> {
         let format = match format {
-            FormatArg::Table => Format::Table { out, width: 60 },
+            FormatArg::Table => Format::Table { out, width: text_width() },
             FormatArg::Jsonl => Format::Jsonl(out),
             FormatArg::Csv => {
                 let mut writer = csv::Writer::from_writer(out);
@@ -180,9 +182,24 @@ impl<W: Write> PredictionWriter<W> {
     }
 }
 
-/// `--format` where none is given: a table for people, JSONL for programs.
-pub fn default_format(to_stdout: bool) -> FormatArg {
-    if to_stdout && io::stdout().is_terminal() { FormatArg::Table } else { FormatArg::Jsonl }
+/// `--format` where none is given: a table for people, for programs JSONL, or what a file's name says.
+pub fn default_format(output: &Path) -> FormatArg {
+    if output == Path::new("-") {
+        return if io::stdout().is_terminal() { FormatArg::Table } else { FormatArg::Jsonl };
+    }
+    match output.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("csv") => FormatArg::Csv,
+        _ => FormatArg::Jsonl,
+    }
+}
+
+/// Columns of a terminal that a table's texts get: what two labels with their scores leave.
+fn text_width() -> usize {
+    const LABELS: usize = 36;
+    match Term::stdout().size_checked() {
+        Some((_, columns)) => usize::from(columns).saturating_sub(LABELS).clamp(24, 100),
+        None => 60,
+    }
 }
 
 /// The error beneath, by whose kind a pipe that was closed is known.
@@ -219,7 +236,7 @@ fn write_table_row(out: &mut impl Write, width: usize, prediction: &Prediction) 
             scored.labels.iter().map(label).collect::<Vec<_>>().join("  ")
         }
     };
-    let padding = width.saturating_sub(text.chars().count());
+    let padding = width.saturating_sub(measure_text_width(&text));
     writeln!(out, "{text}{:padding$}  {said}", "")?;
     if let Ok(Scored { scores: Some(scores), .. }) = &prediction.outcome {
         for row in scores.chunks(4) {
@@ -250,15 +267,12 @@ fn strongest(shares: &[Share]) -> String {
     column(1.0, 3) + &column(-1.0, 2)
 }
 
-/// A text on one line of at most `width` characters. What moves the cursor must not reach a terminal.
+/// A text on one line of at most `width` columns. What moves the cursor must not reach a terminal.
 fn clipped(text: &str, width: usize) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
-    let mut clipped: String = text.chars().map(clean).take(width).collect();
-    if text.chars().count() > width {
-        clipped.pop();
-        clipped.push('…');
-    }
-    clipped
+    // No character is narrower than none: enough for the width, and not a whole book.
+    let cleaned: String = text.chars().map(clean).take(4 * width + 1).collect();
+    truncate_str(&cleaned, width, "…").into_owned()
 }
 
 #[cfg(test)]
@@ -300,6 +314,31 @@ mod tests {
         let table = written(FormatArg::Table, &prediction, true);
         assert!(table.starts_with("so \"happy\", really"), "{table}");
         assert!(table.contains("joy 0.75"), "{table}");
+    }
+
+    #[test]
+    fn tables_stand_in_columns_whatever_the_script() {
+        let outcome = || {
+            Ok(Scored { labels: vec![("joy".to_owned(), 0.9)], scores: None, explanation: None })
+        };
+        for text in ["abc", "日本語のテキスト", &"日".repeat(40), &"long ".repeat(40), "e\u{301}a"]
+        {
+            let mut bytes = Vec::new();
+            let row = Prediction { row: 1, text: text.to_owned(), outcome: outcome() };
+            write_table_row(&mut bytes, 30, &row).unwrap();
+            let line = String::from_utf8(bytes).unwrap();
+            let (before, _) = line.split_once("joy 0.90").unwrap();
+            assert_eq!(measure_text_width(before), 32, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_files_name_says_how_it_is_written() {
+        for (path, format) in
+            [("a.csv", FormatArg::Csv), ("a.jsonl", FormatArg::Jsonl), ("a", FormatArg::Jsonl)]
+        {
+            assert_eq!(default_format(Path::new(path)), format, "{path}");
+        }
     }
 
     #[test]

@@ -58,6 +58,12 @@ pub enum TrainError {
         /// Its value now.
         now: String,
     },
+    /// A run is resumed with other data than it began with.
+    #[error("the run began with other data: texts or labels of {split} have changed")]
+    OtherData {
+        /// `train`, `validation`, or `texts`.
+        split: String,
+    },
     /// The engine refuses a batch or tensors.
     #[error("the engine cannot go on at step {step}")]
     Engine {
@@ -109,6 +115,9 @@ impl TrainError {
             ),
             Self::Different { .. } => {
                 Some("resume with what the run began with, or begin a new run under another name")
+            }
+            Self::OtherData { .. } => {
+                Some("give the files back as they were, or begin a new run under another name")
             }
             Self::Folder(error) => error.hint(),
             Self::Save { .. } | Self::Checkpoint(_) => {

@@ -512,7 +512,12 @@ fn resume<E: Engine>(
     if let Some((field, saved, now)) =
         fingerprint::difference(&found.state.fingerprint, &course.fingerprint)
     {
-        return Err(TrainError::Different { field, saved, now });
+        return Err(match field.strip_prefix("data") {
+            Some(split) => TrainError::OtherData {
+                split: split.strip_prefix('.').unwrap_or("the texts").to_owned(),
+            },
+            None => TrainError::Different { field, saved, now },
+        });
     }
     // Parameters come first in the list, since loading them forgets the rest.
     for (set, tensors) in &found.tensors {

@@ -5,8 +5,9 @@ mod jsonl;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use tinymood_core::LabelSet;
 
@@ -28,8 +29,9 @@ pub enum Format {
 }
 
 impl Format {
-    /// What a file's name says.
+    /// What a file's name says; `.gz` behind it does not count.
     pub fn of(path: &Path) -> Option<Self> {
+        let path = inner_name(path);
         let extension = path.extension()?.to_str()?.to_lowercase();
         Some(match extension.as_str() {
             "tsv" => Self::Tsv,
@@ -38,6 +40,31 @@ impl Format {
             _ => return None,
         })
     }
+}
+
+/// A file's name without `.gz`.
+pub(crate) fn inner_name(path: &Path) -> PathBuf {
+    match is_compressed(path) {
+        true => path.with_extension(""),
+        false => path.to_owned(),
+    }
+}
+
+fn is_compressed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
+}
+
+/// The bytes of a file, or what is compressed in it.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) fn open_file(path: &Path) -> Result<Box<dyn Read + Send>, DataError> {
+    let file = File::open(path);
+    let file = file.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    Ok(match is_compressed(path) {
+        true => Box::new(MultiGzDecoder::new(file)),
+        false => Box::new(file),
+    })
 }
 
 /// How files are read.
@@ -76,9 +103,7 @@ type Row = (u64, Result<(String, Vec<f32>), RowProblem>);
 /// When it cannot be read, has no rows, or has a malformed one that is not to be passed over.
 pub fn read_dataset(path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
     let format = Format::of(path).ok_or_else(|| DataError::Format(path.to_owned()))?;
-    let file =
-        File::open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    read_from(file, path, format, options)
+    read_from(open_file(path)?, path, format, options)
 }
 
 /// Reads rows of `format`; `path` names their file in errors.

@@ -27,6 +27,9 @@ pub struct DistillArgs {
     /// Texts to learn from: one a line, .tsv, .csv or .jsonl; may be given several times
     #[arg(long, value_name = "FILE", required_unless_present = "resume")]
     pub texts: Vec<PathBuf>,
+    /// Pass over malformed rows instead of stopping at the first
+    #[arg(long)]
+    pub skip_bad_rows: bool,
     /// The student's shape
     #[arg(long, value_name = "SHAPE", default_value = "4L-312D")]
     pub student: String,
@@ -63,7 +66,7 @@ pub struct DistillArgs {
     pub output: Option<PathBuf>,
     /// Go on with a run that was stopped or killed; all settings come from its folder
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "teacher", "texts", "student", "layers", "state_weight", "last_weight", "mean_weight",
+        "teacher", "texts", "skip_bad_rows", "student", "layers", "state_weight", "last_weight", "mean_weight",
         "pooler_weight", "relation_weight", "relation_heads", "relation_layer", "recipe", "output",
     ])]
     pub resume: Option<PathBuf>,

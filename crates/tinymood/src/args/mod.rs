@@ -45,7 +45,7 @@ First steps:
   tinymood train --data goemotions        the real thing: 43,410 comments
 
 Data goes to standard output, all else to standard error. Exit status: 0 done, 1 failed,
-2 wrong usage. `tinymood COMMAND --help` says more.")]
+2 wrong usage, 128 and the signal where one stopped it. `tinymood COMMAND --help` says more.")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -171,7 +171,7 @@ pub enum Command {
 #[command(next_help_heading = "Data")]
 pub struct DatasetArgs {
     /// `sample` (bundled), `goemotions` (downloaded once), a file, or a folder with train, dev and
-    /// test files. Files: .tsv (text, labels, id; no header), .csv (with header), .jsonl
+    /// test files. Files: .tsv (text, labels, id; no header), .csv (with header), .jsonl; also as .gz
     #[arg(long, value_name = "DATA", default_value = "sample")]
     pub data: String,
     #[command(flatten)]

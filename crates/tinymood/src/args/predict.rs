@@ -18,7 +18,7 @@ pub enum FormatArg {
 /// `tinymood predict`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each text gets one row, also when no label reaches its threshold (an empty list) and when the row
+Each text gets one row, also when no label reaches its threshold (an empty list) and when the row \
 could not be read (the row says why, and the exit status is 1).
 
 Examples:
@@ -32,7 +32,8 @@ pub struct PredictArgs {
     pub texts: Vec<String>,
     #[command(flatten)]
     pub model: ModelArg,
-    /// A file of texts: .csv (with header), .tsv, .jsonl, else one text a line; - for standard input
+    /// A file of texts: .csv (with header), .tsv, .jsonl, else one text a line, any of
+    /// them also as .gz; - for standard input
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
     /// Column or field of the text
@@ -41,7 +42,7 @@ pub struct PredictArgs {
     /// Where to write; - for standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
-    /// How to write [default: table on a terminal, else jsonl]
+    /// How to write [default: table on a terminal, csv into a file of that name, else jsonl]
     #[arg(long, short, value_enum)]
     pub format: Option<FormatArg>,
     /// The same as --format jsonl

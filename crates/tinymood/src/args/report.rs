@@ -13,9 +13,9 @@ Examples:
   tinymood report runs/a --examples 0      a page without any text of the data
   tinymood report runs/a --output a.html   somewhere else
 
-`train` writes report.html into its run's folder when it ends, and `report` writes it again: after
-`tune`, say, or of a run that was stopped. Beside the page lies a JSON file with all its numbers; the
-model's README.md gets the figures too, unless it was taken for your own. Runs that were judged on
+`train` writes report.html into its run's folder when it ends, and `report` writes it again: after \
+`tune`, say, or of a run that was stopped. Beside the page lies a JSON file with all its numbers; the \
+model's README.md gets the figures too, unless it was taken for your own. Runs that were judged on \
 different rows are not compared.")]
 pub struct ReportArgs {
     /// Folders of runs, as runs/NAME, or `latest`; the first is what others are held against

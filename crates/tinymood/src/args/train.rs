@@ -13,8 +13,8 @@ use super::{DatasetArgs, TaxonomyArg, TeachingArgs};
 /// `tinymood train`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A run is a folder: settings.toml, log.jsonl, tensorboard/, checkpoints/, best/ (the model; with
---pooling cls transformers opens it too), evaluation.json and report.html. Ctrl-C saves a checkpoint; `train --resume RUN` goes on
+A run is a folder: settings.toml, log.jsonl, tensorboard/, checkpoints/, best/ (the model; with \
+--pooling cls transformers opens it too), evaluation.json and report.html. Ctrl-C saves a checkpoint; `train --resume RUN` goes on \
 and ends in the very bytes of a run that was never stopped.
 
 Examples:
@@ -74,7 +74,7 @@ pub struct StepArgs {
     /// Passes over the texts to learn from
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Optimizer steps in all, in place of epochs
+    /// Optimizer steps in all, in place of epochs; 0 to go by these
     #[arg(long, value_name = "N")]
     max_steps: Option<u64>,
     /// Steps at least, where epochs would make fewer [off where --epochs is given]

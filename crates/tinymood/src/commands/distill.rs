@@ -21,12 +21,13 @@ use tinymood_train::{
 use tinymood_weights::{fit, initialise, read_model_folder};
 
 use super::report;
-use super::train::{Place, stop_on_signals};
+use super::train::Place;
 use crate::args::{DistillArgs, GlobalArgs, PrecisionArg};
 use crate::bundled;
 use crate::init::{absolute_model, check_vocabulary};
 use crate::misuse::Misuse;
 use crate::model::{ModelError, engine, model_folder};
+use crate::stop::Stop;
 
 /// The recipe of a student unless told otherwise, and what a recipe file leaves out.
 const DEFAULT_RECIPE: &str = "distill";
@@ -41,6 +42,8 @@ const BASIS_BATCH: usize = 16;
 struct Source {
     teacher: String,
     texts: Vec<PathBuf>,
+    #[serde(default)]
+    skip_bad_rows: bool,
     student: String,
     /// From 1, as a person counts; empty until the teacher is known.
     layers: Vec<usize>,
@@ -89,6 +92,7 @@ impl Plan {
                 let source = Source {
                     teacher: absolute_model(&args.teacher.context("no teacher: --teacher")?),
                     texts: args.texts.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
+                    skip_bad_rows: args.skip_bad_rows,
                     student: args.student,
                     layers: args.layers,
                     state_weight: args.state_weight,
@@ -148,7 +152,7 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     let mut files = teacher.tokenizer.files()?;
     files.push(("README.md".to_owned(), source.card().into_bytes()));
     report::describe(run.path(), &summary(&texts, settings.max_length()), global);
-    let stop = stop_on_signals()?;
+    let stop = Stop::on_signals()?;
     let inputs = DistillInputs {
         settings: &settings,
         texts: &texts,
@@ -165,14 +169,17 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
             ("precision".to_owned(), engine.cpu().precision().to_string()),
         ]),
         files: &files,
-        stop: &stop,
+        stop: stop.asked(),
     };
     let mut observers = Observers::new().with(Progress::new(global.progress()));
     match distill(&mut engine, &inputs, &mut observers)? {
-        Outcome::Stopped { step, total_steps } => global.say(&format!(
-            "stopped after step {step} of {total_steps}; go on with: tinymood distill --resume {}",
-            run.path().display()
-        )),
+        Outcome::Stopped { step, total_steps } => {
+            let run = run.path().display();
+            global.say(&format!(
+                "stopped after step {step} of {total_steps}; go on with: tinymood distill --resume {run}"
+            ));
+            return Err(stop.stopped());
+        }
         Outcome::Finished(finish) => {
             global.say(&format!(
                 "encoder: {0}\nfine-tune it with: tinymood train --init {0}",
@@ -226,7 +233,11 @@ impl Source {
         settings: &TrainSettings,
         global: &GlobalArgs,
     ) -> anyhow::Result<Vec<TokenizedText>> {
-        let Unlabelled { texts, .. } = Unlabelled::read(&self.texts, "text", false)?;
+        let Unlabelled { texts, bad_rows, .. } =
+            Unlabelled::read(&self.texts, "text", self.skip_bad_rows)?;
+        if !bad_rows.is_empty() {
+            global.warn(&format!("{} malformed rows passed over", bad_rows.len()));
+        }
         let tokenizer = tokenizer.clone().with_max_length(settings.max_length())?;
         let texts = tokenizer.encode_all(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
         let files = self.texts.len();

@@ -38,7 +38,7 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     let format = match (args.format, args.json) {
         (_, true) => FormatArg::Jsonl,
         (Some(format), _) => format,
-        (None, _) => default_format(to_stdout),
+        (None, _) => default_format(&args.output),
     };
     if format == FormatArg::Table {
         let policy = match args.threshold {

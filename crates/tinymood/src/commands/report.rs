@@ -66,7 +66,7 @@ pub(super) fn run(args: ReportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 /// The folder of a run; `latest` is the newest.
 fn run_path(path: &Path) -> anyhow::Result<PathBuf> {
     if path == Path::new(LATEST) && !path.exists() {
-        return Ok(newest_run(Path::new("runs")).ok_or(ModelError::NoRuns)?);
+        return Ok(newest_run(Path::new("runs"), |_| true).ok_or(ModelError::NoRuns)?);
     }
     Ok(path.to_owned())
 }

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tinymood_core::{Engine, LabelSet, Taxonomy, TensorSet};
 use tinymood_eval::counts::Decisions;
@@ -30,6 +28,7 @@ use crate::bundled;
 use crate::data::DataSettings;
 use crate::init::{absolute_model, start};
 use crate::model::{Model, ModelError, engine};
+use crate::stop::Stop;
 
 const WORD_EMBEDDINGS: &str = "bert.embeddings.word_embeddings.weight";
 
@@ -49,6 +48,10 @@ pub(super) struct Source {
 impl Source {
     /// What the settings of a run say.
     pub(super) fn of_run(path: &Path, saved: toml::Table) -> anyhow::Result<Self> {
+        if saved.contains_key("student") {
+            let path = path.display();
+            bail!("{path} is a distillation: it goes on with `tinymood distill --resume {path}`");
+        }
         saved.try_into().with_context(|| {
             format!("the settings of {} do not say where its data is", path.display())
         })
@@ -118,7 +121,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let described = summary(&labels, &encoded, validation.as_ref(), settings.max_length());
     let mut engine = engine(first.config.clone(), labels.len(), source.precision, global)?;
     source.precision = PrecisionArg::of(engine.cpu().precision());
-    let stop = stop_on_signals()?;
+    let stop = Stop::on_signals()?;
     let average = settings.ema_decay().is_some();
     RunFolder::check_space(place.path(), first.parameters(), settings.keep_checkpoints(), average)?;
     // After all the checks above: a run's folder is made for what can run.
@@ -131,26 +134,33 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     ]);
     if let Some(class) = class {
         let (precision, run) = (source.precision, &run);
-        let by = Means { settings: &settings, precision, run, global, stop: &stop };
+        let by = Means { settings: &settings, precision, run, global, stop: stop.asked() };
         if !class.teach(&train_split, &mut encoded, &tokenizer, &by)? {
             let run = run.path().display();
             global.say(&format!(
                 "stopped before all texts were labelled; go on with: tinymood train --resume {run}"
             ));
-            return Ok(());
+            return Err(stop.stopped());
         }
         class.tell_identity(&settings, &mut identity);
     }
     // Of the targets that are learned: teachers may have changed them.
     let goes_on = resume && run.has_checkpoint(&mut |warning| global.warn(&warning))?;
     if !goes_on
-        && !begin_classifier(&mut first, &encoded, &settings, source.precision, global, &stop)?
+        && !begin_classifier(
+            &mut first,
+            &encoded,
+            &settings,
+            source.precision,
+            global,
+            stop.asked(),
+        )?
     {
         let run = run.path().display();
         global.say(&format!(
             "stopped before the first step; go on with: tinymood train --resume {run}"
         ));
-        return Ok(());
+        return Err(stop.stopped());
     }
     engine.load_tensors(TensorSet::Parameters, &first.tensors)?;
     drop(first);
@@ -166,16 +176,19 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         identity: &identity,
         tokenizer_files: &tokenizer.files()?,
         facts: &facts,
-        stop: &stop,
+        stop: stop.asked(),
     };
     let mut observers = Observers::new().with(Progress::new(global.progress()));
     let outcome = train(&mut engine, &inputs, &mut observers)?;
     drop(engine);
     match outcome {
-        Outcome::Stopped { step, total_steps } => global.say(&format!(
-            "stopped after step {step} of {total_steps}; go on with: tinymood train --resume {}",
-            run.path().display()
-        )),
+        Outcome::Stopped { step, total_steps } => {
+            let run = run.path().display();
+            global.say(&format!(
+                "stopped after step {step} of {total_steps}; go on with: tinymood train --resume {run}"
+            ));
+            return Err(stop.stopped());
+        }
         Outcome::Finished(finish) => {
             let model = finish.model.display();
             global.say(&format!(
@@ -275,17 +288,6 @@ fn summary(
 
 fn view<'a>(name: &'a str, split: &'a EncodedSplit) -> SplitView<'a> {
     SplitView { name, texts: &split.texts, targets: &split.targets, lines: &split.lines }
-}
-
-/// A flag that Ctrl-C and SIGTERM set. A second Ctrl-C ends the process at once.
-pub(super) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let stop = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&stop))
-        .and_then(|_| signal_hook::flag::register(SIGINT, Arc::clone(&stop)))
-        .and_then(|_| signal_hook::flag::register(SIGTERM, Arc::clone(&stop)))
-        .context("cannot listen for signals")?;
-    Ok(stop)
 }
 
 /// What the model card of a run says of its origin.

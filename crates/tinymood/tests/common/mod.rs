@@ -1,6 +1,7 @@
 //! Running the binary as a user would.
 #![allow(dead_code, unreachable_pub)] // each test binary uses its part
 
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -82,11 +83,26 @@ pub fn run_with(folder: &Path, arguments: &[&str], input: &[u8]) -> Ran {
 /// Arguments of a training run that takes a second.
 pub const QUICK: &str = "--init random:2L-128D --batch-size 8 --max-length 16";
 
+/// A new folder in the target folder, for all tests of a process. Those of processes an hour ago go: they
+/// hold hundreds of megabytes, and nobody is told when the last test ends.
+pub fn lasting(name: &str) -> PathBuf {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lasting");
+    fs::create_dir_all(&all).unwrap();
+    for entry in fs::read_dir(&all).unwrap().flatten() {
+        let made = entry.metadata().and_then(|metadata| metadata.modified());
+        let is_old = made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age.as_secs() > 3600));
+        if is_old {
+            let _ = fs::remove_dir_all(entry.path()); // or another process has just done so
+        }
+    }
+    tempfile::Builder::new().prefix(name).tempdir_in(all).unwrap().keep()
+}
+
 /// A folder with a run in `runs/quick`, trained once for all tests of a binary.
 pub fn trained() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap().keep();
+        let folder = lasting("trained");
         run(&folder, &format!("train {QUICK} --max-steps 12 --output runs/quick --quiet")).ok();
         folder
     })

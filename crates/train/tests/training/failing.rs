@@ -59,17 +59,18 @@ fn resuming_with_something_else_is_refused_by_name() {
         change(&mut case);
         match case.resume(temporary.path(), Watch::default()) {
             Err(TrainError::Different { field, saved, now }) => (field, saved, now),
+            Err(TrainError::OtherData { split }) => (split, String::new(), String::new()),
             other => panic!("{other:?}"),
         }
     };
     let (field, saved, now) = different(|case| case.overrides.learning_rate = Some(0.5));
     assert_eq!((&*field, &*saved, &*now), ("learning_rate", "0.05", "0.5"));
     let (field, ..) = different(|case| case.train.texts[3].ids[0] ^= 1);
-    assert_eq!(field, "data.train");
+    assert_eq!(field, "train");
     let (field, ..) = different(|case| case.train.targets[0] = 0.25);
-    assert_eq!(field, "data.train");
-    let (field, _, now) = different(|case| case.validation = None);
-    assert_eq!((&*field, &*now), ("data.validation", "-"));
+    assert_eq!(field, "train");
+    let (field, ..) = different(|case| case.validation = None);
+    assert_eq!(field, "validation");
     let (field, ..) =
         different(|case| case.labels = LabelSet::new(["joy", "fear", "rage"]).unwrap());
     assert_eq!(field, "labels");
