@@ -31,21 +31,16 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// The same rows with the same labels in the order of `labels`.
-    ///
-    /// # Errors
-    /// The dataset itself, where its labels are others.
-    pub fn in_order_of(mut self, labels: &LabelSet) -> Result<Self, Self> {
+    /// The same rows with the same labels in the order of `labels`; `None` where its labels are others.
+    pub fn in_order_of(mut self, labels: &LabelSet) -> Option<Self> {
         let places: Option<Vec<usize>> =
             labels.names().iter().map(|name| self.labels.index_of(name)).collect();
-        let Some(places) = places.filter(|_| labels.len() == self.labels.len()) else {
-            return Err(self);
-        };
+        let places = places.filter(|_| labels.len() == self.labels.len())?;
         for example in &mut self.examples {
             example.targets = places.iter().map(|&place| example.targets[place]).collect();
         }
         self.labels = labels.clone();
-        Ok(self)
+        Some(self)
     }
 
     /// The same texts with coarser labels. A group is given the largest of its members' targets.

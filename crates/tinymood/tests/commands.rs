@@ -574,6 +574,8 @@ fn with_nothing_given_the_bundled_models_answer_and_train() {
         rows(&run_with(here, &ask, b"").ok().stdout)[0]["scores"].clone()
     };
     assert_eq!(scores(&["--model", "floats"]), scores(&[]));
+    let card = fs::read_to_string(here.join("floats/README.md")).unwrap();
+    assert!(card.starts_with("---\n") && card.contains("license: apache-2.0"), "{card}");
     run(here, "predict --model latest x").fails(1, &["./runs", "hint:", "tinymood train"]);
 
     let said = run(here, "train --max-steps 2 --batch-size 8 --json").ok();

@@ -221,3 +221,14 @@ fn small_data_is_passed_over_more_often_unless_epochs_are_named() {
     assert_eq!(steps(both.clone(), 29), 70);
     assert_eq!(steps(RecipeOverrides { max_steps: Some(10), ..both }, 29), 10);
 }
+
+#[test]
+fn what_a_file_leaves_out_is_as_in_the_recipe_beneath() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "epochs = 1").unwrap();
+    let path = file.path().to_str().unwrap();
+    let beneath = Recipe::named("distill").unwrap();
+    let found = beneath.clone().load_over(path).unwrap();
+    assert_eq!(found, Recipe { epochs: 1, min_steps: 0, ..beneath });
+    assert_eq!(Recipe::load(path).unwrap().batch_size, Recipe::default().batch_size);
+}

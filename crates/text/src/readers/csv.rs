@@ -56,7 +56,7 @@ impl<R: BufRead> Records<R> {
             let cells = self.record.iter().flatten();
             let inside = cells.filter(|&&byte| byte == b'\n').count() as u64;
             let end = self.reader.position().line();
-            if self.record.iter().last().is_some_and(|cell| cell.ends_with(ENDING)) {
+            if self.record.iter().next_back().is_some_and(|cell| cell.ends_with(ENDING)) {
                 return Ok(Some((end - inside, Err(RowProblem::OpenQuote))));
             }
             let line = end.saturating_sub(1 + inside);

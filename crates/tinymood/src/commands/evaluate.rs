@@ -147,9 +147,8 @@ pub(super) fn in_labels(dataset: Dataset, labels: &LabelSet) -> anyhow::Result<D
     if let Some(taxonomy) = view_of(&dataset.labels, labels) {
         return Ok(dataset.with_taxonomy(taxonomy)?);
     }
-    dataset.in_order_of(labels).map_err(|dataset| {
-        ModelError::OtherLabels { data: listed(&dataset.labels), model: listed(labels) }.into()
-    })
+    let (data, model) = (listed(&dataset.labels), listed(labels));
+    Ok(dataset.in_order_of(labels).ok_or(ModelError::OtherLabels { data, model })?)
 }
 
 fn listed(labels: &LabelSet) -> String {

@@ -12,9 +12,32 @@ use crate::model::{Model, Origin, model_folder};
 
 /// The card of the bundled classifier, which has no folder to keep one in.
 const BUNDLED_CARD: &str = "\
+---
+language: en
+license: apache-2.0
+library_name: tinymood
+pipeline_tag: text-classification
+tags:
+- emotion
+- multi-label
+datasets:
+- go_emotions
+---
+
 # The classifier that comes with tinymood
 
-Fine-tuned on GoEmotions; one sigmoid a label, thresholds in `thresholds.json`.
+Says which of GoEmotions' 28 labels a short English text shows; several may hold, or none. 4 layers, 312 wide, 14
+million parameters; one sigmoid a label, thresholds in `thresholds.json`. Hidden states are pooled by their mean
+(`tinymood.pooling` in `config.json`), which `transformers`' own classification class does not do.
+
+On GoEmotions' dev split: micro-F1 0.610, macro-F1 0.541; with thresholds tuned on one half and judged on the other
+0.595 and 0.515.
+
+It learned from comments of Reddit. Other languages, long texts and other ways of writing are outside what was
+measured; of rare labels it is often wrong. Nothing should be decided about a person by it.
+
+Apache-2.0, as what it was made from: its encoder was distilled from sentence-transformers/all-MiniLM-L6-v2, and it was
+fine-tuned on GoEmotions (Demszky et al., 2020).
 ";
 
 pub(super) fn export(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
