@@ -69,8 +69,8 @@ pub struct Recipe {
     pub max_grad_norm: f64,
     /// Each layer learns at this times the rate of the one above it; 1 for all alike.
     pub layer_decay: f64,
-    /// Decay of the moving average of the weights, which then is what is judged and saved; 0 for
-    /// none.
+    /// Decay of the moving average of the weights, which then is what is judged and saved; less in the
+    /// first steps, `(1 + step) / (10 + step)`; 0 for none.
     pub ema_decay: f64,
     /// The loss of one label of one text.
     pub loss: LossRecipe,

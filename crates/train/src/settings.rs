@@ -176,7 +176,7 @@ impl TrainSettings {
             epsilon: recipe.epsilon as f32,
             weight_decay: recipe.weight_decay as f32,
             max_grad_norm: (recipe.max_grad_norm > 0.0).then_some(recipe.max_grad_norm as f32),
-            ema_decay: self.ema_decay(),
+            ema_decay: self.ema_decay().map(|decay| decay.min(early_decay(step))),
         }
     }
 
@@ -194,6 +194,13 @@ impl TrainSettings {
             config.classifier_dropout = Some(probability as f32);
         }
     }
+}
+
+/// The most that the average of the weights keeps of itself at a step: with no more than this its first
+/// value, weights that have learned nothing, is soon forgotten. Source: TensorFlow's
+/// `ExponentialMovingAverage` with `num_updates`.
+fn early_decay(step: u64) -> f32 {
+    ((1 + step) as f64 / (10 + step) as f64) as f32
 }
 
 /// A checked count as a size.

@@ -232,3 +232,15 @@ fn what_a_file_leaves_out_is_as_in_the_recipe_beneath() {
     assert_eq!(found, Recipe { epochs: 1, min_steps: 0, ..beneath });
     assert_eq!(Recipe::load(path).unwrap().batch_size, Recipe::default().batch_size);
 }
+
+#[test]
+fn an_average_soon_forgets_where_it_began() {
+    let decay = |step| {
+        let recipe = Recipe { ema_decay: 0.99, ..Recipe::default() };
+        TrainSettings::new(recipe).unwrap().update(step, 1e-4).ema_decay.unwrap()
+    };
+    assert_eq!([decay(1), decay(10), decay(1000)], [2.0 / 11.0, 0.55, 0.99]);
+    // What is left of its first value after an epoch of a few hundred steps.
+    let left: f32 = (1..=300).map(decay).product();
+    assert!(left < 1e-9, "{left}");
+}

@@ -125,7 +125,7 @@ pub struct StepArgs {
     /// Each layer learns at this times the rate of the one above
     #[arg(long, value_name = "X")]
     layer_decay: Option<f64>,
-    /// Decay of the average of the weights, 0 for none
+    /// Decay of the average of the weights (less in the first steps), 0 for none
     #[arg(long, value_name = "X")]
     ema_decay: Option<f64>,
     /// Dropout after embeddings and sublayers, or "model": as its configuration says
