@@ -181,6 +181,16 @@ fn flags_come_from_the_environment_and_texts_stay_out_of_the_log() {
     let server = Served::start(trained(), &["runs/quick", "--log-texts"], &[]);
     server.post("/v1/emotions", &json!({ "texts": secret }));
     assert!(server.stop().1.contains(secret));
+
+    let arguments = ["runs/quick", "--log-texts", "--log-format", "json"];
+    let server = Served::start(trained(), &arguments, &[]);
+    let texts = json!([secret, "quo\"ted", "\u{7f}\u{e9}\n"]);
+    server.post("/v1/emotions", &json!({ "texts": texts }));
+    let (_, log) = server.stop();
+    let line = log.lines().find(|line| line.contains(secret)).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    let logged: Value = serde_json::from_str(line["text"].as_str().unwrap()).unwrap();
+    assert_eq!(logged, texts);
 }
 
 #[test]
