@@ -75,6 +75,78 @@ export const flows = {
     assert.match(await page.textContent("#count"), /only its beginning was read/);
   },
 
+  "a share that rounds to nothing has no sign": async ({ open, mock }) => {
+    mock.faults.respond = () => ({ status: 200, json: { model: "m", taxonomy: "original", results: [{
+      labels: [], tokens: 4, truncated: false, scores: [{ label: "joy", score: 0.9, threshold: 0.5 }],
+      explanation: { labels: { joy: [-0.004, 0, 2, -0.006] }, words: [0, 2, 4, 6].map((start) => ({ start, end: start + 1, text: "x" })) },
+    }] } });
+    const page = await open();
+    await read(page, "a b c d");
+    assert.deepEqual(await page.locator("#words tbody td:last-child").allTextContents(), ["0.00", "0.00", "+2.00", "−0.01"]);
+  },
+
+  "words that cannot be told cost the emotions nothing": async ({ open, mock }) => {
+    const page = await open();
+    const error = "the request needs 930 tokens to be computed, the limit is 300 (--max-queue-tokens)";
+    const refuse = refusing(422, error, {}, { error_type: "validation", limit: "max_queue_tokens" });
+    mock.faults.respond = (body) => (body.explain ? refuse() : undefined);
+    await page.fill("#text", "thank you");
+    await eventually(async () => assert.match(await page.textContent("#says"), /cannot be told.*930 tokens.*--max-queue-tokens/));
+    assert.deepEqual(await overBars(page), [{ label: "gratitude", score: "95%" }]);
+    assert.equal(await page.textContent("#verdict"), "gratitude");
+    assert.equal(await page.textContent("#reading"), "thank you", "print shows the text there");
+    assert.deepEqual([await page.isVisible("#notice"), await page.isVisible("#words details"), await page.isVisible("#take")], [false, false, true]);
+    await page.hover('[data-label="gratitude"] label');
+    assert.match(await page.textContent("#says"), /cannot be told/);
+    await eventually(async () => assert.equal(await page.textContent("#status"), "gratitude 95%"));
+    mock.faults.respond = undefined;
+    await read(page, "thank you so much");
+    assert.match(await page.textContent("#says"), /^Carried by/);
+    assert.equal(await page.isVisible("#words details"), true);
+  },
+
+  "a word of any length wraps": async ({ open, mock }) => {
+    const word = "a".repeat(400);
+    mock.faults.respond = () => ({ status: 200, json: { model: "m", taxonomy: "original", results: [{
+      labels: [], tokens: 4, truncated: false, scores: [{ label: "joy", score: 0.9, threshold: 0.5 }],
+      explanation: { labels: { joy: [4] }, words: [{ start: 0, end: 400, text: word }] },
+    }] } });
+    for (const width of [360, 768, 1400]) {
+      const page = await open({ viewport: { width, height: 800 } });
+      await read(page, word);
+      const [inner, outer] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+      assert.ok(inner <= outer, `${inner} px wide in a window of ${outer}`);
+    }
+  },
+
+  "a label stands on one line, its check mark beside it": async ({ open, mock }) => {
+    const scores = ["disappointment", "embarrassment", "gratitude"].map((label) => ({ label, score: 0.9, threshold: 0.5 }));
+    mock.faults.respond = () => ({ status: 200, json: { model: "m", taxonomy: "original", results: [{
+      labels: scores, tokens: 4, truncated: false, scores,
+      explanation: { labels: { disappointment: [1], embarrassment: [1], gratitude: [1] }, words: [{ start: 0, end: 2, text: "oh" }] },
+    }] } });
+    for (const width of [320, 360, 768, 900, 1400]) {
+      const page = await open({ viewport: { width, height: 800 } });
+      await read(page, "oh");
+      const heights = await page.locator("#over .name").evaluateAll((names) => names.map((name) => name.getBoundingClientRect().height));
+      assert.deepEqual(heights, Array(3).fill(heights[2]), `at ${width} px`);
+      const tracks = await page.locator("#over .track").evaluateAll((nodes) => nodes.map((node) => node.getBoundingClientRect().width));
+      assert.ok(Math.min(...tracks) > 80, `bars of ${tracks} px at ${width} px`);
+    }
+    // One that no column holds breaks, and stays right of its mark.
+    scores[0].label = "unpronounceable".repeat(4);
+    mock.faults.extraLabels = [];
+    const page = await open({ viewport: { width: 360, height: 800 } });
+    await read(page, "oh");
+    const lefts = await page.locator("#over .name").first().evaluate((name) => {
+      const range = document.createRange();
+      range.selectNodeContents(name);
+      return [...range.getClientRects()].map((rect) => rect.left);
+    });
+    assert.ok(lefts.length > 1);
+    assert.equal(new Set(lefts).size, 1, `lines begin at ${lefts}`);
+  },
+
   "typing asks once it pauses, explaining once it rests": async ({ open, mock }) => {
     const page = await openStill(open);
     await page.keyboard.type("thank you");
@@ -212,6 +284,13 @@ export const flows = {
     await eventually(async () => assert.deepEqual(await kept(), ["I hate it", "thank you so much"]));
     await page.reload();
     assert.deepEqual(await kept(), ["I hate it", "thank you so much"]);
+    // What is put over a text is another one; what is put into it is not.
+    await read(page, "wow");
+    await eventually(async () => assert.deepEqual(await kept(), ["wow", "I hate it", "thank you so much"]));
+    for (const [text, left] of [["spiders walk", ["wow"]], ["spiders, they walk", ["wow"]], ["walk", ["spiders, they walk", "wow"]]]) {
+      await read(page, text);
+      await eventually(async () => assert.deepEqual(await kept(), [text, ...left, "I hate it", "thank you so much"]));
+    }
     await page.click("#history summary");
     await page.click("#history li:last-child button");
     assert.equal(await page.inputValue("#text"), "thank you so much");
@@ -339,6 +418,16 @@ export const flows = {
     mock.faults.respond = undefined;
     await read(page, "thank you again");
     assert.equal(await page.isVisible("#notice"), false);
+  },
+
+  "an answer that takes too long is not a server that starts or stops": async ({ open, mock }) => {
+    const page = await open();
+    mock.faults.respond = refusing(503, "the answer took longer than 0.05 s (--request-timeout)", { "retry-after": "30" }, { error_type: "timeout" });
+    await page.fill("#text", "thank you");
+    await eventually(async () => assert.match(await page.textContent("#notice [role=alert]"), /takes too long.*--request-timeout/));
+    mock.faults.respond = refusing(503, "the server is shutting down", { "retry-after": "30" }, { error_type: "unhealthy" });
+    await page.click("#notice .wait button");
+    await eventually(async () => assert.match(await page.textContent("#notice [role=alert]"), /starting or stopping/));
   },
 
   "a server that is gone: the text stays, and the page goes on when it is back": async ({ open }) => {

@@ -88,6 +88,7 @@ fn a_whole_run_shows_everything_and_nothing_breaks_out() {
     // Loss, metrics, rate, throughput; F1; a curve for each label; reliability; two maps; lengths and counts.
     assert_eq!(plots(&html), 4 + 1 + 6 + 1 + 2 + 2);
     assert!(html.contains("<text"), "texts of plots can be selected");
+    assert_eq!(html.matches("aria-label=\"Colours of the map: ").count(), 2, "one beside each map");
     assert!(report.notes.is_empty(), "{:?}", report.notes);
 
     let detail = &json["run"]["detail"];
@@ -269,6 +270,9 @@ fn runs_side_by_side() {
     let html = fs::read_to_string(&written.html).unwrap();
     check(&html);
     assert!(html.contains("Paired bootstrap") && html.contains("Differences from a"));
+    let loss = "<strong>Loss, training</strong>Logarithmic.</figcaption>";
+    assert_eq!(html.matches("Logarithmic.").count(), html.matches(loss).count());
+    assert!(html.contains(loss), "an axis that is not what it seems is said to be");
     let json: Value = serde_json::from_str(&fs::read_to_string(&written.json).unwrap()).unwrap();
     assert_eq!(json["comparison"]["runs"].as_array().unwrap().len(), 3);
     assert!(json["comparison"]["tests"][0]["macro_f1"]["p_value"].is_number());

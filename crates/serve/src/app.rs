@@ -34,8 +34,6 @@ pub(crate) struct App {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Work {
     pub(crate) texts: usize,
-    /// Whether one text was sent, and not a list of them.
-    pub(crate) is_single: bool,
     pub(crate) characters: usize,
     /// Tokens computed, those of explanations included.
     pub(crate) tokens: usize,
@@ -122,17 +120,18 @@ impl App {
         work: &mut Work,
     ) -> Result<Logits, ApiError> {
         let limit = self.settings.max_queue_tokens;
-        let lengths = sequences.iter().map(|sequence| sequence.ids.len());
-        work.tokens = lengths.clone().sum();
+        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
+        work.tokens = lengths.iter().sum();
         if work.tokens > limit {
             let what = format!("the request needs {} tokens to be computed", work.tokens);
             return Err(ApiError::limit(what, REQUEST_TOKENS, limit));
         }
-        lengths.for_each(|length| self.metrics.input_length.record(length as f64));
         let answer = self
             .queue
             .put(served.clone(), sequences)
             .map_err(|refusal| ApiError::refused(refusal, limit, self.queue_seconds()))?;
+        // Of what was let in only: what is refused is not computed.
+        lengths.iter().for_each(|&length| self.metrics.input_length.record(length as f64));
         let timeout = self.settings.request_timeout;
         let Ok(answer) = tokio::time::timeout(timeout, answer).await else {
             let message = format!(

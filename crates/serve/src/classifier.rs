@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use tinymood_core::{Engine, LabelSet, Taxonomy, TaxonomyMap};
+use tinymood_core::{Engine, LabelSet, PackedBatch, Taxonomy, TaxonomyMap};
 use tinymood_eval::{Occlusion, Thresholds};
 use tinymood_text::Tokenizer;
 
+use crate::infer;
+
 /// A classifier with all that it needs.
 pub struct Classifier {
-    /// Computes logits. Only the infer thread asks it.
+    /// Computes logits. Once it is served only the infer thread asks it.
     pub engine: Box<dyn Engine + Send + Sync>,
     /// Texts to ids.
     pub tokenizer: Tokenizer,
@@ -75,7 +77,16 @@ pub enum ClassifierError {
     /// The tokenizer cannot be built.
     #[error(transparent)]
     Unusable(#[from] tinymood_text::TokenizerError),
+    /// The engine has no answer.
+    #[error("the model cannot answer {TRIAL:?}: {0}")]
+    NoAnswer(String),
+    /// The engine's answer is none: weights are damaged, or a training has diverged.
+    #[error("the model's answer to {TRIAL:?} is no number: its weights hold some that are none")]
+    NotANumber,
 }
+
+/// What a model must have an answer to before it answers anyone.
+const TRIAL: &str = "thank you so much!";
 
 impl Served {
     pub(crate) fn new(classifier: Classifier) -> Result<Self, ClassifierError> {
@@ -95,7 +106,9 @@ impl Served {
         let occlusion = tokenizer.mask_token()?.map_or(Occlusion::Delete, Occlusion::Mask);
         let taxonomies = [Taxonomy::Original, Taxonomy::Ekman, Taxonomy::Sentiment];
         let taxonomies = taxonomies.into_iter().filter_map(|t| Some((t, t.map(labels).ok()?)));
-        Ok(Self { occlusion, taxonomies: taxonomies.collect(), classifier })
+        let taxonomies = taxonomies.collect();
+        try_out(&classifier)?;
+        Ok(Self { occlusion, taxonomies, classifier })
     }
 
     /// How its labels fall into a taxonomy's groups; `None` where some have no place there.
@@ -106,6 +119,18 @@ impl Served {
     /// The taxonomies that [`Self::taxonomy`] knows.
     pub(crate) fn taxonomies(&self) -> impl Iterator<Item = Taxonomy> + '_ {
         self.taxonomies.iter().map(|(taxonomy, _)| *taxonomy)
+    }
+}
+
+/// Asks a model once. Shapes say nothing of what the weights are worth.
+fn try_out(classifier: &Classifier) -> Result<(), ClassifierError> {
+    let mut batch = PackedBatch::new();
+    batch.push(0, &classifier.tokenizer.encode(TRIAL)?.ids);
+    let logits = infer::compute(classifier, &batch)
+        .map_err(|failure| ClassifierError::NoAnswer(failure.to_string()))?;
+    match logits.values.iter().all(|logit| logit.is_finite()) {
+        true => Ok(()),
+        false => Err(ClassifierError::NotANumber),
     }
 }
 

@@ -15,10 +15,14 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// What is counted since the server began.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    /// Requests for an answer, by whether they held one text or several.
-    pub(crate) requests: BySize,
-    /// Those that got one.
-    pub(crate) successes: BySize,
+    /// Requests that got an answer or an error, by whether they held one text or several. Asking for the
+    /// page, for documents and figures counts only where it failed.
+    requests: BySize,
+    /// Those of them that were refused before that was known.
+    unread: AtomicU64,
+    /// Those that got an answer.
+    successes: BySize,
+    /// Those that got an error.
     failures: Mutex<BTreeMap<&'static str, u64>>,
     pub(crate) texts: AtomicU64,
     pub(crate) request_duration: Histogram,
@@ -37,15 +41,22 @@ pub(crate) struct Metrics {
 
 /// A counter each for requests of one text and of several.
 #[derive(Debug, Default)]
-pub(crate) struct BySize {
+struct BySize {
     single: AtomicU64,
     batch: AtomicU64,
 }
 
 impl BySize {
-    pub(crate) fn add(&self, is_single: bool) {
+    fn add(&self, is_single: bool) {
         let counter = if is_single { &self.single } else { &self.batch };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn write(&self, out: &mut String, name: &str) -> fmt::Result {
+        for (method, counter) in [("single", &self.single), ("batch", &self.batch)] {
+            writeln!(out, "{name}{{method=\"{method}\"}} {}", counter.load(Ordering::Relaxed))?;
+        }
+        Ok(())
     }
 }
 
@@ -66,6 +77,7 @@ impl Default for Metrics {
         let powers = |n: i32| Histogram::new((0..n).map(|n| 2.0_f64.powi(n)));
         Self {
             requests: BySize::default(),
+            unread: AtomicU64::new(0),
             successes: BySize::default(),
             failures: Mutex::default(),
             texts: AtomicU64::new(0),
@@ -93,8 +105,18 @@ impl Metrics {
         self.batch_duration.record(took.as_secs_f64());
     }
 
-    /// A request was refused.
-    pub(crate) fn failed(&self, error_type: &'static str) {
+    /// A request of one text or several was answered.
+    pub(crate) fn succeeded(&self, is_single: bool) {
+        self.requests.add(is_single);
+        self.successes.add(is_single);
+    }
+
+    /// A request was refused; `is_single` is `None` where it was before its texts were read.
+    pub(crate) fn failed(&self, is_single: Option<bool>, error_type: &'static str) {
+        match is_single {
+            Some(is_single) => self.requests.add(is_single),
+            None => drop(self.unread.fetch_add(1, Ordering::Relaxed)),
+        }
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         *failures.entry(error_type).or_default() += 1;
     }
@@ -115,18 +137,17 @@ impl Metrics {
 
     fn write(&self, out: &mut String, gauges: &Gauges) -> fmt::Result {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        for (name, help, counter) in [
-            ("te_request_count", "Requests for an answer", &self.requests),
-            ("te_request_success", "Requests that got one", &self.successes),
-        ] {
-            head(out, name, "counter", help)?;
-            writeln!(out, "{name}{{method=\"single\"}} {}", read(&counter.single))?;
-            writeln!(out, "{name}{{method=\"batch\"}} {}", read(&counter.batch))?;
-        }
-        head(out, "te_request_failure", "counter", "Requests that were refused, by error_type")?;
+        let (count, success, failure) =
+            ("te_request_count", "te_request_success", "te_request_failure");
+        head(out, count, "counter", "Requests that got an answer or an error")?;
+        self.requests.write(out, count)?;
+        writeln!(out, "{count}{{method=\"unknown\"}} {}", read(&self.unread))?;
+        head(out, success, "counter", "Those that got an answer")?;
+        self.successes.write(out, success)?;
+        head(out, failure, "counter", "Those that got an error, by error_type")?;
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (error_type, count) in failures {
-            writeln!(out, "te_request_failure{{err=\"{error_type}\"}} {count}")?;
+            writeln!(out, "{failure}{{err=\"{error_type}\"}} {count}")?;
         }
         for (name, help, counter) in [
             ("te_predict_count", "Texts of requests that got an answer", &self.texts),
@@ -251,13 +272,17 @@ mod tests {
     #[test]
     fn every_line_is_a_comment_or_a_sample() {
         let metrics = Metrics::default();
-        metrics.requests.add(true);
-        metrics.failed("overloaded");
+        metrics.succeeded(false);
+        metrics.failed(Some(true), "overloaded");
+        metrics.failed(None, "malformed");
         metrics.computed(3, 60, Duration::from_millis(30));
         assert!((metrics.tokens_per_second().unwrap() - 2000.0).abs() < 1e-6);
         let text =
             metrics.text(&Gauges { model_id: "a \"b\"\\\n".to_owned(), ..Gauges::default() });
-        assert!(text.contains("te_request_count{method=\"single\"} 1\n"), "{text}");
+        for method in ["single", "batch", "unknown"] {
+            let sample = format!("te_request_count{{method=\"{method}\"}} 1\n");
+            assert!(text.contains(&sample), "{text}");
+        }
         assert!(text.contains("te_request_failure{err=\"overloaded\"} 1\n"));
         assert!(text.contains("model_id=\"a \\\"b\\\"\\\\\\n\""), "{text}");
         for line in text.lines().filter(|line| !line.starts_with('#')) {

@@ -4,38 +4,57 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use crate::app::{App, Work};
 use crate::error::{ApiError, ErrorBody};
+use crate::metrics::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is taken from a client.
 const LONGEST_ID: usize = 128;
 
-pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Whether a request holds one text, or a list of them. Not known before it is read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kind(Arc<OnceLock<bool>>);
+
+impl Kind {
+    pub(crate) fn set(&self, is_single: bool) {
+        let _ = self.0.set(is_single); // each request is read once
+    }
+}
+
+pub(crate) async fn observe(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut watch = Watch { app: &app, method, uri, id: id.clone(), started, is_answered: false };
+    let kind = Kind::default();
+    request.extensions_mut().insert(kind.clone());
     let mut response = next.run(request).await;
     watch.is_answered = true;
     let took = started.elapsed();
     let work = response.extensions_mut().remove::<Work>();
     let error = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &error {
-        app.metrics.failed(error.error_type);
+        app.metrics.failed(kind.0.get().copied(), error.error_type);
         write_error(&mut response, error, &id);
     }
     if let Some(work) = &work {
-        record(&app, work, took);
+        app.metrics.succeeded(kind.0.get().copied().unwrap_or(true));
+        record(&app.metrics, work, took);
         write_work(response.headers_mut(), work, took);
     }
     response.headers_mut().insert(REQUEST_ID, id);
@@ -72,7 +91,8 @@ impl Watch<'_> {
             limit = error.and_then(|error| error.limit),
             // May quote what was sent.
             problem = error.filter(|_| self.app.settings.log_texts).map(|e| e.message.as_str()),
-            text = work.logged.map(tracing::field::debug),
+            // Fields are no lists: this is a string that holds one, in JSON.
+            text = work.logged.and_then(|texts| serde_json::to_string(&texts[..]).ok()),
             "request"
         );
     }
@@ -102,32 +122,27 @@ fn write_error(response: &mut Response, error: &ApiError, id: &HeaderValue) {
     };
     // Strings always have a form in JSON.
     let body = serde_json::to_vec(&body).unwrap_or_default();
-    let allow = response.headers_mut().remove(header::ALLOW);
-    *response = (error.status, body).into_response();
+    *response.body_mut() = Body::from(body);
+    // What layers below have set stays: without CORS's headers a page could not read the error.
     let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH); // of the body that was not there yet
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(seconds) = error.retry_after {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
-    if let Some(allow) = allow {
-        headers.insert(header::ALLOW, allow);
-    }
-    if error.status == axum::http::StatusCode::UNAUTHORIZED {
+    if error.status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
 }
 
-fn record(app: &App, work: &Work, took: Duration) {
-    let metrics = &app.metrics;
-    metrics.successes.add(work.is_single);
+fn record(metrics: &Metrics, work: &Work, took: Duration) {
     metrics.texts.fetch_add(work.texts as u64, Ordering::Relaxed);
-    for (histogram, duration) in [
-        (&metrics.request_duration, took),
-        (&metrics.tokenization_duration, work.tokenization),
-        (&metrics.queue_duration, work.queue),
-        (&metrics.inference_duration, work.inference),
-    ] {
-        histogram.record(duration.as_secs_f64());
+    metrics.request_duration.record(took.as_secs_f64());
+    metrics.tokenization_duration.record(work.tokenization.as_secs_f64());
+    // What is only tokenized neither waits nor is computed, which is not to take no time for it.
+    if work.tokens > 0 {
+        metrics.queue_duration.record(work.queue.as_secs_f64());
+        metrics.inference_duration.record(work.inference.as_secs_f64());
     }
 }
 

@@ -11,13 +11,18 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeOwned, Deserializer, Error, IgnoredAny, IntoDeserializer, SeqAccess,
+    Visitor,
+};
 use serde_json::error::Category;
+use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::App;
 use crate::error::{ApiError, BODY_BYTES};
+use crate::observe::Kind;
 
 /// Of a body that is too large, so many times the limit is taken in for nothing, for so long at most.
 const DISCARDED: usize = 8;
@@ -29,6 +34,8 @@ pub(crate) struct Allowed;
 /// A request for an answer: its JSON, and its place, which it keeps until it is answered.
 pub(crate) struct Asked<T> {
     pub(crate) body: T,
+    /// To be told once the texts are known.
+    pub(crate) kind: Kind,
     pub(crate) _place: OwnedSemaphorePermit,
 }
 
@@ -46,10 +53,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Asked<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         allow(app, request.headers())?;
         let place = app.admit()?;
-        check_content_type(request.headers())?;
+        check_content(request.headers())?;
         let limit = app.settings.max_body_bytes;
         let timeout = app.settings.request_timeout;
         let expects = request.headers().contains_key(header::EXPECT);
+        let kind = request.extensions().get::<Kind>().cloned().unwrap_or_default();
         let mut body = request.into_body();
         let Ok(read) = tokio::time::timeout(timeout, read(&mut body, limit)).await else {
             let message = format!(
@@ -61,9 +69,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Asked<T> {
         if matches!(&read, Err(error) if error.status == StatusCode::PAYLOAD_TOO_LARGE) && !expects
         {
             // Who is cut off while sending may never see why. Who asked before sending will.
-            let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED * limit)).await;
+            let _ =
+                tokio::time::timeout(DISCARD_TIME, discard(body, limit.saturating_mul(DISCARDED)))
+                    .await;
         }
-        Ok(Self { body: parse_object(&read?)?, _place: place })
+        Ok(Self { body: parse_object(&read?)?, kind, _place: place })
     }
 }
 
@@ -86,17 +96,25 @@ fn allow(app: &App, headers: &HeaderMap) -> Result<Allowed, ApiError> {
     Err(ApiError::new(StatusCode::UNAUTHORIZED, "authentication", message))
 }
 
-/// JSON must be called so: a page of another origin cannot send that without being asked (CORS), and
+/// The body must be JSON as it is, and called so: a page of another origin cannot send that without being asked (CORS), and
 /// could send anything else.
-fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+fn check_content(headers: &HeaderMap) -> Result<(), ApiError> {
+    let unsupported = |message: String| {
+        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    };
+    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes());
+    if let Some(found) = encoding.filter(|found| !found.eq_ignore_ascii_case(b"identity")) {
+        let found = String::from_utf8_lossy(found);
+        let message = format!("the content encoding is {found:?}, expected none");
+        return Err(unsupported(message));
+    }
     let found = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media = found.map(|value| value.split(';').next().unwrap_or(value).trim());
     if media.is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
         return Ok(());
     }
     let found = found.map_or("none".to_owned(), |found| format!("{found:?}"));
-    let message = format!("the content type is {found}, expected application/json");
-    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
+    Err(unsupported(format!("the content type is {found}, expected application/json")))
 }
 
 /// The whole body, which is at most `limit` bytes.
@@ -154,6 +172,35 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         }
         _ => malformed(format!("the body is not JSON: {error}")),
     })
+}
+
+/// A name of an enum's. `serde_json` calls what is no string in its place no JSON.
+pub(crate) fn name<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    T::deserialize(String::deserialize(deserializer)?.into_deserializer())
+}
+
+/// [`name`], or null.
+pub(crate) fn name_or_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let name = Option::<String>::deserialize(deserializer)?;
+    name.map(|name| T::deserialize(name.into_deserializer())).transpose()
+}
+
+/// An object, or null: serde would take the fields in a list, too.
+pub(crate) fn object_or_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let fields = Option::<Map<String, Value>>::deserialize(deserializer)?;
+    fields.map(|fields| T::deserialize(Value::Object(fields))).transpose().map_err(D::Error::custom)
 }
 
 /// One text or several.

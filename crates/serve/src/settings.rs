@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 /// How a server answers. Every limit here is named in the error of who exceeds it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -60,6 +62,9 @@ pub enum SettingsError {
     /// A limit that nothing could stay under.
     #[error("{0} is 0, expected at least 1")]
     Zero(&'static str),
+    /// More than can be counted.
+    #[error("{0} is {1}, expected at most {2}")]
+    TooMany(&'static str, usize, usize),
     /// A key that no header can carry.
     #[error("the API key must be visible ASCII characters, at least one")]
     ApiKey,
@@ -85,6 +90,10 @@ impl Settings {
         ];
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(SettingsError::Zero(name));
+        }
+        let (found, most) = (self.max_concurrent_requests, Semaphore::MAX_PERMITS);
+        if found > most {
+            return Err(SettingsError::TooMany("max_concurrent_requests", found, most));
         }
         if self.request_timeout.is_zero() {
             return Err(SettingsError::Zero("request_timeout"));
@@ -118,6 +127,12 @@ mod tests {
             Settings { max_texts: 0, ..ok.clone() }.check(),
             Err(SettingsError::Zero("max_texts"))
         );
+        for (max_concurrent_requests, fine) in
+            [(usize::MAX >> 3, true), ((usize::MAX >> 3) + 1, false), (usize::MAX, false)]
+        {
+            let settings = Settings { max_concurrent_requests, ..ok.clone() };
+            assert_eq!(settings.check().is_ok(), fine, "{max_concurrent_requests}");
+        }
         for key in ["", "two words", "naïve", "a\nb"] {
             let settings = Settings { api_key: Some(key.to_owned()), ..ok.clone() };
             assert_eq!(settings.check(), Err(SettingsError::ApiKey), "{key:?}");

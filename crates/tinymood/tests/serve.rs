@@ -181,6 +181,16 @@ fn flags_come_from_the_environment_and_texts_stay_out_of_the_log() {
     let server = Served::start(trained(), &["runs/quick", "--log-texts"], &[]);
     server.post("/v1/emotions", &json!({ "texts": secret }));
     assert!(server.stop().1.contains(secret));
+
+    let arguments = ["runs/quick", "--log-texts", "--log-format", "json"];
+    let server = Served::start(trained(), &arguments, &[]);
+    let texts = json!([secret, "quo\"ted", "\u{7f}\u{e9}\n"]);
+    server.post("/v1/emotions", &json!({ "texts": texts }));
+    let (_, log) = server.stop();
+    let line = log.lines().find(|line| line.contains(secret)).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    let logged: Value = serde_json::from_str(line["text"].as_str().unwrap()).unwrap();
+    assert_eq!(logged, texts);
 }
 
 #[test]
@@ -226,10 +236,55 @@ fn a_hang_up_opens_the_model_again_unless_it_is_broken() {
 }
 
 #[test]
+fn a_folder_that_is_missing_is_no_hub_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    fs::create_dir(&runs).unwrap();
+    run(folder.path(), &format!("train {} --max-steps 3 --output runs/x --quiet", common::QUICK))
+        .ok();
+    // A hub that nobody answers for.
+    let hub = [("HF_ENDPOINT", "http://127.0.0.1:9")];
+    let server = Served::start(folder.path(), &["runs/x"], &hub);
+    assert!(server.get("/info").contains("\"model_id\":\"runs/x\""));
+    fs::rename(runs.join("x"), runs.join("y")).unwrap();
+    server.signal("-HUP");
+    server.wait_for_metric("tinymood_failed_reloads 1");
+    fs::rename(runs.join("y"), runs.join("x")).unwrap();
+    server.signal("-HUP");
+    server.wait_for_metric("tinymood_reloads 1");
+    assert!(server.get("/info").contains("\"model_id\":\"runs/x\""));
+    let (status, log) = server.stop();
+    assert_eq!(status, Some(0));
+    assert!(log.contains("runs/x\" is neither") && !log.contains("127.0.0.1:9"), "{log}");
+}
+
+#[test]
+fn a_hang_up_refuses_weights_that_are_no_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let quick = format!("train {} --max-steps 3 --output run --quiet", common::QUICK);
+    run(folder.path(), &quick).ok();
+    let server = Served::start(folder.path(), &["run", "--precision", "f32"], &[]);
+    let asked = json!({ "inputs": "so happy" });
+    let before = server.post("/predict", &asked);
+    let file = folder.path().join("run/best/model.safetensors");
+    let mut weights = fs::read(&file).unwrap();
+    let header = 8 + u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+    weights[header..].chunks_exact_mut(4).for_each(|w| w.copy_from_slice(&f32::NAN.to_le_bytes()));
+    fs::write(&file, weights).unwrap();
+    server.signal("-HUP");
+    server.wait_for_metric("tinymood_failed_reloads 1");
+    assert_eq!(server.post("/predict", &asked), before);
+    assert!(server.stop().1.contains("is no number"));
+    run(folder.path(), "serve run --precision f32 --port 0").fails(1, &["is no number"]);
+}
+
+#[test]
 fn what_cannot_be_served_is_said_before_anything_else() {
     let folder = trained();
     run(folder, "serve nowhere --offline").fails(1, &["nowhere"]);
     run(folder, "serve runs/quick --max-texts 0").fails(2, &["max_texts is 0"]);
+    run(folder, "serve runs/quick --max-concurrent-requests 4611686018427387904")
+        .fails(2, &["max_concurrent_requests is 4611686018427387904, expected at most"]);
     run(folder, "serve runs/quick --cors-allow-origin example.org").fails(2, &["no origin"]);
     run(folder, "serve runs/quick --request-timeout 0").fails(2, &["seconds above 0"]);
     run(folder, "serve runs/quick --host nowhere.invalid").fails(1, &["--host"]);

@@ -177,6 +177,9 @@ fn difference(run: &str, figure: &str, found: &Difference, adjusted: Option<f64>
     }
 }
 
+/// The one plot that does not say by its ticks alone how its axis is divided.
+const LOSS: &str = "Loss, training";
+
 fn curves(runs: &[RunReport]) -> Result<Markup, ReportError> {
     let names: Vec<(usize, &str)> =
         runs.iter().enumerate().map(|(style, run)| (style, run.name.as_str())).collect();
@@ -219,7 +222,7 @@ fn curves(runs: &[RunReport]) -> Result<Markup, ReportError> {
             )?,
         ),
         (
-            "Loss, training",
+            LOSS,
             chart(
                 "Training loss of each run by step, on a logarithmic axis",
                 "loss",
@@ -256,7 +259,9 @@ fn curves(runs: &[RunReport]) -> Result<Markup, ReportError> {
     Ok(html! {
         div.grid {
             @for (heading, plot) in plots.into_iter().filter(|(_, plot)| plot.is_some()) {
-                (figure(heading, plot, line_key(&names), html! {}))
+                (figure(heading, plot, line_key(&names), html! {
+                    @if heading == LOSS { "Logarithmic." }
+                }))
             }
         }
     })

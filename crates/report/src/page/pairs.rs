@@ -40,7 +40,6 @@ pub(super) fn pairs(run: &RunReport) -> Result<Option<Markup>, ReportError> {
         @if shown.len() < names.len() {
             p { "The " (shown.len()) " most frequent of " (names.len()) " labels; the JSON file has all." }
         }
-        (heat_key())
         (heat_figure(
             "True together",
             "Of the rows that have the label on the left, the percentage that have the label above too, as annotated.",
@@ -96,14 +95,16 @@ fn heat_figure(heading: &str, caption: &str, plot: Option<String>, labels: usize
     html! {
         h3 { (heading) }
         p { (caption) }
+        (heat_key(heading))
         div.scroll.wide role="region" tabindex="0" aria-label={ "Map: " (heading) } { (maud::PreEscaped(plot)) }
     }
 }
 
-fn heat_key() -> Markup {
+/// What the colours of a map are; beside each, since on paper they may be pages apart.
+fn heat_key(heading: &str) -> Markup {
     let ends = HEAT_CLASSES.iter().skip(1).map(|end| Some(*end)).chain([None]);
     html! {
-        ul.key aria-label="Colours of the maps" {
+        ul.key aria-label={ "Colours of the map: " (heading) } {
             @for (class, (from, to)) in HEAT_CLASSES.iter().zip(ends).enumerate() {
                 li {
                     svg.swatch viewBox="0 0 16 16" aria-hidden="true" {

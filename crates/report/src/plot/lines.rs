@@ -167,7 +167,7 @@ fn unscaled(y: f64, axis: Axis) -> f64 {
 }
 
 fn x_axis((low, high): (f64, f64)) -> Ticked {
-    let low = if high > low { low.min(0.0) } else { low - 1.0 };
+    let low = low.min(0.0);
     let high = high.max(low + 1.0);
     let mut ticks = ticks(low, high, 4);
     // There is no half of a step: its label would be that of a whole one.
@@ -242,7 +242,8 @@ mod tests {
     #[test]
     fn steps_are_whole_and_names_have_room() {
         assert_eq!(x_axis((29.0, 30.0)).ticks, [0.0, 10.0, 20.0, 30.0]);
-        assert_eq!(x_axis((30.0, 30.0)).ticks, [29.0, 30.0], "no 29.5");
+        assert_eq!(x_axis((30.0, 30.0)).ticks, [0.0, 10.0, 20.0, 30.0], "one evaluation");
+        assert_eq!(x_axis((0.0, 0.0)).ticks, [0.0, 1.0], "no 0.5");
         let begins = |low: f64, high: f64| -> f64 {
             let svg = chart(vec![(0.0, low), (2.0, high)], Axis::Near).unwrap();
             let curve = svg.split("<polyline").find(|line| line.contains("var(--s0)"));

@@ -11,7 +11,8 @@ use super::{
 use crate::error::ReportError;
 
 const SIZE: (f64, f64) = (210.0, 140.0);
-const LEFT: f64 = 26.0;
+/// Room for "0.5", on phones too, where `style.css` writes it larger.
+const LEFT: f64 = 34.0;
 const RIGHT: f64 = 204.0;
 const TOP: f64 = 6.0;
 const FOOT: f64 = 122.0;

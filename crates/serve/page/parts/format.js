@@ -1,7 +1,10 @@
 // Texts and numbers, without the document.
 
 export const percent = (score) => (score > 0 && score < 0.005 ? "<1%" : `${Math.round(score * 100)}%`);
-export const signed = (drop, digits = 1) => `${drop < 0 ? "−" : "+"}${Math.abs(drop).toFixed(digits)}`;
+export function signed(drop, digits = 1) {
+  const size = Math.abs(drop).toFixed(digits);
+  return `${Number(size) === 0 ? "" : drop < 0 ? "−" : "+"}${size}`; // what rounds to nothing has no sign
+}
 export const count = (n, thing) => `${n.toLocaleString("en")} ${thing}${n === 1 ? "" : "s"}`;
 export const isOver = (entry) => entry.score >= entry.threshold;
 export const listOf = (names) => new Intl.ListFormat("en-GB").format(names);

@@ -24,9 +24,17 @@ export function start(opens) {
 
 export function keep(entry) {
   if (!on || !works || entry.text.length > LONGEST) return;
-  const others = read().filter((other) => other.text !== entry.text && other.text !== current);
+  const earlier = current !== undefined && grew(current, entry.text) ? current : entry.text;
+  const others = read().filter((other) => other.text !== entry.text && other.text !== earlier);
   current = entry.text;
   save([entry, ...others].slice(0, MOST));
+}
+
+/** Whether `text` is `before` with something put into it. One pasted over another is not. */
+function grew(before, text) {
+  let same = 0;
+  while (same < before.length && before[same] === text[same]) same += 1;
+  return text.length >= before.length && text.endsWith(before.slice(same));
 }
 
 /** What is written from now on is a text of its own. */

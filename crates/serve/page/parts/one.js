@@ -4,7 +4,9 @@ import { hideBars, showBars } from "./bars.js";
 import { $, chosen, el, input, setBusy, showCount } from "./dom.js";
 import { isOver, listOf, percent, wellFormed } from "./format.js";
 import { pause } from "./pause.js";
+import { Refusal } from "./refusal.js";
 import { emotions } from "./server.js";
+import { showNoWords } from "./words.js";
 
 const REST = 450; // ms before the words behind it are asked for, which costs up to 30 passes
 
@@ -17,12 +19,21 @@ export async function readOne(signal) {
   showEmotions({ text, taxonomy: body.taxonomy, ...answer.results[0] });
   setBusy(false, "#emotions");
   await pause(REST, signal);
-  const explained = await emotions({ ...body, explain: true }, signal);
-  const [result] = explained.results;
-  showEmotions({ text, taxonomy: body.taxonomy, ...result });
+  const [result] = (await explained(body, signal) ?? answer).results;
+  if (result.explanation) showEmotions({ text, taxonomy: body.taxonomy, ...result });
   const over = result.scores.filter(isOver);
   const spoken = over.length ? listOf(over.map((entry) => `${entry.label} ${percent(entry.score)}`)) : $("#verdict").textContent;
   return { spoken, entry: { text, mode: "one", taxonomy: body.taxonomy, says: over.map((entry) => entry.label) } };
+}
+
+/** The answer with words, or nothing: they cost many times what the text does, and may be over a limit that it is not. */
+async function explained(body, signal) {
+  try {
+    return await emotions({ ...body, explain: true }, signal);
+  } catch (refusal) {
+    if (!(refusal instanceof Refusal)) throw refusal;
+    showNoWords(body.texts[0], refusal);
+  }
 }
 
 export function showNothing(verdict = "They show up here while you type.") {

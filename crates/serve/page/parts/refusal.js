@@ -7,6 +7,7 @@ export class Refusal extends Error {
   constructor(status, body, { retryAfter, withKey, maxCharacters } = {}) {
     super(body?.error ?? "");
     this.status = status;
+    this.type = body?.error_type;
     this.limit = body?.limit;
     Object.assign(this, { retryAfter, withKey, maxCharacters });
   }
@@ -20,6 +21,7 @@ export class Refusal extends Error {
 
   get title() {
     if (this.limit === "max_characters") return "This text is too long.";
+    if (this.status === 503 && this.type === "timeout") return "The answer takes too long.";
     const titles = {
       0: "The server does not answer.",
       401: this.withKey ? "That key was not accepted." : "This server asks for an API key.",
@@ -32,13 +34,18 @@ export class Refusal extends Error {
     return titles[this.status] ?? `The server could not answer (${this.status}).`;
   }
 
+  /** The server's own words. */
+  get said() {
+    return this.message && `It said: ${this.message}`;
+  }
+
   get advice() {
     if (this.limit === "max_characters" && this.maxCharacters)
       return `The server reads texts of up to ${count(this.maxCharacters, "character")}.`;
     if (this.status === 0) return "It may have been stopped, or the connection is lost. Your text is still here.";
     if (this.status === 401) return "Whoever runs the server has one.";
-    if (this.status === 413) return `A shorter text will do. It said: ${this.message}`;
+    if (this.status === 413) return `A shorter text will do. ${this.said}`;
     if (this.status === 429) return "Your text waits its turn.";
-    return this.message && `It said: ${this.message}`;
+    return this.said;
   }
 }

@@ -65,5 +65,15 @@ export function showWords({ text, explanation }, label) {
     ...(opponents.length ? ["Against it: ", ...opponents, "."] : []));
   $("#words tbody").replaceChildren(...ranges.map((range) =>
     el("tr", {}, el("td", {}, el("bdi", {}, word(range))), el("td", {}, signed(range.drop, 2)))));
+  $("#words details").hidden = false;
+  $("#words").hidden = false;
+}
+
+/** The emotions are known, what carries them is not. */
+export function showNoWords(text, refusal) {
+  $("#words-title em").textContent = "them";
+  $("#reading").textContent = text;
+  $("#says").textContent = `They cannot be told for this text. ${refusal.said}`.trim();
+  $("#words details").hidden = true;
   $("#words").hidden = false;
 }

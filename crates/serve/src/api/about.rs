@@ -72,6 +72,7 @@ pub(super) struct Classifier<'a> {
     /// By the index of the output.
     #[schema(value_type = HashMap<String, String>)]
     id2label: BTreeMap<usize, &'a str>,
+    /// The index by name.
     #[schema(value_type = HashMap<String, usize>)]
     label2id: BTreeMap<&'a str, usize>,
 }

@@ -16,7 +16,7 @@ use super::answer;
 use crate::app::{App, Work};
 use crate::classifier::Served;
 use crate::error::ApiError;
-use crate::request::{Asked, OneOrMany};
+use crate::request::{Asked, OneOrMany, name};
 
 /// What is asked of texts.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -30,7 +30,7 @@ pub(super) struct EmotionsRequest {
     #[serde(default)]
     explain: bool,
     /// The labels, or coarser ones.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "name")]
     taxonomy: TaxonomyName,
     /// One threshold for all labels instead of the model's own.
     #[serde(default)]
@@ -83,7 +83,9 @@ impl From<Taxonomy> for TaxonomyName {
 pub(super) struct EmotionsResponse<'a> {
     /// As `/info`'s `model_id`.
     model: &'a str,
+    /// The view of the labels that was asked for.
     taxonomy: TaxonomyName,
+    /// What is said of each text.
     results: Vec<EmotionsResult<'a>>,
 }
 
@@ -107,10 +109,13 @@ pub(super) struct EmotionsResult<'a> {
 /// A label's probability. It holds when that is at least its threshold.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct LabelScore<'a> {
+    /// Its name.
     #[schema(example = "gratitude")]
     label: &'a str,
+    /// Its probability.
     #[schema(minimum = 0.0, maximum = 1.0, example = 0.98)]
     score: f32,
+    /// The probability from which it holds.
     #[schema(minimum = 0.0, maximum = 1.0, example = 0.48)]
     threshold: f32,
 }
@@ -134,6 +139,7 @@ pub(super) struct Place {
     start: usize,
     /// One past its last.
     end: usize,
+    /// The word as the text spells it.
     #[schema(example = "thank")]
     text: String,
 }
@@ -157,11 +163,10 @@ pub(super) async fn emotions(
     let served = app.served();
     let EmotionsRequest { texts, all_scores, explain, taxonomy, .. } = &asked.body;
     let (all_scores, explain, taxonomy) = (*all_scores, *explain, *taxonomy);
+    asked.kind.set(matches!(texts, OneOrMany::One(_)));
     let selection = selection(&asked.body, &served)?;
-    let is_single = matches!(texts, OneOrMany::One(_));
-    app.metrics.requests.add(is_single);
     let texts = asked.body.texts.into_vec();
-    let mut work = Work { texts: texts.len(), is_single, ..Work::default() };
+    let mut work = Work { texts: texts.len(), ..Work::default() };
     work.characters = app.check_texts("texts", &texts)?;
 
     let tokenize = move |served: &Served, texts: &[String]| {

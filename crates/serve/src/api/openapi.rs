@@ -1,11 +1,13 @@
 //! `/openapi.json`, made from the types that requests are read into and answers are written from, with
-//! this server's limits; and `/docs`, a page of it that needs no network.
+//! this server's limits; and `/docs`, a page of it that needs no network. Neither needs a key: they say
+//! what every server of this version says, but for the limits.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json as value};
 use utoipa::openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, RefOr, Schema, Type};
@@ -14,7 +16,7 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use super::{about, emotions, json, page, predict, tokenize};
 use crate::app::App;
 use crate::error::{ApiError, ErrorBody};
-use crate::request::{Allowed, OneOrMany};
+use crate::request::OneOrMany;
 use crate::settings::Settings;
 
 #[derive(OpenApi)]
@@ -38,7 +40,7 @@ const ERRORS: [(&str, &str); 9] = [
     ("401", "The API key is missing or wrong"),
     ("408", "The body did not arrive in time"),
     ("413", "The body is too large"),
-    ("415", "The content type is not application/json"),
+    ("415", "The content type is not application/json, or the body is compressed"),
     ("422", "A field is not as it should be, or a limit of texts is exceeded"),
     ("429", "Too many requests or tokens are waiting; Retry-After says when to ask again"),
     ("500", "The model failed"),
@@ -59,6 +61,8 @@ pub(crate) fn document(settings: &Settings) -> Value {
     for form in [1, 2] {
         schemas["Inputs"]["oneOf"][form]["maxItems"] = value!(settings.max_texts);
     }
+    // Clients of text-embeddings-inference write them so.
+    schemas["TruncationDirection"]["enum"] = value!(["left", "right", "Left", "Right"]);
     let error = |description: &str| {
         value!({
             "description": description,
@@ -88,10 +92,7 @@ pub(crate) fn document(settings: &Settings) -> Value {
     document
 }
 
-pub(super) async fn json_document(
-    _: Allowed,
-    State(app): State<Arc<App>>,
-) -> Result<Response, ApiError> {
+pub(super) async fn json_document(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     json(&document(&app.settings))
 }
 
@@ -99,14 +100,30 @@ pub(super) async fn json_document(
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-pub(super) async fn docs(_: Allowed, State(app): State<Arc<App>>) -> Response {
-    let mut response = Html(docs_page(&document(&app.settings))).into_response();
+pub(super) async fn docs(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let page = docs_page(&document(&app.settings), &example(&app.settings, &headers));
+    let mut response = Html(page).into_response();
     page::protect(response.headers_mut(), POLICY);
     response
 }
 
-fn docs_page(document: &Value) -> String {
-    let mut page = String::from(include_str!("docs.html"));
+/// A request to this server, as whoever reads the docs has reached it.
+fn example(settings: &Settings, headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_plain = |c: u8| c.is_ascii_alphanumeric() || b".-:[]".contains(&c);
+    let host = host.filter(|host| !host.is_empty() && host.bytes().all(is_plain));
+    let host = host.map_or_else(|| settings.address.to_string(), str::to_owned);
+    let key = match settings.api_key {
+        Some(_) => " -H 'authorization: Bearer KEY'",
+        None => "",
+    };
+    format!(
+        "curl -s {host}/v1/emotions{key} -H 'content-type: application/json' \
+         -d '{{\"texts\": \"thank you so much!\"}}'"
+    )
+}
+
+fn docs_page(document: &Value, example: &str) -> String {
     let mut list = String::new();
     // What answers texts comes first.
     for wanted in ["post", "get"] {
@@ -116,47 +133,122 @@ fn docs_page(document: &Value) -> String {
             }
         }
     }
-    if let Some(at) = page.find("<!-- endpoints -->") {
-        page.insert_str(at, &list);
-    }
-    page
+    let page = include_str!("docs.html").replace("<!-- example -->", &escaped(example));
+    page.replace("<!-- endpoints -->", &list)
 }
 
 fn section(out: &mut String, document: &Value, path: &str, method: &str, operation: &Value) {
-    let text = |value: &Value| escaped(value.as_str().unwrap_or_default());
     let method = method.to_uppercase();
     // Writing to a string does not fail.
     let _ = write!(out, "<section>\n<h2><code>{method} {}</code></h2>\n", escaped(path));
-    let _ = writeln!(out, "<p>{}</p>", text(&operation["summary"]));
+    let _ = writeln!(out, "<p>{}</p>", prose(&operation["summary"]));
     let asked = &operation["requestBody"]["content"]["application/json"]["schema"];
-    fields(out, document, "Sent", asked);
+    body(out, document, "Sent", asked);
     let answered = &operation["responses"]["200"]["content"]["application/json"]["schema"];
-    fields(out, document, "Answered", answered);
+    body(out, document, "Answered", answered);
     out.push_str("<h3>Status</h3>\n<dl>\n");
     for (status, response) in operation["responses"].as_object().into_iter().flatten() {
-        let description = text(&response["description"]);
+        let description = prose(&response["description"]);
         let _ = writeln!(out, "<dt>{}</dt><dd>{description}</dd>", escaped(status));
     }
     out.push_str("</dl>\n</section>\n");
 }
 
-/// The fields of an object, where a schema is one.
-fn fields(out: &mut String, document: &Value, title: &str, schema: &Value) {
-    let resolved =
-        schema["$ref"].as_str().and_then(|at| document.pointer(at.trim_start_matches('#')));
-    let properties = resolved.and_then(|schema| schema["properties"].as_object());
-    let Some(properties) = properties else { return };
-    let _ = writeln!(out, "<h3>{title}</h3>\n<dl>");
+/// What is sent or answered: what it is, and the fields of the objects in it.
+fn body(out: &mut String, document: &Value, title: &str, schema: &Value) {
+    if !schema.is_null() {
+        let _ = writeln!(out, "<h3>{title}</h3>\n<p><i>{}</i></p>", kind(document, schema));
+        fields(out, document, schema);
+    }
+}
+
+/// The fields of every object in a schema, and below each the fields of what it holds.
+fn fields(out: &mut String, document: &Value, schema: &Value) {
+    let schema = resolved(document, schema);
+    for part in ["items", "additionalProperties"] {
+        if let Some(part) = schema.get(part) {
+            fields(out, document, part);
+        }
+    }
+    // Of forms that differ in how many there are, the first has the fields.
+    for form in schema["oneOf"].as_array().into_iter().flatten().take(1) {
+        fields(out, document, form);
+    }
+    let Some(properties) = schema["properties"].as_object() else { return };
+    out.push_str("<dl>\n");
     for (name, property) in properties {
-        let description = property["description"].as_str().unwrap_or_default();
+        let required = schema["required"].as_array();
+        let is_optional = required.is_none_or(|names| !names.contains(&value!(name)));
         let _ = writeln!(
             out,
-            "<dt><code>{}</code></dt><dd>{}</dd>",
+            "<dt><code>{}</code></dt><dd><i>{}{}</i>. {}",
             escaped(name),
-            escaped(description)
+            kind(document, property),
+            if is_optional { ", optional" } else { "" },
+            description(document, property)
         );
+        fields(out, document, property);
+        out.push_str("</dd>\n");
     }
     out.push_str("</dl>\n");
+}
+
+/// The schema that a reference means.
+fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    let at = schema["$ref"].as_str().map(|at| at.trim_start_matches('#'));
+    at.and_then(|at| document.pointer(at)).unwrap_or(schema)
+}
+
+/// What a field's description says, or else that of what it holds.
+fn description(document: &Value, schema: &Value) -> String {
+    let of =
+        |schema: &Value| schema["description"].is_string().then(|| prose(&schema["description"]));
+    of(schema)
+        .or_else(|| of(&schema["oneOf"][0]))
+        .or_else(|| of(resolved(document, schema)))
+        .unwrap_or_default()
+}
+
+/// What a schema allows, in words.
+fn kind(document: &Value, schema: &Value) -> String {
+    let schema = resolved(document, schema);
+    if let Some(names) = schema["enum"].as_array() {
+        let names: Vec<String> = names.iter().map(|name| escaped(&name.to_string())).collect();
+        return names.join(" or ");
+    }
+    if let Some(forms) = schema["oneOf"].as_array() {
+        let forms: Vec<String> = forms.iter().map(|form| kind(document, form)).collect();
+        return forms.join(", or ");
+    }
+    let types: Vec<&str> = match &schema["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    };
+    let named = |name: &&str| match *name {
+        "array" => format!("list of {}", kind(document, &schema["items"])),
+        "object" if schema["additionalProperties"].is_object() => {
+            format!("object of {}", kind(document, &schema["additionalProperties"]))
+        }
+        "number" | "integer" => match (&schema["minimum"], &schema["maximum"]) {
+            (Value::Number(least), Value::Number(most)) => format!("{name} from {least} to {most}"),
+            (Value::Number(least), _) if least.as_u64() != Some(0) => {
+                format!("{name} from {least}")
+            }
+            _ => (*name).to_owned(),
+        },
+        other => other.to_owned(),
+    };
+    types.iter().map(named).collect::<Vec<_>>().join(" or ")
+}
+
+/// A sentence, in which backticks frame code.
+fn prose(text: &Value) -> String {
+    let parts = text.as_str().unwrap_or_default().split('`').enumerate();
+    let framed = |(index, part): (usize, &str)| match index % 2 {
+        0 => escaped(part),
+        _ => format!("<code>{}</code>", escaped(part)),
+    };
+    parts.map(framed).collect()
 }
 
 fn escaped(text: &str) -> String {
@@ -214,8 +306,10 @@ impl ToSchema for OneOrMany {
 
 impl PartialSchema for predict::Inputs {
     fn schema() -> RefOr<Schema> {
-        let description =
-            Some("A text, a list of one (with parameters: of several), or a list of lists of one");
+        let description = Some(
+            "One text, a list of one, or a list of lists of one. With `parameters` a list may hold several; \
+             without them two are a pair, which is refused",
+        );
         let one = list(text()).max_items(Some(1));
         let forms = OneOfBuilder::new().item(text()).item(list(text()));
         forms.item(list(one.into())).description(description).into()
@@ -252,8 +346,56 @@ mod tests {
 
     #[test]
     fn docs_list_every_endpoint_and_are_escaped() {
-        let page = docs_page(&document(&Settings::default()));
+        let page = docs_page(&document(&Settings::default()), "curl -s here:1/<x>");
         assert!(page.contains("<code>POST /v1/emotions</code>") && page.contains("all_scores"));
+        assert!(page.contains("curl -s here:1/&lt;x&gt;") && !page.contains("<!--"), "{page}");
         assert_eq!(escaped("<a & b>"), "&lt;a &amp; b&gt;");
+    }
+    #[test]
+    fn docs_say_what_each_field_is() {
+        let page = docs_page(&document(&Settings::default()), "");
+        for section in page.split("<section>").skip(1) {
+            let (head, rest) = section.split_once("</h2>").unwrap();
+            let is_post = head.contains("POST");
+            assert_eq!(rest.contains("<h3>Sent</h3>"), is_post, "{head}");
+            assert_eq!(
+                rest.contains("<h3>Answered</h3>"),
+                is_post || head.contains("/info"),
+                "{head}"
+            );
+            let (fields, _) = rest.split_once("<h3>Status</h3>").unwrap();
+            for field in fields.split("<dt><code>").skip(1) {
+                let (name, said) = field.split_once("</code></dt><dd><i>").unwrap();
+                let (kind, said) = said.split_once("</i>. ").unwrap();
+                let description = said.lines().next().unwrap();
+                assert!(!kind.is_empty(), "{head}: {name} has no type");
+                assert!(!description.is_empty(), "{head}: {name} has no description");
+            }
+        }
+        for said in [
+            "<code>texts</code></dt><dd><i>string, or list of string</i>. One text",
+            "<i>number from 0 to 1 or null, optional</i>",
+            "<i>&quot;original&quot; or",
+            "<code>function_to_apply</code>",
+            "<i>list of list of object</i>",
+            "As <code>/info</code>'s <code>model_id</code>.",
+        ] {
+            let said = said.replace("&quot;", "\"");
+            assert!(page.contains(&said), "no {said} in {page}");
+        }
+        assert!(!page.contains('`'), "{page}");
+    }
+
+    #[test]
+    fn the_example_asks_the_server_that_was_reached() {
+        let mut headers = HeaderMap::new();
+        let mut settings = Settings::default();
+        assert!(example(&settings, &headers).starts_with("curl -s 127.0.0.1:8080/v1/emotions -H"));
+        headers.insert(header::HOST, "a.example:9".parse().unwrap());
+        settings.api_key = Some("sesame".to_owned());
+        let said = example(&settings, &headers);
+        assert!(said.starts_with("curl -s a.example:9/v1/emotions -H 'authorization: Bearer KEY'"));
+        headers.insert(header::HOST, "a;rm".parse().unwrap());
+        assert!(example(&settings, &headers).starts_with("curl -s 127.0.0.1:8080/"));
     }
 }

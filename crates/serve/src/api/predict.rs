@@ -24,7 +24,7 @@ use super::answer;
 use crate::app::{App, Work};
 use crate::classifier::Served;
 use crate::error::{ApiError, INPUT_LENGTH};
-use crate::request::{Asked, OneOrMany};
+use crate::request::{Asked, OneOrMany, name, name_or_null, object_or_null};
 
 /// Texts in either form.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -35,13 +35,13 @@ pub(super) struct PredictRequest {
     #[schema(default = true)]
     truncate: Option<bool>,
     /// Which end is cut off.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "name")]
     truncation_direction: TruncationDirection,
     /// Whether to give logits instead of probabilities.
     #[serde(default)]
     raw_scores: bool,
     /// Makes it the Hugging Face form.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     parameters: Option<Parameters>,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Parameters {
     #[schema(minimum = 1)]
     top_k: Option<usize>,
     /// What makes scores of logits.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "name_or_null")]
     function_to_apply: Option<Function>,
 }
 
@@ -92,8 +92,10 @@ pub(super) enum Inputs {
 /// A label and its score.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Prediction<'a> {
+    /// Its probability, or whatever the request asks for.
     #[schema(example = 0.98)]
     score: f32,
+    /// Its name.
     #[schema(example = "gratitude")]
     label: &'a str,
 }
@@ -120,8 +122,8 @@ pub(super) async fn predict(
     let PredictRequest { inputs, truncate, truncation_direction, raw_scores, parameters } =
         asked.body;
     let (texts, is_single) = inputs.texts(parameters.is_some())?;
-    app.metrics.requests.add(is_single);
-    let mut work = Work { texts: texts.len(), is_single, ..Work::default() };
+    asked.kind.set(is_single);
+    let mut work = Work { texts: texts.len(), ..Work::default() };
     work.characters = app.check_texts("inputs", &texts)?;
     let served = app.served();
     let Parameters { top_k, function_to_apply } = parameters.unwrap_or_default();
@@ -182,13 +184,24 @@ impl Inputs {
             let message = "inputs mixes texts and lists, expected one kind: [[\"a\"], [\"b\"]]";
             return Err(ApiError::validation(message));
         }
-        let is_pair = is_flat && items.len() > 1 && !is_hugging_face
-            || items.iter().any(|item| matches!(item, OneOrMany::Many(texts) if texts.len() > 1));
-        if is_pair {
-            return Err(ApiError::validation(
-                "inputs holds a pair of texts, and this model reads single ones; for several texts send \
-                 [[\"a\"], [\"b\"]], or [\"a\", \"b\"] with \"parameters\": {}",
-            ));
+        // Texts that a model which reads several would read together.
+        let length = |item: &OneOrMany| match item {
+            OneOrMany::One(_) => 1,
+            OneOrMany::Many(texts) => texts.len(),
+        };
+        let together = match is_flat && !is_hugging_face {
+            true => items.len(),
+            false => items.iter().map(length).max().unwrap_or_default(),
+        };
+        if together > 1 {
+            let what = match together {
+                2 => "a pair of texts".to_owned(),
+                more => format!("a list of {more} texts in the place of one"),
+            };
+            return Err(ApiError::validation(format!(
+                "inputs holds {what}, and this model reads single ones; for several texts send \
+                 [[\"a\"], [\"b\"]], or [\"a\", \"b\"] with \"parameters\": {{}}",
+            )));
         }
         let is_single = is_flat && items.len() == 1 && !is_hugging_face;
         let mut texts = Vec::with_capacity(items.len());

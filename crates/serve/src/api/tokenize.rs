@@ -31,6 +31,7 @@ fn yes() -> bool {
 /// A token.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SimpleToken {
+    /// Its row in the model's vocabulary.
     #[schema(example = 4067)]
     id: u32,
     /// As the text spells it; of special tokens, their name.
@@ -54,10 +55,9 @@ pub(super) async fn tokenize(
     asked: Asked<TokenizeRequest>,
 ) -> Result<Response, ApiError> {
     let TokenizeRequest { inputs, add_special_tokens } = asked.body;
-    let is_single = matches!(inputs, OneOrMany::One(_));
-    app.metrics.requests.add(is_single);
+    asked.kind.set(matches!(inputs, OneOrMany::One(_)));
     let texts = inputs.into_vec();
-    let mut work = Work { texts: texts.len(), is_single, ..Work::default() };
+    let mut work = Work { texts: texts.len(), ..Work::default() };
     work.characters = app.check_texts("inputs", &texts)?;
     let tokenize = move |served: &Served, texts: &[String]| {
         texts.iter().map(|text| tokens(served, text, add_special_tokens)).collect()

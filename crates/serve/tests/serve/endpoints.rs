@@ -174,6 +174,9 @@ fn predict_in_both_forms_at_both_places() {
         let pair = server.post(path, &json!({ "inputs": ["a", "b"] }));
         let error = pair.is_error(422, "validation", None);
         assert!(error["error"].as_str().unwrap().contains("pair"));
+        let many = server.post(path, &json!({ "inputs": vec!["a"; 257] }));
+        let error = many.is_error(422, "validation", None);
+        assert!(error["error"].as_str().unwrap().contains("a list of 257 texts"), "{error}");
     }
 }
 
@@ -215,6 +218,43 @@ fn the_server_tells_what_it_is() {
     assert_eq!(server.metric("te_request_input_length_sum"), 11.0);
     assert_eq!(server.metric("te_batch_next_tokens_sum"), 11.0);
     assert_eq!(server.metric("te_queue_size"), 0.0);
+
+    // What is only tokenized has not waited.
+    server.post("/tokenize", &json!({ "inputs": "a b c" }));
+    assert_eq!(server.metric("te_request_tokenization_duration_count"), 3.0);
+    assert_eq!(server.metric("te_request_queue_duration_count"), 2.0);
+    assert_eq!(server.metric("te_request_inference_duration_count"), 2.0);
+}
+
+#[test]
+fn every_request_that_is_counted_succeeded_or_failed() {
+    let server = Fixture::with(|settings| settings.max_body_bytes = 1000);
+    server.get("/nowhere");
+    server.get("/predict");
+    server.get("/info"); // is no request for an answer
+    for path in ["/v1/emotions", "/predict", "/tokenize"] {
+        let field = if path == "/v1/emotions" { "texts" } else { "inputs" };
+        server.connect().send("POST", path, &[], b"{");
+        server.connect().send("POST", path, &[], b"[]");
+        server.connect().send("POST", path, &[("content-type", "text/plain")], b"{}");
+        server.post(path, &json!({ field: "a".repeat(2000) }));
+        server.post(path, &json!({ field: "" }));
+        server.post(path, &json!({ field: [""] }));
+        server.post(path, &json!({ field: "a" }));
+        server.post(path, &json!({ field: ["a"] }));
+    }
+    let count = |name: &str| server.metric(name);
+    assert_eq!(count("te_request_count{method=\"unknown\"}"), 2.0 + 3.0 * 4.0);
+    // The list of one text is one text to /predict.
+    assert_eq!(count("te_request_count{method=\"single\"}"), 8.0);
+    assert_eq!(count("te_request_count{method=\"batch\"}"), 4.0);
+    assert_eq!(count("te_request_success{method=\"single\"}"), 4.0);
+    assert_eq!(count("te_request_success{method=\"batch\"}"), 2.0);
+    let text = server.get("/metrics").text();
+    let failures = text.lines().filter(|line| line.starts_with("te_request_failure{"));
+    let failures: f64 =
+        failures.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum();
+    assert_eq!(failures, 20.0);
 }
 
 #[test]
@@ -225,7 +265,7 @@ fn the_documents_are_served() {
     assert!(document["paths"]["/v1/emotions"]["post"].is_object());
     let docs = server.get("/docs");
     assert!(docs.header("content-security-policy").unwrap().contains("default-src 'none'"));
-    assert!(docs.text().contains("/v1/emotions"));
+    assert!(docs.text().contains("curl -s test/v1/emotions"), "{}", docs.text());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -76,6 +77,8 @@ pub struct Fake {
     /// Added to every logit: tells models apart.
     offset: f32,
     fatal: u32,
+    /// Whether it has answered the text that every model is tried out with. No test means that one.
+    tried: AtomicBool,
 }
 
 /// What the fake engine answers; (C).
@@ -100,7 +103,9 @@ impl Engine for Fake {
         LABELS.len()
     }
     fn infer(&self, batch: &PackedBatch) -> Result<Logits, EngineError> {
-        self.gate.pass(batch.num_tokens(), batch.num_texts());
+        if self.tried.swap(true, Ordering::Relaxed) {
+            self.gate.pass(batch.num_tokens(), batch.num_texts());
+        }
         assert!(!batch.token_ids().contains(&self.fatal), "on purpose");
         let ids = batch.token_ids();
         let values = batch.ranges().flat_map(|range| logits(&ids[range], self.offset)).collect();
@@ -141,7 +146,7 @@ pub fn classifier(gate: &Arc<Gate>, offset: f32) -> Classifier {
     let config = ModelConfig::preset("4L-312D").unwrap();
     let gate = gate.clone();
     Classifier {
-        engine: Box::new(Fake { config, gate, offset, fatal }),
+        engine: Box::new(Fake { config, gate, offset, fatal, tried: AtomicBool::new(false) }),
         tokenizer: tokenizer(),
         labels: LabelSet::new(LABELS).unwrap(),
         thresholds: Thresholds::fixed(0.5, LABELS.len()),

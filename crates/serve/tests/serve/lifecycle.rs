@@ -184,3 +184,16 @@ fn a_model_that_does_not_fit_leaves_the_one_before() {
     assert_eq!(offset_of(&answer, "as before"), 0.0);
     assert_eq!(server.metric("tinymood_failed_reloads"), 2.0);
 }
+
+#[test]
+fn a_model_without_a_number_for_an_answer_leaves_the_one_before() {
+    let server = Fixture::new();
+    for offset in [f32::NAN, f32::INFINITY] {
+        let damaged = classifier(&server.gate, offset);
+        let error = server.reloader.reload::<ClassifierError>(Ok(damaged)).unwrap_err();
+        assert!(matches!(error, ClassifierError::NotANumber), "{error}");
+    }
+    let answer = server.post("/predict", &ask("as before")).json();
+    assert_eq!(offset_of(&answer, "as before"), 0.0);
+    assert_eq!(server.metric("tinymood_failed_reloads"), 2.0);
+}

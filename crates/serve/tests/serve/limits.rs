@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, request};
+use crate::fixture::{Answer, Fixture, request};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -51,14 +51,31 @@ fn texts_have_limits_on_every_endpoint() {
         json!({ "texts": "a", "top_k": -1 }),
         json!({ "texts": "a", "top_k": 1e30 }),
         json!({ "texts": "a", "taxonomy": "colours" }),
+        json!({ "texts": "a", "taxonomy": null }),
+        json!({ "texts": "a", "taxonomy": 1 }),
+        json!({ "texts": "a", "taxonomy": { "ekman": null } }),
         json!({ "texts": "a", "unknown": 1 }),
     ] {
         server.post("/v1/emotions", &wrong).is_error(422, "validation", None);
     }
-    let zero = json!({ "inputs": "a", "parameters": { "top_k": 0 } });
-    server.post("/predict", &zero).is_error(422, "validation", None);
-    let wrong = json!({ "inputs": "a", "parameters": { "function_to_apply": "tanh" } });
-    server.post("/predict", &wrong).is_error(422, "validation", None);
+    for wrong in [
+        json!({ "inputs": "a", "truncation_direction": null }),
+        json!({ "inputs": "a", "truncation_direction": ["left"] }),
+        json!({ "inputs": "a", "parameters": { "top_k": 0 } }),
+        json!({ "inputs": "a", "parameters": { "function_to_apply": "tanh" } }),
+        json!({ "inputs": "a", "parameters": { "function_to_apply": 1 } }),
+        json!({ "inputs": "a", "parameters": [1] }),
+        json!({ "inputs": "a", "parameters": [] }),
+    ] {
+        server.post("/predict", &wrong).is_error(422, "validation", None);
+    }
+    for fine in [
+        json!({ "inputs": "a", "truncation_direction": "Left" }),
+        json!({ "inputs": "a", "parameters": null }),
+        json!({ "inputs": "a", "parameters": { "top_k": null, "function_to_apply": null } }),
+    ] {
+        assert_eq!(server.post("/predict", &fine).status, 200, "{fine}");
+    }
 }
 
 #[test]
@@ -114,6 +131,8 @@ fn a_full_queue_says_so_at_once_and_takes_more_once_it_is_not() {
     });
     assert_eq!(ask().status, 200);
     assert_eq!(server.metric("te_request_failure{err=\"overloaded\"}"), 20.0);
+    // Of four texts that were let in; the refused ones were not computed.
+    assert_eq!(server.metric("te_request_input_length_count"), 4.0);
 }
 
 #[test]
@@ -159,17 +178,18 @@ fn a_body_that_does_not_come_and_an_answer_that_does_not() {
 }
 
 #[test]
-fn who_has_no_key_may_ask_nothing_but_health_and_the_page() {
+fn who_has_no_key_may_ask_nothing_but_health_documents_and_the_page() {
     let server = Fixture::with(|settings| settings.api_key = Some("sesame".to_owned()));
     let get =
         |path: &str, headers: &[(&str, &str)]| server.connect().send("GET", path, headers, b"");
-    for path in ["/info", "/metrics", "/openapi.json", "/docs"] {
+    for path in ["/info", "/metrics"] {
         let refused = get(path, &[]);
         refused.is_error(401, "authentication", None);
         assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
         assert_eq!(get(path, &[("authorization", "Bearer sesame")]).status, 200, "{path}");
     }
-    for path in ["/health", "/", "/page.css", "/page.js", "/parts/server.js"] {
+    let open = ["/health", "/docs", "/openapi.json", "/", "/page.css", "/parts/server.js"];
+    for path in open {
         assert_eq!(get(path, &[]).status, 200, "{path}");
     }
     for path in ["/v1/emotions", "/predict", "/", "/tokenize"] {
@@ -198,6 +218,16 @@ fn what_is_not_there_or_not_meant_so() {
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"] {
         let refused = server.connect().send("POST", "/predict", &[("content-type", kind)], b"{}");
         refused.is_error(415, "unsupported_media_type", None);
+    }
+    let body = br#"{"inputs":"a"}"#;
+    for (encoding, status) in [("gzip", 415), ("br", 415), ("identity", 200)] {
+        let headers = [("content-encoding", encoding)];
+        let answer = server.connect().send("POST", "/predict", &headers, body);
+        assert_eq!(answer.status, status, "{encoding}");
+        if status == 415 {
+            let error = answer.is_error(415, "unsupported_media_type", None);
+            assert!(error["error"].as_str().unwrap().contains(encoding), "{error}");
+        }
     }
     for kind in ["application/json; charset=utf-8", "Application/JSON"] {
         let body = br#"{"inputs":"a"}"#;
@@ -231,4 +261,51 @@ fn pages_of_other_origins_ask_only_where_they_are_allowed() {
     assert_eq!(ask(&allowing(&["https://b.example"])), [None, None]);
     let both = allowing(&["https://b.example", "https://a.example"]);
     assert_eq!(ask(&both), yes("https://a.example"));
+}
+
+#[test]
+fn pages_of_other_origins_can_read_errors_too() {
+    let origin = ("origin", "https://a.example");
+    let server = Fixture::with(|settings| {
+        settings.cors_allow_origins = vec![origin.1.to_owned()];
+        settings.api_key = Some("sesame".to_owned());
+        settings.max_queue_tokens = 3;
+    });
+    let key = ("authorization", "Bearer sesame");
+    server.gate.shut();
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]| {
+        server.connect().send(method, path, &[headers, &[origin]].concat(), body)
+    };
+    let check = |answer: &Answer, status: u16| {
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.header("access-control-allow-origin"), Some(origin.1), "{status}");
+        let exposed = answer.header("access-control-expose-headers").unwrap();
+        assert!(exposed.contains("retry-after") && exposed.contains("x-request-id"), "{exposed}");
+        assert!(answer.header("vary").unwrap().contains("origin"), "{status}");
+        assert!(answer.json()["error"].is_string(), "{status}");
+    };
+    check(&ask("POST", "/v1/emotions", &[], b"{}"), 401);
+    check(&ask("GET", "/nowhere", &[], b""), 404);
+    check(&ask("GET", "/predict", &[], b""), 405);
+    check(&ask("POST", "/v1/emotions", &[key, ("content-type", "text/plain")], b"{}"), 415);
+    check(&ask("POST", "/v1/emotions", &[key], b"{"), 400);
+    check(&ask("POST", "/v1/emotions", &[key], br#"{"texts":[]}"#), 422);
+    let one = br#"{"inputs":"a"}"#; // 3 tokens
+    thread::scope(|scope| {
+        let computing = scope.spawn(|| ask("POST", "/predict", &[key], one));
+        server.gate.wait_for_batch();
+        let waiting = scope.spawn(|| ask("POST", "/predict", &[key], one));
+        let queued = || {
+            let answer = ask("GET", "/metrics", &[key], b"").text();
+            answer.contains("\ntinymood_queue_tokens 3\n")
+        };
+        while !queued() {
+            thread::sleep(Duration::from_millis(2));
+        }
+        let refused = ask("POST", "/predict", &[key], one);
+        check(&refused, 429);
+        assert!(refused.header("retry-after").is_some());
+        server.gate.open();
+        assert_eq!([computing, waiting].map(|asked| asked.join().unwrap().status), [200, 200]);
+    });
 }

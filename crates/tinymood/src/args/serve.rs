@@ -40,7 +40,8 @@ pub struct ServeArgs {
     /// The port; 0 for any that is free. The address is printed
     #[arg(long, value_name = "PORT", env = "TINYMOOD_PORT", default_value_t = 8080)]
     pub port: u16,
-    /// What requests must bring as `Authorization: Bearer KEY`; the page's files and /health need none
+    /// What requests must bring as `Authorization: Bearer KEY`; the page's files, /docs,
+    /// /openapi.json and /health need none
     #[arg(long, value_name = "KEY", env = "TINYMOOD_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
     /// An origin whose pages may ask (CORS), or *; may be given several times

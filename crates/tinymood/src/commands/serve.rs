@@ -8,7 +8,9 @@ use tinymood_serve::{About, Classifier, Reloader, Server, Settings};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{GlobalArgs, LogFormatArg, ServeArgs};
-use crate::model::Model;
+use crate::bundled;
+use crate::init::is_of_hub;
+use crate::model::{LATEST, Model};
 
 pub(super) fn run(args: ServeArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let settings = settings(&args)?;
@@ -16,8 +18,8 @@ pub(super) fn run(args: ServeArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     if settings.api_key.is_none() && !settings.address.ip().is_loopback() {
         tracing::warn!("everyone who reaches {} may ask: no --api-key", settings.address);
     }
-    let opening = Opening { name: args.model, global: global.clone() };
-    let classifier = opening.open()?;
+    let mut opening = Opening { name: args.model, folder: None, global: global.clone() };
+    let classifier = opening.open_first()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start the server")?;
     let in_time = runtime.block_on(serve(settings, classifier, opening))?;
@@ -71,12 +73,26 @@ fn start_log(format: LogFormatArg, quiet: bool) -> anyhow::Result<()> {
 /// How the model is opened, now and again.
 struct Opening {
     name: Option<String>,
+    /// Where `name` lies, if it is a folder's: no hub has an absolute path.
+    folder: Option<String>,
     global: GlobalArgs,
 }
 
 impl Opening {
+    /// Opens the model for the first time. What is a folder now is one for good: while it is missing, its
+    /// name must not be taken for a hub id.
+    fn open_first(&mut self) -> anyhow::Result<Classifier> {
+        let is_folder = |name: &&str| ![LATEST, bundled::NAME].contains(name) && !is_of_hub(name);
+        if let Some(name) = self.name.as_deref().filter(is_folder) {
+            let folder = std::path::absolute(name).context("cannot tell where the model lies")?;
+            self.folder = folder.into_os_string().into_string().ok();
+        }
+        self.open()
+    }
+
     fn open(&self) -> anyhow::Result<Classifier> {
-        let model = Model::load(self.name.as_deref(), &self.global)?;
+        let name = self.folder.as_ref().or(self.name.as_ref());
+        let model = Model::load(name.map(String::as_str), &self.global)?;
         let about = About {
             model_id: self.name.clone().unwrap_or_else(|| "bundled".to_owned()),
             model_sha: model.weights_sha256()?,
