@@ -16,11 +16,11 @@ pub enum LogFormatArg {
 /// `tinymood serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The page for people is at /, what programs ask at /docs. POST /predict and / speak the forms of
+The page for people is at /, what programs ask at /docs. POST /predict and / speak the forms of \
 text-embeddings-inference and of Hugging Face's inference, POST /v1/emotions this program's own.
 
-Ctrl-C and SIGTERM finish what is accepted, then stop; a second one stops at once. SIGHUP opens MODEL
-again: requests that have begun are answered by the old one, and where the new one cannot be opened the
+Ctrl-C and SIGTERM finish what is accepted, then stop; a second one stops at once. SIGHUP opens MODEL \
+again: requests that have begun are answered by the old one, and where the new one cannot be opened the \
 old one stays. Flags that show a variable can be set by it; flags win.
 
 Examples:
