@@ -127,7 +127,7 @@ pub struct PredictionWriter<W: Write> {
 }
 
 enum Format<W: Write> {
-    Table { out: W, width: usize },
+    Table { out: W, layout: Layout },
     Jsonl(W),
     Csv(Box<csv::Writer<W>>),
 }
@@ -139,7 +139,7 @@ impl<W: Write> PredictionWriter<W> {
     /// When the header cannot be written.
     pub fn new(out: W, format: FormatArg, scores: Option<&LabelSet>) -> anyhow::Result<Self> {
         let format = match format {
-            FormatArg::Table => Format::Table { out, width: text_width() },
+            FormatArg::Table => Format::Table { out, layout: Layout::new(terminal_columns()) },
             FormatArg::Jsonl => Format::Jsonl(out),
             FormatArg::Csv => {
                 let mut writer = csv::Writer::from_writer(out);
@@ -160,7 +160,7 @@ impl<W: Write> PredictionWriter<W> {
     /// When it cannot be written.
     pub fn write(&mut self, prediction: &Prediction) -> anyhow::Result<()> {
         let written: io::Result<()> = match &mut self.format {
-            Format::Table { out, width } => write_table_row(out, *width, prediction),
+            Format::Table { out, layout } => write_table_row(out, *layout, prediction),
             Format::Jsonl(out) => serde_json::to_writer(&mut *out, prediction)
                 .map_err(io::Error::from)
                 .and_then(|()| out.write_all(b"\n")),
@@ -193,13 +193,35 @@ pub fn default_format(output: &Path) -> FormatArg {
     }
 }
 
-/// Columns of a terminal that a table's texts get: what two labels with their scores leave.
-fn text_width() -> usize {
+/// How a table stands in so many columns.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    /// Columns of the texts: what two labels with their scores leave.
+    text: usize,
+    /// How many words, or scores, stand in a line behind a label.
+    cells: usize,
+}
+
+impl Layout {
+    /// Of a label and two scores, and what lies between.
     const LABELS: usize = 36;
-    match Term::stdout().size_checked() {
-        Some((_, columns)) => usize::from(columns).saturating_sub(LABELS).clamp(24, 100),
-        None => 60,
+    /// Of a label before its words.
+    const INDENT: usize = 18;
+    /// Of a word, or a label, and its score.
+    const CELL: usize = 21;
+
+    fn new(columns: usize) -> Self {
+        Self {
+            text: columns.saturating_sub(Self::LABELS).clamp(24, 100),
+            cells: (columns.saturating_sub(Self::INDENT) / Self::CELL).clamp(1, 5),
+        }
     }
+}
+
+/// How wide the terminal is; where there is none, as wide as rows with all their words.
+fn terminal_columns() -> usize {
+    let terminal = Term::stdout().size_checked();
+    terminal.map_or(Layout::INDENT + 5 * Layout::CELL, |(_, columns)| columns.into())
 }
 
 /// The error beneath, by whose kind a pipe that was closed is known.
@@ -226,8 +248,12 @@ fn csv_record(prediction: &Prediction) -> Vec<String> {
     record
 }
 
-fn write_table_row(out: &mut impl Write, width: usize, prediction: &Prediction) -> io::Result<()> {
-    let text = clipped(&prediction.text, width);
+fn write_table_row(
+    out: &mut impl Write,
+    layout: Layout,
+    prediction: &Prediction,
+) -> io::Result<()> {
+    let text = clipped(&prediction.text, layout.text);
     let said = match &prediction.outcome {
         Err(problem) => format!("error: {problem}"),
         Ok(scored) if scored.labels.is_empty() => "(no label reaches its threshold)".to_owned(),
@@ -236,35 +262,41 @@ fn write_table_row(out: &mut impl Write, width: usize, prediction: &Prediction) 
             scored.labels.iter().map(label).collect::<Vec<_>>().join("  ")
         }
     };
-    let padding = width.saturating_sub(measure_text_width(&text));
+    let padding = layout.text.saturating_sub(measure_text_width(&text));
     writeln!(out, "{text}{:padding$}  {said}", "")?;
     if let Ok(Scored { scores: Some(scores), .. }) = &prediction.outcome {
-        for row in scores.chunks(4) {
+        for row in scores.chunks(layout.cells) {
             let cell = |(label, score): &(String, f32)| format!("{label:>14} {score:.4}");
             writeln!(out, "    {}", row.iter().map(cell).collect::<Vec<_>>().join(" "))?;
         }
     }
     if let Ok(Scored { explanation: Some(explanation), .. }) = &prediction.outcome {
         for (label, shares) in explanation {
-            writeln!(out, "    {label:>14}{}", strongest(shares).trim_end())?;
+            let words = strongest(shares, layout.cells);
+            writeln!(out, "    {label:>14}{}", words.trim_end())?;
         }
     }
     Ok(())
 }
 
-/// The words that speak most for a label, and those that speak most against it, in columns.
-fn strongest(shares: &[Share]) -> String {
+/// The words that speak most for a label, and those that speak most against it, in `cells` columns.
+fn strongest(shares: &[Share], cells: usize) -> String {
     let column = |sign: f32, count: usize| -> String {
         let signed = shares.iter().filter(|share| share.score * sign >= 0.005); // else shown as 0.00
         let mut signed: Vec<&Share> = signed.collect();
         signed.sort_by(|a, b| (b.score * sign).total_cmp(&(a.score * sign))); // stable: in text order
         let cell = |share: Option<&&Share>| match share {
-            Some(Share { word, score, .. }) => format!(" {:>14} {score:+.2}", clipped(word, 14)),
-            None => " ".repeat(21),
+            Some(Share { word, score, .. }) => {
+                let word = clipped(word, 14);
+                let padding = 14 - measure_text_width(&word).min(14);
+                format!(" {:padding$}{word} {score:+.2}", "")
+            }
+            None => " ".repeat(Layout::CELL),
         };
         (0..count).map(|rank| cell(signed.get(rank))).collect()
     };
-    column(1.0, 3) + &column(-1.0, 2)
+    let against = cells * 2 / 5;
+    column(1.0, cells - against) + &column(-1.0, against)
 }
 
 /// A text on one line of at most `width` columns. What moves the cursor must not reach a terminal.
@@ -325,10 +357,18 @@ mod tests {
         {
             let mut bytes = Vec::new();
             let row = Prediction { row: 1, text: text.to_owned(), outcome: outcome() };
-            write_table_row(&mut bytes, 30, &row).unwrap();
+            write_table_row(&mut bytes, Layout::new(66), &row).unwrap();
             let line = String::from_utf8(bytes).unwrap();
             let (before, _) = line.split_once("joy 0.90").unwrap();
             assert_eq!(measure_text_width(before), 32, "{line}");
+        }
+        let share = |word: &str, score| Share { word: word.to_owned(), characters: 0..1, score };
+        let shares =
+            [share("日本語", 1.0), share("so", 2.0), share("not", -1.5), share("no", -1.0)];
+        for columns in [39, 60, 80, 130] {
+            let words = strongest(&shares, Layout::new(columns).cells);
+            let width = Layout::INDENT + measure_text_width(&words);
+            assert!(width <= columns && words.contains("so +2.00"), "{columns}: {words}");
         }
     }
 
