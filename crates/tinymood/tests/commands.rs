@@ -3,21 +3,10 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
 
-use common::{QUICK, run, run_with, tinymood, trained};
-use serde_json::Value;
+use common::{QUICK, json, rows, run, run_with, trained};
 
 const QUICK_RUN: &str = "runs/quick";
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
-}
-
-fn rows(text: &str) -> Vec<Value> {
-    text.lines().map(json).collect()
-}
 
 #[test]
 fn a_run_is_a_folder_with_all_that_belongs_to_it() {
@@ -223,67 +212,6 @@ fn data_and_doctor_and_completions() {
 }
 
 #[test]
-fn wrong_usage_is_two_and_failures_are_one_with_a_hint() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = place.path();
-    run(folder, "tarin").fails(2, &["unrecognized subcommand", "train"]);
-    run(folder, "train --epochs many").fails(2, &["invalid value 'many'"]);
-    run(folder, "predict --threshold 2 x").fails(2, &["a number from 0 to 1"]);
-    run(folder, "train --loss hinge").fails(2, &["hinge"]);
-    run(folder, "predict --model latest hello").fails(1, &["./runs", "hint:", "tinymood train"]);
-    run(folder, "evaluate --model no/such/model").fails(1, &["no/such/model", "hint:"]);
-    run(folder, "train --offline --init org/name").fails(1, &["org/name", "--offline", "hint:"]);
-    run(folder, "train --init random:4L-313D").fails(1, &["4L-313D"]);
-    run(folder, "train --data goemotions --offline --init random:2L-128D")
-        .fails(1, &["GoEmotions", "caused by", "hint:"]);
-    run(folder, "train --data nowhere.tsv").fails(1, &["nowhere.tsv", "hint:"]);
-    run(folder, "train --resume nothing").fails(1, &["nothing", "hint:"]);
-    run(folder, "train --learning-rate=-1 --init random:2L-128D")
-        .fails(2, &["learning_rate", "-1", "expected"]);
-    run(folder, "train --recipe nope").fails(2, &["nope", "default", "seed"]);
-    run(folder, "train --teacher-weight 0.3").fails(2, &["--teacher-weight", "--teacher"]);
-    run(folder, "train --resume x --taxonomy ekman").fails(2, &["--taxonomy", "--resume"]);
-    run(folder, "distill --resume x --student 6L-384D").fails(2, &["--student", "--resume"]);
-    run(folder, "distill --teacher x --texts y --loss focal").fails(2, &["--loss"]);
-    run(folder, "distill --teacher bundled --texts y").fails(2, &["larger teacher"]);
-    run(folder, "predict --explain --format csv x").fails(2, &["--explain", "CSV"]);
-    run(folder, "bench --batch-size 0").fails(2, &["from 1"]);
-    run(folder, "train --threads 0 --init random:2L-128D").fails(2, &["from 1 to 1024"]);
-    fs::write(folder.join("bad.tsv"), "fine\t1\nworse\thapiness\n").unwrap();
-    run(folder, "train --data bad.tsv --init random:2L-128D")
-        .fails(1, &["bad.tsv:2", "hapiness", "hint:", "--labels"]);
-    fs::write(folder.join("bad.tsv"), "worse\thapiness\n").unwrap();
-    run(folder, "train --data bad.tsv --init random:2L-128D --skip-bad-rows")
-        .fails(1, &["no row can be read", "bad.tsv:1", "hapiness", "hint:"]);
-    fs::write(folder.join("file"), "x").unwrap();
-    run(folder, &format!("train {QUICK} --max-steps 1 --output file/run")).fails(1, &["file/run"]);
-    assert!(!folder.join("runs").exists(), "nothing was begun");
-}
-
-#[test]
-fn a_run_takes_no_folder_that_holds_something_else() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = place.path();
-    fs::create_dir_all(folder.join("mine/best")).unwrap();
-    fs::write(folder.join("mine/best/precious.txt"), "").unwrap();
-    let train = |more: &str| run(folder, &format!("train {QUICK} --max-steps 1 {more}"));
-    train("--output mine").fails(1, &["mine", "best", "would replace", "hint:"]);
-    assert!(folder.join("mine/best/precious.txt").exists());
-    // What is refused leaves no folder in the way of the command put right.
-    train("--pos-weight 1,2 --output run").fails(2, &["pos_weight", "28 labels"]);
-    train("--output run").ok();
-    train("--output run").fails(1, &["already holds a run", "--resume"]);
-    fs::create_dir_all(folder.join("copy.old")).unwrap();
-    run(folder, "export --f32 --model run --output copy").ok();
-    assert!(folder.join("copy.old").exists() && folder.join("copy/config.json").exists());
-
-    // Without a checkpoint too, a run goes on as it began.
-    fs::remove_dir_all(folder.join("run/checkpoints")).unwrap();
-    run(folder, "train --resume run --seed 7")
-        .fails(1, &["the run began with \"seed\" = 42, now it is 7", "hint:"]);
-}
-
-#[test]
 fn labels_are_matched_by_name() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path();
@@ -304,128 +232,6 @@ fn labels_are_matched_by_name() {
     assert_eq!(support("."), 2);
     fs::write(folder.join("labels.txt"), "down\nup\nleft\n").unwrap();
     run(folder, "evaluate --model run --data .").fails(1, &["down, up, left", "up, down", "hint:"]);
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn what_cannot_be_said_stops_nothing() {
-    let folder = trained();
-    let told = |arguments: &str, out: Stdio| {
-        let full = fs::File::options().write(true).open("/dev/full").unwrap();
-        let mut command = tinymood(folder);
-        command.args(arguments.split(' ')).stdin(Stdio::null()).stdout(out).stderr(full);
-        command.spawn().unwrap()
-    };
-    let train = format!("train {QUICK} --max-steps 2 --output runs/unheard");
-    assert!(told(&train, Stdio::null()).wait().unwrap().success());
-    assert!(folder.join("runs/unheard/report.html").exists());
-    // Who stops reading, stops reading: CSV as well as JSONL.
-    fs::write(folder.join("many.txt"), "so happy\n".repeat(20_000)).unwrap();
-    for format in ["csv", "jsonl", "table"] {
-        let predict = format!("predict --model runs/quick --format {format} --input many.txt");
-        let mut child = told(&predict, Stdio::piped());
-        let mut first = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-        assert!(!first.is_empty() && child.wait().unwrap().success(), "{format}");
-    }
-}
-
-#[test]
-fn predict_keeps_what_it_cannot_replace() {
-    let folder = trained();
-    let place = tempfile::tempdir().unwrap();
-    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
-    fs::write(path("texts.csv"), "text\nfine\n").unwrap();
-    fs::write(path("no-text.csv"), "word\nfine\n").unwrap();
-    fs::write(path("answers.jsonl"), "earlier answers\n").unwrap();
-    let predict = |input: &str, output: &str| {
-        let (input, output) = (path(input), path(output));
-        run_with(folder, &["predict", "--model", QUICK_RUN, "-i", &input, "-o", &output], b"")
-    };
-    predict("texts.csv", "texts.csv").fails(2, &["both --input and --output"]);
-    assert_eq!(fs::read_to_string(path("texts.csv")).unwrap(), "text\nfine\n");
-    predict("nowhere.csv", "answers.jsonl").fails(1, &["nowhere.csv"]);
-    predict("no-text.csv", "answers.jsonl").fails(1, &["no-text.csv", "\"text\""]);
-    assert_eq!(fs::read_to_string(path("answers.jsonl")).unwrap(), "earlier answers\n");
-    predict("texts.csv", "answers.jsonl").ok();
-    assert_eq!(rows(&fs::read_to_string(path("answers.jsonl")).unwrap())[0]["text"], "fine");
-}
-
-#[test]
-fn who_writes_line_by_line_is_answered_line_by_line() {
-    let mut command = tinymood(trained());
-    command.args(["predict", "--model", QUICK_RUN, "--quiet", "--format", "jsonl"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut questions = child.stdin.take().unwrap();
-    let mut answers = BufReader::new(child.stdout.take().unwrap());
-    for text in ["one", "two"] {
-        writeln!(questions, "{text}").unwrap();
-        questions.flush().unwrap();
-        let mut answer = String::new();
-        answers.read_line(&mut answer).unwrap(); // the input is open still
-        assert_eq!(json(&answer)["text"], text);
-    }
-    drop(questions);
-    assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn a_model_of_the_hub_stays_as_other_programs_know_it() {
-    let folder = trained();
-    let snapshot = folder.join("hub/models--org--name/snapshots/0123abcd");
-    let reference = folder.join("hub/models--org--name/refs/main");
-    for made in [&snapshot, reference.parent().unwrap()] {
-        fs::create_dir_all(made).unwrap();
-    }
-    fs::write(&reference, "0123abcd").unwrap();
-    for entry in fs::read_dir(folder.join("runs/quick/best")).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, snapshot.join(path.file_name().unwrap())).unwrap();
-    }
-    let thresholds = fs::read(snapshot.join("thresholds.json")).unwrap();
-    run(folder, "tune --model org/name --policy global")
-        .fails(1, &["org/name", "hub's cache", "hint:", "export --f32"]);
-    assert_eq!(fs::read(snapshot.join("thresholds.json")).unwrap(), thresholds);
-    run(folder, "tune --model org/name --policy global --dry-run").ok();
-}
-
-#[test]
-fn damaged_models_are_errors_that_name_the_file() {
-    let folder = trained();
-    let best = folder.join("runs/quick/best");
-    for (file, contents, expected) in [
-        ("config.json", b"{".as_slice(), "config.json"),
-        ("model.safetensors", b"\x10\0\0\0\0\0\0\0{garbage", "model.safetensors"),
-        ("tokenizer.json", b"{}", "tokenizer.json"),
-        ("thresholds.json", b"{\"policy\": \"global\"}", "thresholds.json"),
-    ] {
-        let place = tempfile::tempdir().unwrap();
-        for entry in fs::read_dir(&best).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, place.path().join(path.file_name().unwrap())).unwrap();
-        }
-        fs::write(place.path().join(file), contents).unwrap();
-        let model = place.path().to_str().unwrap();
-        run_with(folder, &["predict", "--model", model, "x"], b"").fails(1, &[expected]);
-    }
-}
-
-#[test]
-fn an_encoder_is_no_classifier() {
-    let folder = trained();
-    let place = tempfile::tempdir().unwrap();
-    let best = folder.join("runs/quick/best");
-    for file in ["config.json", "tokenizer.json"] {
-        fs::copy(best.join(file), place.path().join(file)).unwrap();
-    }
-    fs::write(place.path().join("model.safetensors"), {
-        let header = b"{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
-        [(header.len() as u64).to_le_bytes().as_slice(), header, &[0; 4]].concat()
-    })
-    .unwrap();
-    let model = place.path().to_str().unwrap();
-    run_with(folder, &["predict", "--model", model, "x"], b"")
-        .fails(1, &["encoder without a classifier", "hint:", "--init"]);
 }
 
 fn bytes_of(folder: &std::path::Path) -> u64 {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use serde_json::Value;
+
 /// The binary, in a folder, with nothing of the user's environment that matters.
 pub fn tinymood(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tinymood"));
@@ -106,4 +108,16 @@ pub fn trained() -> &'static Path {
         run(&folder, &format!("train {QUICK} --max-steps 12 --output runs/quick --quiet")).ok();
         folder
     })
+}
+
+/// A JSON document.
+#[track_caller]
+pub fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+/// A JSON document a line.
+#[track_caller]
+pub fn rows(text: &str) -> Vec<Value> {
+    text.lines().map(json).collect()
 }
