@@ -98,11 +98,10 @@ fn open_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<S
         };
         let mut found = paths.iter().filter(named);
         match (found.next(), found.next()) {
-            (first, None) => Ok(first),
-            (None, second) => Ok(second), // no iterator gives that
             (Some(first), Some(second)) => {
                 Err(DataError::TwoFiles { first: first.clone(), second: second.clone() })
             }
+            (first, _) => Ok(first),
         }
     };
     let files = [find(&["train"])?, find(&["dev", "validation", "valid"])?, find(&["test"])?];
