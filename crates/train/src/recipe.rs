@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tinymood_core::Pooling;
+use toml::Spanned;
+use toml::de::DeTable;
 
 use crate::choices::{
     CheckpointEvery, ClassifierBias, DropoutRecipe, EvaluateEvery, LossRecipe, Metric,
     PosWeightRecipe, ScheduleKind, ThresholdRecipe,
 };
+use crate::settings::check;
 
 /// The recipes that come with tinymood, by name.
 pub const NAMED_RECIPES: [(&str, &str); 3] = [
@@ -192,6 +195,20 @@ pub enum RecipeError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// A setting of a recipe file has a value that cannot be.
+    #[error("{from}:{line}: the setting {field:?} is {found}, expected {expected}")]
+    ValueInFile {
+        /// Where it came from.
+        from: String,
+        /// Its line, from 1.
+        line: usize,
+        /// Its name.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What may stand there.
+        expected: String,
+    },
     /// A setting has a value that cannot be.
     #[error("the setting {field:?} is {found}, expected {expected}")]
     Value {
@@ -207,6 +224,14 @@ pub enum RecipeError {
 /// What settings of runs from before there were teachers leave out.
 fn half() -> f64 {
     0.5
+}
+
+/// The line, from 1, on which a recipe file names a setting; of `loss.gamma` that of `loss`.
+fn line_of(field: &str, text: &str) -> usize {
+    let name = field.split('.').next().unwrap_or(field);
+    let table = DeTable::parse(text).map(Spanned::into_inner).unwrap_or_default();
+    let start = table.get_key_value(name).map_or(0, |(key, _)| key.span().start);
+    1 + text[..start].matches('\n').count()
 }
 
 /// The named recipes, for messages.
@@ -260,16 +285,24 @@ impl Recipe {
     /// Reads a recipe file's text over the default recipe; `from` names it in errors.
     ///
     /// # Errors
-    /// [`RecipeError::Syntax`], with the line.
+    /// [`RecipeError::Syntax`] and [`RecipeError::ValueInFile`], with the line.
     pub fn parse(text: &str, from: &str) -> Result<Self, RecipeError> {
         Self::default().parse_over(text, from)
     }
 
     fn parse_over(self, text: &str, from: &str) -> Result<Self, RecipeError> {
-        let overrides: RecipeOverrides = toml::from_str(text).map_err(|source| {
-            RecipeError::Syntax { from: from.to_owned(), source: Box::new(source) }
+        let syntax =
+            |source| RecipeError::Syntax { from: from.to_owned(), source: Box::new(source) };
+        let overrides: RecipeOverrides = toml::from_str(text).map_err(syntax)?;
+        let recipe = self.with(&overrides);
+        check(&recipe).map_err(|error| match error {
+            RecipeError::Value { field, found, expected } => {
+                let (from, line) = (from.to_owned(), line_of(field, text));
+                RecipeError::ValueInFile { from, line, field, found, expected }
+            }
+            other => other,
         })?;
-        Ok(self.with(&overrides))
+        Ok(recipe)
     }
 
     /// This recipe with some settings replaced.

@@ -208,7 +208,8 @@ fn to_size(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-fn check(recipe: &Recipe) -> Result<(), RecipeError> {
+/// Refuses the first setting that cannot be, with [`RecipeError::Value`].
+pub(crate) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     count("epochs", recipe.epochs, 1)?;
     count("max_steps", recipe.max_steps, 0)?;
     count("min_steps", recipe.min_steps, 0)?;

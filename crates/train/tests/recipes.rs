@@ -107,7 +107,12 @@ fn dropout_and_pooling_reach_the_model() {
 #[test]
 fn refusals_name_setting_value_and_what_is_expected() {
     for (text, parts) in [
-        ("epochs = 0", ["epochs", "0", "from 1"]),
+        ("epochs = 0", ["mine.toml:1: ", "\"epochs\" is 0", "from 1"]),
+        ("# mine\n\nepochs = 0", ["mine.toml:3: ", "\"epochs\" is 0", "from 1"]),
+        (
+            "epochs = 1\n[loss]\nname = \"focal\"\ngamma = -1.0",
+            ["mine.toml:2: ", "loss.gamma", "-1"],
+        ),
         ("learning_rate = -1.0", ["learning_rate", "-1", "from 0 to 10"]),
         ("learning_rate = nan", ["learning_rate", "NaN", "number"]),
         ("learning_rate = 0", ["learning_rate", "0", "above 0"]),
