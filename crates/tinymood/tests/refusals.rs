@@ -5,6 +5,9 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use common::{QUICK, json, rows, run, run_with, tinymood, trained};
 
@@ -122,13 +125,14 @@ fn who_writes_line_by_line_is_answered_line_by_line() {
     command.args(["predict", "--model", QUICK_RUN, "--quiet", "--format", "jsonl"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut questions = child.stdin.take().unwrap();
-    let mut answers = BufReader::new(child.stdout.take().unwrap());
+    let answers = BufReader::new(child.stdout.take().unwrap());
+    let (send, received) = mpsc::channel();
+    thread::spawn(move || answers.lines().try_for_each(|line| send.send(line.unwrap())));
     for text in ["one", "two"] {
         writeln!(questions, "{text}").unwrap();
         questions.flush().unwrap();
-        let mut answer = String::new();
-        answers.read_line(&mut answer).unwrap(); // the input is open still
-        assert_eq!(json(&answer)["text"], text);
+        let answer = received.recv_timeout(Duration::from_secs(120));
+        assert_eq!(json(&answer.expect("an answer while the input is open"))["text"], text);
     }
     drop(questions);
     assert!(child.wait().unwrap().success());
