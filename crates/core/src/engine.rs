@@ -129,7 +129,7 @@ pub enum EngineError {
     /// The engine gives no hidden states and matches none.
     #[error("this engine ({engine}) does not distill")]
     NoDistillation {
-        /// [`Engine::describe`].
+        /// [`Infer::describe`].
         engine: String,
     },
     /// A teacher's states do not fit the student.
@@ -164,7 +164,7 @@ pub enum EngineError {
     /// The engine only infers.
     #[error("this engine ({engine}) only infers, and does not train")]
     OnlyInfers {
-        /// [`Engine::describe`].
+        /// [`Infer::describe`].
         engine: String,
     },
     /// Tensors given to an engine do not match its parameters.
@@ -177,8 +177,9 @@ pub enum EngineError {
     },
 }
 
-/// Something that computes a model. Calls see whole batches.
-pub trait Engine {
+/// Something that answers with a model: all that judging, serving and students ask of it. Calls see
+/// whole batches.
+pub trait Infer {
     /// What computes and how, for people: `cpu, avx512, f32, 2 threads`.
     fn describe(&self) -> String;
 
@@ -207,11 +208,11 @@ pub trait Engine {
         self.teacher_states(batch, states, None).map(|teacher| teacher.states)
     }
 
-    /// [`Engine::hidden_states`] of a teacher, with the queries, keys and values of layer `qkv_layer`,
+    /// [`Infer::hidden_states`] of a teacher, with the queries, keys and values of layer `qkv_layer`,
     /// from 1, where one is named.
     ///
     /// # Errors
-    /// As [`Engine::hidden_states`].
+    /// As [`Infer::hidden_states`].
     fn teacher_states(
         &self,
         batch: &PackedBatch,
@@ -221,7 +222,10 @@ pub trait Engine {
         let _ = (batch, states, qkv_layer);
         Err(EngineError::NoDistillation { engine: self.describe() })
     }
+}
 
+/// Something that computes a model and trains it.
+pub trait Engine: Infer {
     /// Forward and backward with dropout: adds the gradient of this batch's share of the step's
     /// mean loss. `rows_in_step` counts the texts of all batches of the step.
     ///
@@ -270,7 +274,7 @@ pub trait Engine {
     /// infers. Nothing changes then.
     fn load_tensors(&mut self, set: TensorSet, tensors: &TensorMap) -> Result<(), EngineError>;
 
-    /// Until the next step, [`Engine::infer`] uses the average of the weights (`true`), where there is one,
+    /// Until the next step, [`Infer::infer`] uses the average of the weights (`true`), where there is one,
     /// or the weights themselves.
     fn infer_with_average(&mut self, average: bool);
 }

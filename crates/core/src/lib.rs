@@ -1,5 +1,6 @@
 //! What every stage of tinymood shares: the model's configuration and parameter list, label sets
-//! and taxonomies, packed batches, and the [`Engine`] seam between training and arithmetic.
+//! and taxonomies, packed batches, and the seam between all of them and arithmetic, [`Infer`] and
+//! [`Engine`].
 //!
 //! No I/O and no arithmetic live here, so that every other crate may depend on it.
 
@@ -17,7 +18,8 @@ pub use batch::{BatchError, Logits, PackedBatch, Targets, TokenizedText};
 pub use config::{ConfigError, ModelConfig, ParameterSpec, Pooling};
 pub use distillation::{Matching, MatchingError, Projections, Relations, TeacherStates};
 pub use engine::{
-    BatchLoss, Engine, EngineError, Loss, Objective, Randomness, StepReport, TensorSet, Update,
+    BatchLoss, Engine, EngineError, Infer, Loss, Objective, Randomness, StepReport, TensorSet,
+    Update,
 };
 pub use labels::{GOEMOTIONS, LabelError, LabelSet};
 pub use taxonomy::{Taxonomy, TaxonomyError, TaxonomyMap};

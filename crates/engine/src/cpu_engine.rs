@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tinymood_core::{
-    BatchLoss, Engine, EngineError, Logits, Matching, ModelConfig, Objective, PackedBatch, Pooling,
-    Randomness, StepReport, Targets, TeacherStates, TensorMap, TensorSet, TensorView, Update,
-    Values,
+    BatchLoss, Engine, EngineError, Infer, Logits, Matching, ModelConfig, Objective, PackedBatch,
+    Pooling, Randomness, StepReport, Targets, TeacherStates, TensorMap, TensorSet, TensorView,
+    Update, Values,
 };
 use tinymood_kernels::adamw::{self, AdamW, Tensors};
 use tinymood_kernels::attention::Queries;
@@ -148,7 +148,7 @@ pub struct CpuEngine {
     activations: Activations,
     /// Of a student.
     matching: Workspace,
-    /// Workspaces of [`Engine::infer`], one per call under way.
+    /// Workspaces of [`Infer::infer`], one per call under way.
     inference: Mutex<Vec<Activations>>,
     profile: Profile,
 }
@@ -406,7 +406,7 @@ impl TrainingState {
     }
 }
 
-impl Engine for CpuEngine {
+impl Infer for CpuEngine {
     fn describe(&self) -> String {
         let threads = self.cpu.threads();
         let plural = if threads == 1 { "" } else { "s" };
@@ -459,7 +459,9 @@ impl Engine for CpuEngine {
         self.infer_with(batch, Queries::All, see, |_, _, _| {})?;
         Ok(TeacherStates { width: self.config.hidden_size, states: found, qkv: found_qkv })
     }
+}
 
+impl Engine for CpuEngine {
     fn accumulate(
         &mut self,
         batch: &PackedBatch,

@@ -3,7 +3,9 @@
 mod suite;
 
 use suite::Maker;
-use tinymood_core::{Engine, EngineError, ModelConfig, Objective, Pooling, Randomness, TensorSet};
+use tinymood_core::{
+    Engine, EngineError, Infer, ModelConfig, Objective, Pooling, Randomness, TensorSet,
+};
 use tinymood_engine::{CpuEngine, CpuSettings};
 use tinymood_kernels::{Isa, Precision};
 

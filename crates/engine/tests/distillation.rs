@@ -3,8 +3,8 @@
 mod suite;
 
 use tinymood_core::{
-    BatchLoss, Engine, EngineError, Matching, ModelConfig, PackedBatch, Projections, Relations,
-    TeacherStates, TensorMap, TensorSet, Update,
+    BatchLoss, Engine, EngineError, Infer, Matching, ModelConfig, PackedBatch, Projections,
+    Relations, TeacherStates, TensorMap, TensorSet, Update,
 };
 use tinymood_engine::{CpuEngine, CpuSettings};
 use tinymood_kernels::Precision;

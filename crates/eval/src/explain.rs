@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use serde::Serialize;
-use tinymood_core::{Engine, EngineError, Logits, TokenizedText};
+use tinymood_core::{EngineError, Infer, Logits, TokenizedText};
 
 use crate::bootstrap::below;
 use crate::infer_split;
@@ -32,7 +32,7 @@ pub enum Occlusion {
 
 /// Asks an engine about texts with words taken out.
 #[derive(Clone, Copy, Debug)]
-pub struct Explainer<'a, E: Engine + ?Sized> {
+pub struct Explainer<'a, E: Infer + ?Sized> {
     /// What is asked.
     pub engine: &'a E,
     /// How words are taken out.
@@ -118,7 +118,7 @@ impl std::fmt::Display for Faithfulness {
     }
 }
 
-impl<E: Engine + ?Sized> Explainer<'_, E> {
+impl<E: Infer + ?Sized> Explainer<'_, E> {
     /// Explains one text: `words` are the places of its words' pieces, in order, and `logits`, (C),
     /// what the engine answers the whole text.
     ///
@@ -222,10 +222,7 @@ fn drawn(count: usize, n: usize, seed: u64, row: usize) -> Vec<usize> {
 mod tests {
     use std::cell::Cell;
 
-    use tinymood_core::{
-        BatchLoss, ModelConfig, Objective, PackedBatch, Randomness, StepReport, Targets, TensorMap,
-        TensorSet, TensorView, Update,
-    };
+    use tinymood_core::{ModelConfig, PackedBatch};
 
     use super::*;
 
@@ -253,7 +250,7 @@ mod tests {
         }
     }
 
-    impl Engine for Sum {
+    impl Infer for Sum {
         fn describe(&self) -> String {
             "sum".to_owned()
         }
@@ -268,26 +265,6 @@ mod tests {
             let values = batch.ranges().flat_map(|range| Self::sum(&batch.token_ids()[range]));
             Ok(Logits { values: values.collect(), num_labels: 2 })
         }
-        fn accumulate(
-            &mut self,
-            _: &PackedBatch,
-            _: &Targets,
-            _: &Objective,
-            _: usize,
-            _: Randomness,
-        ) -> Result<BatchLoss, EngineError> {
-            unreachable!("only infers")
-        }
-        fn step(&mut self, _: &Update) -> StepReport {
-            unreachable!("only infers")
-        }
-        fn tensors(&mut self, _: TensorSet) -> Vec<TensorView<'_>> {
-            Vec::new()
-        }
-        fn load_tensors(&mut self, _: TensorSet, _: &TensorMap) -> Result<(), EngineError> {
-            unreachable!("only infers")
-        }
-        fn infer_with_average(&mut self, _: bool) {}
     }
 
     /// A text of `n` words, of one to three pieces each, framed.

@@ -1,6 +1,6 @@
 //! A whole split through an engine.
 
-use tinymood_core::{Engine, EngineError, Logits, PackedBatch, TokenizedText};
+use tinymood_core::{EngineError, Infer, Logits, PackedBatch, TokenizedText};
 
 /// Logits of all texts, in the order given; (N, C).
 ///
@@ -9,7 +9,7 @@ use tinymood_core::{Engine, EngineError, Logits, PackedBatch, TokenizedText};
 ///
 /// # Errors
 /// The first that the engine reports; rows count from 0.
-pub fn infer_split<E: Engine + ?Sized>(
+pub fn infer_split<E: Infer + ?Sized>(
     engine: &E,
     texts: &[TokenizedText],
     tokens_per_batch: usize,
@@ -21,7 +21,7 @@ pub fn infer_split<E: Engine + ?Sized>(
 ///
 /// # Errors
 /// As [`infer_split`].
-pub fn infer_split_with<E: Engine + ?Sized>(
+pub fn infer_split_with<E: Infer + ?Sized>(
     engine: &E,
     texts: &[TokenizedText],
     tokens_per_batch: usize,
@@ -56,10 +56,7 @@ pub fn infer_split_with<E: Engine + ?Sized>(
 
 #[cfg(test)]
 mod tests {
-    use tinymood_core::{
-        BatchLoss, ModelConfig, Objective, Randomness, StepReport, Targets, TensorMap, TensorSet,
-        TensorView, Update,
-    };
+    use tinymood_core::ModelConfig;
 
     use super::*;
 
@@ -69,7 +66,7 @@ mod tests {
         limit: usize,
     }
 
-    impl Engine for Echo {
+    impl Infer for Echo {
         fn describe(&self) -> String {
             "echo".to_owned()
         }
@@ -86,26 +83,6 @@ mod tests {
                 |range: std::ops::Range<usize>| [range.len() as f32, ids[range.start] as f32];
             Ok(Logits { values: batch.ranges().flat_map(answer).collect(), num_labels: 2 })
         }
-        fn accumulate(
-            &mut self,
-            _: &PackedBatch,
-            _: &Targets,
-            _: &Objective,
-            _: usize,
-            _: Randomness,
-        ) -> Result<BatchLoss, EngineError> {
-            unreachable!("only infers")
-        }
-        fn step(&mut self, _: &Update) -> StepReport {
-            unreachable!("only infers")
-        }
-        fn tensors(&mut self, _: TensorSet) -> Vec<TensorView<'_>> {
-            Vec::new()
-        }
-        fn load_tensors(&mut self, _: TensorSet, _: &TensorMap) -> Result<(), EngineError> {
-            unreachable!("only infers")
-        }
-        fn infer_with_average(&mut self, _: bool) {}
     }
 
     #[test]

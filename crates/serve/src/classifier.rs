@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tinymood_core::{Engine, LabelSet, PackedBatch, Taxonomy, TaxonomyMap};
+use tinymood_core::{Infer, LabelSet, PackedBatch, Taxonomy, TaxonomyMap};
 use tinymood_eval::{Occlusion, Thresholds};
 use tinymood_text::Tokenizer;
 
@@ -11,7 +11,7 @@ use crate::infer;
 /// A classifier with all that it needs.
 pub struct Classifier {
     /// Computes logits. Once it is served only the infer thread asks it.
-    pub engine: Box<dyn Engine + Send + Sync>,
+    pub engine: Box<dyn Infer + Send + Sync>,
     /// Texts to ids.
     pub tokenizer: Tokenizer,
     /// The labels, in the order of the outputs; (C).

@@ -8,10 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::Value;
-use tinymood_core::{
-    BatchLoss, Engine, EngineError, LabelSet, Logits, ModelConfig, Objective, PackedBatch,
-    Randomness, StepReport, Targets, TensorMap, TensorSet, TensorView, Update,
-};
+use tinymood_core::{EngineError, Infer, LabelSet, Logits, ModelConfig, PackedBatch};
 use tinymood_eval::Thresholds;
 use tinymood_serve::{About, Classifier, Reloader, Server, Settings};
 use tinymood_text::Tokenizer;
@@ -92,7 +89,7 @@ pub fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 
-impl Engine for Fake {
+impl Infer for Fake {
     fn describe(&self) -> String {
         "fake".to_owned()
     }
@@ -111,26 +108,6 @@ impl Engine for Fake {
         let values = batch.ranges().flat_map(|range| logits(&ids[range], self.offset)).collect();
         Ok(Logits { values, num_labels: LABELS.len() })
     }
-    fn accumulate(
-        &mut self,
-        _: &PackedBatch,
-        _: &Targets,
-        _: &Objective,
-        _: usize,
-        _: Randomness,
-    ) -> Result<BatchLoss, EngineError> {
-        unreachable!("only infers")
-    }
-    fn step(&mut self, _: &Update) -> StepReport {
-        unreachable!("only infers")
-    }
-    fn tensors(&mut self, _: TensorSet) -> Vec<TensorView<'_>> {
-        Vec::new()
-    }
-    fn load_tensors(&mut self, _: TensorSet, _: &TensorMap) -> Result<(), EngineError> {
-        unreachable!("only infers")
-    }
-    fn infer_with_average(&mut self, _: bool) {}
 }
 
 /// The longest text that the fake classifier reads, in tokens.

@@ -9,8 +9,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use tinymood_core::{
-    Engine, ModelConfig, Objective, PackedBatch, Pooling, Randomness, Targets, Taxonomy, TensorMap,
-    TensorSet,
+    Engine, Infer, ModelConfig, Objective, PackedBatch, Pooling, Randomness, Targets, Taxonomy,
+    TensorMap, TensorSet,
 };
 use tinymood_engine::{CpuEngine, CpuSettings, Part};
 use tinymood_eval::infer_split;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tinymood_core::{
-    Engine, Matching, ModelConfig, PackedBatch, Pooling, Projections, Relations, TensorMap,
+    Engine, Infer, Matching, ModelConfig, PackedBatch, Pooling, Projections, Relations, TensorMap,
     TensorSet, TokenizedText,
 };
 use tinymood_engine::CpuEngine;

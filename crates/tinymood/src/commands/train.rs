@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use tinymood_core::{Engine, LabelSet, Taxonomy, TensorSet};
+use tinymood_core::{Engine, Infer, LabelSet, Taxonomy, TensorSet};
 use tinymood_eval::counts::Decisions;
 use tinymood_eval::{
     CrossValidated, Evaluation, Objective, Predictions, ThresholdPolicy, Thresholds,

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use tinymood_core::{
-    Engine, EngineError, Matching, ModelConfig, PackedBatch, Randomness, TeacherStates, TensorSet,
-    TokenizedText,
+    Engine, EngineError, Infer, Matching, ModelConfig, PackedBatch, Randomness, TeacherStates,
+    TensorSet, TokenizedText,
 };
 use tinymood_weights::{ModelParts, replace_model_folder};
 
@@ -28,7 +28,7 @@ pub struct DistillInputs<'a> {
     /// The texts, as tokens that mean the same to student and teacher.
     pub texts: &'a [TokenizedText],
     /// The teacher, which infers.
-    pub teacher: &'a dyn Engine,
+    pub teacher: &'a dyn Infer,
     /// The teacher's hidden state for each of the student's
     /// [`Projections::states`](tinymood_core::Projections::states).
     pub teacher_states: &'a [usize],
@@ -141,22 +141,22 @@ impl<E: Engine> Lesson<E> for States<'_> {
     }
 }
 
-/// Hidden states of a batch as [`Engine::hidden_states`] gives them, by parts that stay in an engine's
+/// Hidden states of a batch as [`Infer::hidden_states`] gives them, by parts that stay in an engine's
 /// caches.
 ///
 /// # Errors
 /// As the engine's.
 pub fn hidden_states(
-    engine: &dyn Engine,
+    engine: &dyn Infer,
     batch: &PackedBatch,
     states: &[usize],
 ) -> Result<Vec<Vec<f32>>, EngineError> {
     teacher_states(engine, batch, states, None).map(|teacher| teacher.states)
 }
 
-/// [`Engine::teacher_states`], by the same parts.
+/// [`Infer::teacher_states`], by the same parts.
 fn teacher_states(
-    engine: &dyn Engine,
+    engine: &dyn Infer,
     batch: &PackedBatch,
     states: &[usize],
     qkv_layer: Option<usize>,

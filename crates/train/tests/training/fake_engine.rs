@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use tinymood_core::{
-    BatchLoss, Engine, EngineError, Logits, ModelConfig, Objective, PackedBatch, Randomness,
+    BatchLoss, Engine, EngineError, Infer, Logits, ModelConfig, Objective, PackedBatch, Randomness,
     StepReport, Targets, Tensor, TensorMap, TensorSet, TensorView, Update,
 };
 
@@ -85,7 +85,7 @@ fn noise(a: u64, b: u64, c: u64, d: u64) -> f64 {
     (z >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-impl Engine for FakeEngine {
+impl Infer for FakeEngine {
     fn describe(&self) -> String {
         "fake".to_owned()
     }
@@ -109,7 +109,9 @@ impl Engine for FakeEngine {
         }
         Ok(Logits { values, num_labels: self.labels })
     }
+}
 
+impl Engine for FakeEngine {
     fn accumulate(
         &mut self,
         batch: &PackedBatch,

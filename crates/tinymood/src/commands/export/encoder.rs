@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::{Map, json};
-use tinymood_core::{Engine, ModelConfig, PackedBatch, Pooling, TensorMap, TensorSet, TensorView};
+use tinymood_core::{
+    Engine, Infer, ModelConfig, PackedBatch, Pooling, TensorMap, TensorSet, TensorView,
+};
 use tinymood_text::{Tokenizer, sample};
 use tinymood_weights::{ModelFolder, ModelParts, canonical_name, fit, write_new_model_folder};
 

@@ -1,7 +1,7 @@
 //! A model as 32-bit floats, which other tools read: of int8 weights, what they stand for.
 
 use serde_json::Map;
-use tinymood_core::{Engine, TensorSet};
+use tinymood_core::{Engine, Infer, TensorSet};
 use tinymood_weights::{ModelParts, read_model_folder, write_new_model_folder};
 
 use super::encoder::{Encoder, is_encoder};

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
-use tinymood_core::{Engine, Tensor, TensorMap, TensorSet, TensorView};
+use tinymood_core::{Engine, Infer, Tensor, TensorMap, TensorSet, TensorView};
 use tinymood_engine::CpuEngine;
 use tinymood_eval::{Evaluation, Predictions, Thresholds, infer_split};
 use tinymood_kernels::matmul::quantise_row;
