@@ -1,12 +1,15 @@
-"""Checks that transformers opens a model folder that tinymood wrote (cls pooling) and computes the
-same: no missing or unexpected weights, the same token ids, logits within 1e-4.
+"""Checks that transformers opens a model folder that tinymood wrote and computes the same. With cls
+pooling: no missing or unexpected weights, the same token ids, logits within 1e-4. With mean pooling: the
+Python of its model card gives these logits.
 
 usage: python reference/check_transformers.py TINYMOOD MODEL_FOLDER
 """
 
 import json
 import math
+import re
 import subprocess
+from pathlib import Path
 import sys
 
 import torch
@@ -21,18 +24,43 @@ TEXTS = [
 ]
 
 
+def by_its_card(folder):
+    """Logits of TEXTS by the code of the folder's model card."""
+    (code,) = re.findall(r"```python\n(.*?)```", (Path(folder) / "README.md").read_text(), re.DOTALL)
+    inputs = 'folder, texts = ".", ["what a lovely day"]'
+    assert inputs in code
+    names = {"folder": folder, "texts": TEXTS}
+    exec(code.replace(inputs, ""), names)
+    labels = names["encoder"].config.id2label
+    return [{labels[i]: x.item() for i, x in enumerate(row.double())} for row in names["logits"]]
+
+
+def ours(binary, folder):
+    """Probabilities of TEXTS by tinymood."""
+    options = ["--precision", "f32", "--json", "--scores", "--quiet"]
+    command = [binary, "predict", "--model", folder, *options, *TEXTS]
+    return [json.loads(line)["scores"] for line in subprocess.check_output(command).splitlines()]
+
+
+def check_mean(binary, folder):
+    for scores, logits in zip(ours(binary, folder), by_its_card(folder), strict=True):
+        assert scores.keys() == logits.keys()
+        for label, p in scores.items():
+            assert abs(p - 1 / (1 + math.exp(-logits[label]))) < 2e-6, label
+    print(f"the model card's Python computes as {folder} does: {len(TEXTS)} texts")
+
+
 def main(binary, folder):
+    if json.loads((Path(folder) / "config.json").read_text())["tinymood"]["pooling"] == "mean":
+        return check_mean(binary, folder)
     model, info = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
     problems = {key: value for key, value in info.items() if value}
     assert not problems, problems
     assert model.config.problem_type == "multi_label_classification"
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    options = ["--precision", "f32", "--json", "--scores", "--quiet"]
-    command = [binary, "predict", "--model", folder, *options, *TEXTS]
-    ours = [json.loads(line)["scores"] for line in subprocess.check_output(command).splitlines()]
     classify = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
     worst = 0.0
-    for text, scores in zip(TEXTS, ours, strict=True):
+    for text, scores in zip(TEXTS, ours(binary, folder), strict=True):
         with torch.inference_mode():
             logits = model(**tokenizer(text, truncation=True, return_tensors="pt")).logits[0].double()
         for label, index in model.config.label2id.items():

@@ -271,7 +271,10 @@ impl ModelConfig {
                 names.clone().map(|(id, name)| (id.to_string(), json!(name))).collect();
             let label2id: Map<String, Value> =
                 names.map(|(id, name)| (name.clone(), json!(id))).collect();
-            json["architectures"] = json!(["BertForSequenceClassification"]);
+            // transformers has no such head that pools by the mean: with it, it would make a pooler up.
+            if self.pooling == Pooling::Cls {
+                json["architectures"] = json!(["BertForSequenceClassification"]);
+            }
             json["problem_type"] = json!("multi_label_classification");
             json["id2label"] = Value::Object(id2label);
             json["label2id"] = Value::Object(label2id);

@@ -45,6 +45,6 @@ pub use predictions::{EvalError, Predictions};
 pub use selection::{Choice, Selection};
 pub use temperature::{Calibration, CalibrationKind};
 pub use thresholds::{
-    CrossValidated, Objective, SHRINKAGE, ThresholdError, ThresholdPolicy, Thresholds,
-    cross_validated,
+    CrossValidated, MOST_DECIDED, Objective, SHRINKAGE, ThresholdError, ThresholdPolicy,
+    Thresholds, cross_validated,
 };

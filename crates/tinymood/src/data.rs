@@ -9,7 +9,7 @@ use tinymood_text::{
     DataSource, Dataset, ReadOptions, Splits, Wanted, goemotions, open, read_labels,
 };
 
-use crate::args::{DatasetArgs, GlobalArgs, SplitArg};
+use crate::args::{DatasetArgs, GlobalArgs, ReadingArgs, SplitArg};
 
 /// Where data comes from, resolved: enough to open it again from anywhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,15 +41,8 @@ impl DataSettings {
 
     /// A dataset read with the defaults of all other settings.
     pub(crate) fn named(data: &str, taxonomy: Taxonomy) -> Self {
-        Self {
-            data: absolute(data),
-            taxonomy,
-            text_column: "text".to_owned(),
-            labels_column: "labels".to_owned(),
-            label_separator: ",".to_owned(),
-            skip_bad_rows: false,
-            labels: None,
-        }
+        let args = DatasetArgs { data: data.to_owned(), reading: ReadingArgs::default() };
+        Self::new(&args, taxonomy).expect("no file of labels is read")
     }
 
     /// Opens the splits that are wanted.

@@ -123,8 +123,8 @@ impl ModelError {
             Self::NoClassifier(_) => "fine-tune it first: `tinymood train --init FOLDER`",
             Self::NotFinite(_) => "take another copy of it, or train it again",
             Self::OtherLabels { .. } => {
-                "name the model's labels with --labels if the data's ids stand for them, or train \
-                 on the data's"
+                "name data of the model's labels with --data, or these labels with --labels if the \
+                 data's ids stand for them"
             }
             Self::CalibrateInt8(_) => "calibrate the model that it was made of, then export that",
             Self::AlreadyInt8(_) => "export from the model that it was made of",

@@ -35,6 +35,12 @@ fn a_run_is_a_folder_with_all_that_belongs_to_it() {
     for line in fs::read_to_string(quick.join("log.jsonl")).unwrap().lines() {
         assert!(json(line)["event"].is_string(), "{line}");
     }
+    // What it was made of makes another.
+    let again =
+        "train --init random:2L-128D --recipe runs/quick/settings.toml --output again --quiet";
+    run(trained(), again).ok();
+    let model = |run: &str| fs::read(trained().join(run).join("best/model.safetensors")).unwrap();
+    assert!(model("again") == model("runs/quick"), "the same bytes");
 }
 
 #[test]
@@ -181,9 +187,11 @@ fn evaluate_and_tune_agree_and_tell_the_policy() {
         let path = entry.unwrap().path();
         fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
     }
-    let tuned = run(folder, "tune --model copied --policy global --objective macro_f1").ok().stdout;
+    run(folder, "evaluate --model copied").fails(1, &["no data", "copied", "hint:", "--data"]);
+    let tune = "tune --model copied --data sample --policy global --objective macro_f1";
+    let tuned = run(folder, tune).ok().stdout;
     assert!(tuned.contains("cross-validated"), "{tuned}");
-    let now = json(&run(folder, "evaluate --model copied --json").ok().stdout);
+    let now = json(&run(folder, "evaluate --model copied --data sample --json").ok().stdout);
     assert_eq!(now["thresholds"]["policy"], "global");
     assert_eq!(now["thresholds"]["objective"], "macro_f1");
     // A model of another taxonomy is judged in its own labels.
@@ -193,6 +201,36 @@ fn evaluate_and_tune_agree_and_tell_the_policy() {
     assert_eq!(trained["labels"].as_object().unwrap().len(), 7);
     let judged = json(&run(folder, "evaluate --model ekman --json").ok().stdout);
     assert_eq!(judged["micro_f1"], trained["micro_f1"]);
+}
+
+#[test]
+fn a_run_is_judged_on_its_own_data() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    fs::create_dir(folder.join("own")).unwrap();
+    fs::write(folder.join("own/labels.txt"), "joy\nsadness\n").unwrap();
+    fs::write(folder.join("own/train.tsv"), "good\tjoy\nbad\tsadness\n".repeat(8)).unwrap();
+    fs::write(folder.join("own/dev.tsv"), "great\tjoy\nawful\tsadness\nfine\tjoy\n").unwrap();
+    run(folder, &format!("train {QUICK} --max-steps 2 --data own --output run")).ok();
+    let judged = json(&run(folder, "evaluate --model run --json").ok().stdout);
+    assert_eq!((&judged["data"], &judged["rows"]), (&json("\"own\""), &json("3")));
+    run(folder, "evaluate --model run --label-separator ;").fails(2, &["--data"]);
+    // Whose rows thresholds are tuned on is kept with them.
+    let split = |arguments: &str| -> String {
+        run(folder, &format!("tune --model run {arguments}")).ok();
+        let kept = fs::read_to_string(folder.join("run/best/thresholds.json")).unwrap();
+        json(&kept)["split"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(split(""), "dev");
+    fs::rename(folder.join("own"), folder.join("other")).unwrap();
+    assert_eq!(split("--data other"), "dev of other");
+    run(folder, "evaluate --model run").fails(1, &["own", "hint:"]);
+    // A lone file was all trained on.
+    fs::rename(folder.join("other"), folder.join("own")).unwrap();
+    let lone = format!("train {QUICK} --max-steps 2 --data own/train.tsv --labels own/labels.txt");
+    run(folder, &format!("{lone} --output lone")).ok();
+    run(folder, "evaluate --model lone").fails(1, &["train.tsv", "no validation", "--data"]);
+    run(folder, "evaluate --model lone --split train").ok();
 }
 
 #[test]
@@ -256,7 +294,8 @@ fn export_writes_a_quarter_that_answers_alike() {
 
     // What was judged is what the folder gives: in int8, unless told otherwise.
     for (precision, side) in [("auto", "int8"), ("int8", "int8")] {
-        let command = format!("evaluate --model small --json --precision {precision}");
+        let command =
+            format!("evaluate --model small --data sample --json --precision {precision}");
         let found = json(&run(folder, &command).ok().stdout);
         assert_eq!(found["micro_f1"], judged[side]["micro_f1"], "{precision}");
         assert_eq!(found["macro_f1"], judged[side]["macro_f1"], "{precision}");
@@ -346,11 +385,12 @@ fn calibrating_changes_the_classifier_and_helps() {
     let place = copied(trained());
     let here = place.path();
     let loss = || {
-        let said = run(here, "evaluate --model copy --json --bootstrap 0").ok().stdout;
+        let said =
+            run(here, "evaluate --model copy --data sample --json --bootstrap 0").ok().stdout;
         json(&said)["loss"].as_f64().unwrap()
     };
     let before = loss();
-    let said = run(here, "tune --model copy --calibrate --json").ok();
+    let said = run(here, "tune --model copy --data sample --calibrate --json").ok();
     assert!(said.stderr.contains("calibrated: "), "{}", said.stderr);
     let after = loss();
     assert!(after < before - 1e-4, "{before} {after}");

@@ -69,7 +69,7 @@ pub use choices::{
 pub use error::TrainError;
 pub use event::{Event, Finish, Judged, Observer, Observers, Start, Tick, Window};
 pub use judging::JudgeError;
-pub use model_card::{Figures, ModelCardFacts, is_generated_card, model_card};
+pub use model_card::{Figures, MEAN_POOLING_NOTE, ModelCardFacts, is_generated_card, model_card};
 pub use objective::{objective, prior_bias};
 pub use observers::{Meter, Progress, ProgressStyle, ScalarWriter, masked_crc32c};
 pub use order::{BatchPlan, draw_rows};

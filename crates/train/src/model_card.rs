@@ -154,13 +154,37 @@ fn body(
             .to_owned(),
     );
     if recipe.pooling == Pooling::Mean {
-        line(
-            "\nThe encoder's states are pooled by their mean (`tinymood.pooling` in \
-             `config.json`), which `transformers`' own classification class does not do."
-                .to_owned(),
-        );
+        line(format!("\n{MEAN_POOLING_NOTE}"));
     }
 }
+
+/// What a model card says of a model with mean pooling: how to use it without tinymood.
+/// `reference/check_transformers.py` runs the code.
+pub const MEAN_POOLING_NOTE: &str = r#"## In Python
+
+States are pooled by their mean, padding left out, and classified. `AutoModelForSequenceClassification`,
+and so `pipeline`, does not do this: it opens the folder, but with a pooler of random weights, and its answers are
+noise. The encoder opens as it is:
+
+```python
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+folder, texts = ".", ["what a lovely day"]
+tokenizer = AutoTokenizer.from_pretrained(folder)
+encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False)
+head = load_file(f"{folder}/model.safetensors")
+
+inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+mask = inputs["attention_mask"].unsqueeze(-1)
+with torch.inference_mode():
+    states = encoder(**inputs).last_hidden_state
+    means = (states * mask).sum(1) / mask.sum(1)
+    logits = means @ head["classifier.weight"].T + head["classifier.bias"]
+probabilities = logits.sigmoid()  # of the labels in `encoder.config.id2label`
+```
+"#;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tinymood_core::Pooling;
 use toml::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use crate::choices::{
     CheckpointEvery, ClassifierBias, DropoutRecipe, EvaluateEvery, LossRecipe, Metric,
@@ -226,10 +226,25 @@ fn half() -> f64 {
     0.5
 }
 
+/// The settings of a run, as `settings.toml` keeps them.
+#[derive(Deserialize)]
+struct OfRun {
+    recipe: RecipeOverrides,
+}
+
+/// Whether a text is the settings of a run.
+fn is_of_run(text: &str) -> bool {
+    DeTable::parse(text).is_ok_and(|table| table.get_ref().contains_key("recipe"))
+}
+
 /// The line, from 1, on which a recipe file names a setting; of `loss.gamma` that of `loss`.
 fn line_of(field: &str, text: &str) -> usize {
     let name = field.split('.').next().unwrap_or(field);
     let table = DeTable::parse(text).map(Spanned::into_inner).unwrap_or_default();
+    let table = match table.get("recipe").map(Spanned::get_ref) {
+        Some(DeValue::Table(recipe)) => recipe,
+        _ => &table,
+    };
     let start = table.get_key_value(name).map_or(0, |(key, _)| key.span().start);
     1 + text[..start].matches('\n').count()
 }
@@ -252,8 +267,8 @@ impl Recipe {
         Some(toml::from_str(text).expect("bundled recipes are complete, as a test shows"))
     }
 
-    /// A recipe by name, or by the path of a TOML file. A file need not name every setting: those
-    /// it leaves out are the default recipe's.
+    /// A recipe by name, or by the path of a TOML file: a recipe, or the `settings.toml` of a run. A file
+    /// need not name every setting: those it leaves out are the default recipe's.
     ///
     /// # Errors
     /// When there is no such recipe, or the file is not one.
@@ -293,7 +308,11 @@ impl Recipe {
     fn parse_over(self, text: &str, from: &str) -> Result<Self, RecipeError> {
         let syntax =
             |source| RecipeError::Syntax { from: from.to_owned(), source: Box::new(source) };
-        let overrides: RecipeOverrides = toml::from_str(text).map_err(syntax)?;
+        let overrides = match is_of_run(text) {
+            true => toml::from_str(text).map(|run: OfRun| run.recipe),
+            false => toml::from_str(text),
+        };
+        let overrides: RecipeOverrides = overrides.map_err(syntax)?;
         let recipe = self.with(&overrides);
         check(&recipe).map_err(|error| match error {
             RecipeError::Value { field, found, expected } => {

@@ -127,6 +127,7 @@ fn refusals_name_setting_value_and_what_is_expected() {
         ("hidden_dropout = \"none\"", ["mine.toml", "line 1", "\"model\""]),
         ("loss = \"focal\"\nlabel_smoothing = 1.1", ["label_smoothing", "1.1", "from 0 to 1"]),
         ("loss = { name = \"focal\", gamma = -1.0 }", ["loss.gamma", "-1", "from 0"]),
+        ("x = 1\n[recipe]\nepochs = 0", ["mine.toml:3: ", "\"epochs\" is 0", "from 1"]),
         // What the TOML reader refuses comes with file and line.
         ("epochs = 1\nlerning_rate = 1.0", ["mine.toml", "line 2", "lerning_rate"]),
         ("epochs = \"four\"", ["mine.toml", "line 1", "four"]),

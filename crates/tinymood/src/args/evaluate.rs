@@ -1,20 +1,20 @@
 use clap::Args;
 
-use super::{DatasetArgs, ModelArg, SplitArg, parse_resamples, parse_share};
+use super::{JudgingArgs, ModelArg, SplitArg, parse_resamples, parse_share};
 
 /// `tinymood evaluate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tinymood evaluate                        the bundled classifier, on the sample's dev split
-  tinymood evaluate --model latest                  the newest run
+  tinymood evaluate --model latest         the newest run, on the dev split of its data
   tinymood evaluate --model runs/x --data goemotions --split test
   tinymood evaluate --threshold 0.3 --json | jq .macro_f1")]
 pub struct EvaluateArgs {
     #[command(flatten)]
     pub model: ModelArg,
     #[command(flatten)]
-    pub dataset: DatasetArgs,
+    pub judging: JudgingArgs,
     /// Which split; a lone file has only one
     #[arg(long, value_enum, default_value = "dev")]
     pub split: SplitArg,

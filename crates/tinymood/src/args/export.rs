@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use super::{ModelArg, ReadingArgs};
+use super::{JudgingArgs, ModelArg};
 
 /// `tinymood export`.
 #[derive(Debug, Args)]
@@ -37,11 +37,9 @@ pub struct ExportArgs {
     /// The folder to write; it must not exist
     #[arg(long, short, value_name = "DIR")]
     pub output: PathBuf,
-    /// Whose validation split judges: as of `train --data` [default: the data of the model's run]
-    #[arg(long, value_name = "DATA", help_heading = "Data")]
-    pub data: Option<String>,
+    /// Whose validation split judges
     #[command(flatten)]
-    pub reading: ReadingArgs,
+    pub judging: JudgingArgs,
     /// Write the folder whatever the judgement; it is kept there all the same
     #[arg(long)]
     pub force: bool,

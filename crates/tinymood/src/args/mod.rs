@@ -178,8 +178,19 @@ pub struct DatasetArgs {
     pub reading: ReadingArgs,
 }
 
+/// On which data a model is judged, and how to read it.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct JudgingArgs {
+    /// As of `train --data` [default: the data of the model's run; `sample` for the bundled classifier]
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
 /// How to read data files.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, PartialEq, Args)]
 #[command(next_help_heading = "Data")]
 pub struct ReadingArgs {
     /// File of label names, one a line [default: labels.txt in the data's folder, else GoEmotions' 28]
@@ -197,6 +208,19 @@ pub struct ReadingArgs {
     /// Count and list malformed rows instead of stopping at the first
     #[arg(long)]
     pub skip_bad_rows: bool,
+}
+
+impl Default for ReadingArgs {
+    /// As without flags.
+    fn default() -> Self {
+        Self {
+            labels: None,
+            text_column: "text".to_owned(),
+            labels_column: "labels".to_owned(),
+            label_separator: ",".to_owned(),
+            skip_bad_rows: false,
+        }
+    }
 }
 
 /// A taxonomy as a flag.
@@ -282,6 +306,16 @@ mod tests {
     #[test]
     fn the_commands_are_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flags_are_the_default() {
+        let Ok(Cli { command: Command::Evaluate(args), .. }) =
+            Cli::try_parse_from(["tinymood", "evaluate"])
+        else {
+            panic!("`tinymood evaluate` is a command");
+        };
+        assert_eq!(args.judging.reading, ReadingArgs::default());
     }
 
     proptest! {

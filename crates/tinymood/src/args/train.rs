@@ -35,7 +35,7 @@ pub struct TrainArgs {
     /// `tinybert` (the hub's), or random:SHAPE as random:4L-312D
     #[arg(long, value_name = "INIT", default_value = "bundled")]
     pub init: String,
-    /// `default`, `seed`, or a TOML file; flags below override it
+    /// `default`, `seed`, or a TOML file, as the `settings.toml` of a run; flags below override it
     #[arg(long, value_name = "RECIPE", default_value = "default")]
     pub recipe: String,
     /// The run's folder [default: runs/DATA-RECIPE, numbered when it exists]

@@ -1,6 +1,6 @@
 use clap::{Args, ValueEnum};
 
-use super::{DatasetArgs, ModelArg, SplitArg};
+use super::{JudgingArgs, ModelArg, SplitArg};
 
 /// What thresholds are tuned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,12 +29,12 @@ thresholds were tuned on, and beside them cross-validated ones (tuned on one hal
 other), which do not flatter.
 
 Example:
-  tinymood tune --model runs/x --data goemotions --policy global")]
+  tinymood tune --model runs/x --policy global")]
 pub struct TuneArgs {
     #[command(flatten)]
     pub model: ModelArg,
     #[command(flatten)]
-    pub dataset: DatasetArgs,
+    pub judging: JudgingArgs,
     /// Which split
     #[arg(long, value_enum, default_value = "dev")]
     pub split: SplitArg,

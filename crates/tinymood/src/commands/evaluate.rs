@@ -7,18 +7,21 @@ use tinymood_core::{LabelSet, Logits, Taxonomy, TokenizedText};
 use tinymood_eval::{Calibration, Evaluation, Faithfulness, Predictions, Thresholds};
 use tinymood_report::{KeptPredictions, KeptRow};
 use tinymood_text::{Dataset, EncodedSplit, Example, label_file};
+use tinymood_train::RunFolder;
 
+use super::train::Source;
 use super::{print, print_json};
-use crate::args::{DatasetArgs, EvaluateArgs, GlobalArgs, SplitArg};
+use crate::args::{DatasetArgs, EvaluateArgs, GlobalArgs, JudgingArgs, ReadingArgs, SplitArg};
 use crate::data::{DataSettings, choose};
-use crate::model::{Model, ModelError};
+use crate::misuse::Misuse;
+use crate::model::{Model, ModelError, Origin};
 
 /// Of the random words that explanations are held against.
 const SEED: u64 = 0;
 
 pub(super) fn run(args: EvaluateArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let model = Model::open(args.model.model.as_deref(), global)?;
-    let judged = Judged::new(&model, &args.dataset, args.split, global)?;
+    let judged = Judged::new(&model, &args.judging, args.split, global)?;
     let thresholds = match args.threshold {
         Some(value) => Thresholds::fixed(value, model.labels.len()),
         None => model.thresholds.clone(),
@@ -28,7 +31,7 @@ pub(super) fn run(args: EvaluateArgs, global: &GlobalArgs) -> anyhow::Result<()>
         Evaluation::new(&predictions, &thresholds, &model.labels, &judged.split, args.bootstrap);
     let faithfulness = args.faithfulness.then(|| judged.faithfulness(&model)).transpose()?;
     if args.json {
-        let mut json = evaluation.to_json();
+        let mut json = judged.document(&evaluation);
         let found = serde_json::to_value(faithfulness)?;
         if let (Value::Object(all), Value::Object(found)) = (&mut json, found) {
             all.extend(found);
@@ -44,7 +47,12 @@ pub(super) fn run(args: EvaluateArgs, global: &GlobalArgs) -> anyhow::Result<()>
 
 /// A split with what a model says of it.
 pub(super) struct Judged {
+    /// The data's name.
+    pub(super) data: String,
     pub(super) split: String,
+    /// The split as thresholds name it that are tuned on it: `dev`, or where it is not of the data that
+    /// the model was trained on, `dev of sample`.
+    pub(super) tuned_on: String,
     dataset: Dataset,
     encoded: EncodedSplit,
     logits: Logits,
@@ -55,27 +63,30 @@ impl Judged {
     /// Reads a split in the model's labels and asks the model about it.
     pub(super) fn new(
         model: &Model,
-        args: &DatasetArgs,
+        args: &JudgingArgs,
         split: SplitArg,
         global: &GlobalArgs,
     ) -> anyhow::Result<Self> {
-        let settings = data_for(model, args)?;
-        let splits = settings.open(global, split.into())?;
-        let (split, dataset) = choose(splits, split, &settings.data)?;
-        Self::of_dataset(model, dataset, split)
+        let Rows { settings, split, tuned_on, dataset } = Rows::open(model, args, split, global)?;
+        let (data, rows) = (settings.name(), dataset.examples.len());
+        global.say(&format!("data: {}: {rows} {split} rows", settings.data));
+        let judged = Self::of_dataset(model, dataset, &data, &split)?;
+        Ok(Self { tuned_on, ..judged })
     }
 
-    /// Asks the model about a split.
+    /// Asks the model about a split of the data of its run.
     pub(super) fn of_dataset(
         model: &Model,
         dataset: Dataset,
-        split: String,
+        data: &str,
+        split: &str,
     ) -> anyhow::Result<Self> {
+        let [data, split, tuned_on] = [data, split, split].map(str::to_owned);
         let dataset = in_labels(dataset, &model.labels)?;
         let encoded = EncodedSplit::new(&dataset, &model.tokenizer)?;
         let logits = model.logits(&encoded.texts)?;
         let probabilities = logits.probabilities();
-        Ok(Self { split, dataset, encoded, logits, probabilities })
+        Ok(Self { data, split, tuned_on, dataset, encoded, logits, probabilities })
     }
 
     /// What a report needs of it; `model_sha256` is that of the weights.
@@ -95,6 +106,13 @@ impl Judged {
             targets: self.encoded.targets.clone(),
             probabilities: self.probabilities.clone(),
         }
+    }
+
+    /// Figures as JSON, with the name of the data.
+    pub(super) fn document(&self, evaluation: &Evaluation) -> Value {
+        let mut document = evaluation.to_json();
+        document["data"] = self.data.clone().into();
+        document
     }
 
     /// The split as it was judged.
@@ -124,8 +142,66 @@ impl Judged {
     }
 }
 
+/// Rows that a model is judged on.
+pub(super) struct Rows {
+    pub(super) settings: DataSettings,
+    pub(super) split: String,
+    /// [`Judged::tuned_on`].
+    pub(super) tuned_on: String,
+    pub(super) dataset: Dataset,
+}
+
+impl Rows {
+    /// The split of the data that is named, or else of that of the model's run.
+    pub(super) fn open(
+        model: &Model,
+        args: &JudgingArgs,
+        split: SplitArg,
+        global: &GlobalArgs,
+    ) -> anyhow::Result<Self> {
+        let own = own_data(model)?;
+        let settings = match &args.data {
+            Some(data) => {
+                let (data, reading) = (data.clone(), args.reading.clone());
+                named_data(model, &DatasetArgs { data, reading })?
+            }
+            None if args.reading != ReadingArgs::default() => {
+                let problem = "flags for reading data need --data, which names it";
+                return Err(Misuse(problem.to_owned()).into());
+            }
+            None => match (&own, &model.origin) {
+                (Some(own), _) => own.clone(),
+                (None, Origin::Bundled) => DataSettings::named("sample", Taxonomy::Original),
+                (None, _) => return Err(ModelError::NoData(model.path.clone()).into()),
+            },
+        };
+        let is_own = own.is_some_and(|own| own.data == settings.data);
+        let is_file = Path::new(&settings.data).is_file();
+        // A lone file is all training data: nothing of it was kept apart to judge on.
+        if is_own && split != SplitArg::Train && is_file {
+            return Err(ModelError::NoValidation(settings.data).into());
+        }
+        let splits = settings.open(global, split.into())?;
+        if split == SplitArg::Dev && splits.dev.is_none() && !is_file {
+            return Err(ModelError::NoValidation(settings.data).into());
+        }
+        let (split, dataset) = choose(splits, split, &settings.data)?;
+        let (name, tuned_on) = (settings.name(), split.clone());
+        let tuned_on =
+            if is_own || split == name { tuned_on } else { format!("{split} of {name}") };
+        Ok(Self { settings, split, tuned_on, dataset })
+    }
+}
+
+/// The data of the run whose best model this is.
+fn own_data(model: &Model) -> anyhow::Result<Option<DataSettings>> {
+    let run = model.path.parent().filter(|run| run.join("settings.toml").is_file());
+    let source = |run: &Path| Source::of_run(run, RunFolder::settings(run)?.source);
+    Ok(run.map(source).transpose()?.map(|source| source.data))
+}
+
 /// Where data is, read in the model's labels where neither it nor the arguments name others.
-pub(super) fn data_for(model: &Model, args: &DatasetArgs) -> anyhow::Result<DataSettings> {
+fn named_data(model: &Model, args: &DatasetArgs) -> anyhow::Result<DataSettings> {
     let mut settings = DataSettings::new(args, Taxonomy::Original)?;
     let bundled = ["sample", "goemotions"].contains(&settings.data.as_str());
     let is_view = view_of(&LabelSet::goemotions(), &model.labels).is_some();

@@ -157,7 +157,7 @@ impl Anew {
             let encoded = EncodedSplit::new(&in_labels(train, &model.labels)?, &model.tokenizer)?;
             described.push(summary("train", &encoded, max_length));
         }
-        let judged = Judged::of_dataset(&model, dev, "dev".to_owned())?;
+        let judged = Judged::of_dataset(&model, dev, &source.data.name(), "dev")?;
         described.push(summary("dev", judged.encoded(), max_length));
         let weights = path.join("model.safetensors");
         let sha256 = file_sha256(&weights).with_context(|| format!("cannot read {weights:?}"))?;

@@ -195,7 +195,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
                 "model: {model}\nuse it: tinymood predict --model {model} \"what a day!\""
             ));
             if let Some(dev) = splits.dev {
-                report_figures(&run, dev, &labels, json, global)?;
+                report_figures(&run, dev, &source.data.name(), json, global)?;
             }
             report::of_finished(&run, global);
         }
@@ -315,17 +315,17 @@ pub(super) fn card_facts(run: &Path, source: &Source) -> ModelCardFacts {
 fn report_figures(
     run: &RunFolder,
     dev: Dataset,
-    labels: &LabelSet,
+    data: &str,
     json: bool,
     global: &GlobalArgs,
 ) -> anyhow::Result<()> {
     let model = Model::open(Some(&run.best().to_string_lossy()), global)?;
-    let judged = Judged::of_dataset(&model, dev, "dev".to_owned())?;
+    let judged = Judged::of_dataset(&model, dev, data, "dev")?;
     report::keep(run.path(), &model, &judged, global);
     let predictions = judged.predictions()?;
-    let evaluation = Evaluation::new(&predictions, &model.thresholds, labels, "dev", 1000);
+    let evaluation = Evaluation::new(&predictions, &model.thresholds, &model.labels, "dev", 1000);
     if json {
-        return print_json(&evaluation.to_json());
+        return print_json(&judged.document(&evaluation));
     }
     let mut text = format!("{}\n\n", evaluation.table());
     text += "thresholds tuned on dev              micro_f1  macro_f1   on unseen rows\n";

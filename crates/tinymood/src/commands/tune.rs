@@ -22,12 +22,12 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     if args.calibrate && model.quantised {
         return Err(ModelError::CalibrateInt8(model.path).into());
     }
-    let mut judged = Judged::new(&model, &args.dataset, args.split, global)?;
+    let mut judged = Judged::new(&model, &args.judging, args.split, global)?;
     if args.calibrate {
         let calibration = judged.calibration();
         model = calibrated(model, &calibration.scales, global)?;
         global.say(&format!("calibrated: {}", describe(&calibration)));
-        judged = Judged::new(&model, &args.dataset, args.split, global)?;
+        judged = Judged::new(&model, &args.judging, args.split, global)?;
     }
     let predictions = judged.predictions()?;
     let policy = match args.policy {
@@ -38,12 +38,12 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         ObjectiveArg::MicroF1 => Objective::MicroF1,
         ObjectiveArg::MacroF1 => Objective::MacroF1,
     };
-    let thresholds = Thresholds::tune(policy, objective, &predictions, &judged.split);
+    let thresholds = Thresholds::tune(policy, objective, &predictions, &judged.tuned_on);
     let evaluation = Evaluation::new(&predictions, &thresholds, &model.labels, &judged.split, 0);
     let unseen = cross_validated(policy, objective, &predictions);
     if args.json {
         let mut document = thresholds.to_json(&model.labels);
-        document["evaluation"] = evaluation.to_json();
+        document["evaluation"] = judged.document(&evaluation);
         document["cross_validated"] = json!(unseen);
         document["saved"] = json!(!args.dry_run);
         print_json(&document)?;

@@ -2,6 +2,7 @@
 
 use serde_json::Map;
 use tinymood_core::{Engine, Infer, TensorSet};
+use tinymood_train::MEAN_POOLING_NOTE;
 use tinymood_weights::{ModelParts, read_model_folder, write_new_model_folder};
 
 use super::encoder::{Encoder, is_encoder};
@@ -27,8 +28,7 @@ datasets:
 # The classifier that comes with tinymood
 
 Says which of GoEmotions' 28 labels a short English text shows; several may hold, or none. 4 layers, 312 wide, 14
-million parameters; one sigmoid a label, thresholds in `thresholds.json`. Hidden states are pooled by their mean
-(`tinymood.pooling` in `config.json`), which `transformers`' own classification class does not do.
+million parameters; one sigmoid a label, thresholds in `thresholds.json`.
 
 On GoEmotions' dev split: micro-F1 0.610, macro-F1 0.541; with thresholds tuned on one half and judged on the other
 0.595 and 0.515.
@@ -50,7 +50,7 @@ pub(super) fn export(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<(
     let exact = GlobalArgs { precision: PrecisionArg::F32, ..global.clone() };
     let mut model = Model::open(args.model.model.as_deref(), &exact)?;
     let card = match model.origin {
-        Origin::Bundled => BUNDLED_CARD.to_owned(),
+        Origin::Bundled => format!("{BUNDLED_CARD}\n{MEAN_POOLING_NOTE}"),
         _ => read_card(&model.path)?,
     };
     let thresholds = format!("{:#}\n", model.thresholds.to_json(&model.labels));

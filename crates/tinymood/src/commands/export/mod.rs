@@ -13,18 +13,15 @@ use tinymood_core::{Engine, Infer, Tensor, TensorMap, TensorSet, TensorView};
 use tinymood_engine::CpuEngine;
 use tinymood_eval::{Evaluation, Predictions, Thresholds, infer_split};
 use tinymood_kernels::matmul::quantise_row;
-use tinymood_text::{Dataset, EncodedSplit, Wanted};
-use tinymood_train::RunFolder;
+use tinymood_text::EncodedSplit;
 use tinymood_weights::{
     ModelParts, QuantisedTensor, canonical_name, read_model_folder, write_new_model_folder,
 };
 
-use crate::args::{DatasetArgs, ExportArgs, GlobalArgs, PrecisionArg, SplitArg};
+use crate::args::{ExportArgs, GlobalArgs, PrecisionArg, SplitArg};
 use crate::bundled;
-use crate::commands::evaluate::{data_for, in_labels};
-use crate::commands::train::Source;
+use crate::commands::evaluate::{Rows, in_labels};
 use crate::commands::{print, print_json};
-use crate::data::{DataSettings, choose};
 use crate::model::{Model, ModelError, TOKENS_PER_BATCH, engine, model_folder};
 
 /// The largest loss of micro- or macro-F1 that passes: 0.3 points.
@@ -48,7 +45,8 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     if model.quantised {
         return Err(ModelError::AlreadyInt8(model.path).into());
     }
-    let (data, split, dataset) = validation(&model, &args, global)?;
+    let Rows { settings: data, split, tuned_on, dataset } =
+        Rows::open(&model, &args.judging, SplitArg::Dev, global)?;
     let encoded = EncodedSplit::new(&in_labels(dataset, &model.labels)?, &model.tokenizer)?;
     let (rounded, kept) =
         quantise(model.engine.tensors(TensorSet::Parameters), args.embedding_bits);
@@ -64,7 +62,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let (exact_probabilities, probabilities) = (exact.probabilities(), found.probabilities());
     let predictions = |values| Predictions::new(values, &encoded.targets, num_labels);
     let (of_exact, of_int8) = (predictions(&exact_probabilities)?, predictions(&probabilities)?);
-    let thresholds = tuned_alike(&model.thresholds, &of_int8, &split);
+    let thresholds = tuned_alike(&model.thresholds, &of_int8, &tuned_on);
     let figures = |predictions: &Predictions<'_>, thresholds: &Thresholds| {
         let of = Evaluation::new(predictions, thresholds, &model.labels, &split, 0);
         Figures { micro_f1: of.micro_f1, macro_f1: of.macro_f1 }
@@ -135,38 +133,6 @@ fn read_card(folder: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// What judges: the data that is named, or that of the model's run.
-fn validation(
-    model: &Model,
-    args: &ExportArgs,
-    global: &GlobalArgs,
-) -> anyhow::Result<(DataSettings, String, Dataset)> {
-    let settings = match &args.data {
-        Some(data) => {
-            data_for(model, &DatasetArgs { data: data.clone(), reading: args.reading.clone() })?
-        }
-        None => data_of_run(&model.path)?,
-    };
-    let splits = settings.open(global, Wanted::DEV)?;
-    if splits.dev.is_none() && !Path::new(&settings.data).is_file() {
-        return Err(ModelError::NoValidation(settings.data).into());
-    }
-    let (split, dataset) = choose(splits, SplitArg::Dev, &settings.data)?;
-    Ok((settings, split, dataset))
-}
-
-/// The data of the run whose best model this is.
-fn data_of_run(model: &Path) -> anyhow::Result<DataSettings> {
-    let run = model.parent().filter(|run| run.join("settings.toml").is_file());
-    let run = run.ok_or_else(|| ModelError::NoData(model.to_owned()))?;
-    let data = Source::of_run(run, RunFolder::settings(run)?.source)?.data;
-    // A lone file is all training data: nothing of it was kept apart to judge on.
-    if Path::new(&data.data).is_file() {
-        return Err(ModelError::NoValidation(data.data).into());
-    }
-    Ok(data)
-}
-
 /// Matrices as bytes with a scale a row, and all else as it is. Bytes of word embeddings, two thirds of
 /// all, are of so many bits: the lower ones are zeros, which compress.
 fn quantise(
@@ -213,12 +179,12 @@ fn read_back(rounded: &[QuantisedTensor], kept: &TensorMap) -> TensorMap {
 }
 
 /// The thresholds of the int8 model: those of the exact one, tuned again where they were tuned on
-/// this split. Tuned thresholds stand close to rows of their split, so that the smallest change of a
+/// these rows. Tuned thresholds stand close to rows of their split, so that the smallest change of a
 /// probability costs some; the copy gets what the model got.
-fn tuned_alike(exact: &Thresholds, int8: &Predictions<'_>, split: &str) -> Thresholds {
+fn tuned_alike(exact: &Thresholds, int8: &Predictions<'_>, tuned_on: &str) -> Thresholds {
     match exact.objective {
-        Some(objective) if exact.split.as_deref() == Some(split) => {
-            Thresholds::tune(exact.policy, objective, int8, split)
+        Some(objective) if exact.split.as_deref() == Some(tuned_on) => {
+            Thresholds::tune(exact.policy, objective, int8, tuned_on)
         }
         _ => exact.clone(),
     }
