@@ -9,6 +9,7 @@
 //! model        a folder, run or hub id to a model ready to answer
 //! teachers     models that label texts for a student
 //! init         where training starts
+//! read_ahead   texts to come, while others are answered
 //! predictions  probabilities to labels, and how they are written
 //! hint         what to do about an error
 //! misuse       whose fault it is
@@ -26,6 +27,7 @@ mod init;
 pub mod misuse;
 mod model;
 pub mod predictions;
+mod read_ahead;
 pub mod stop;
 mod teachers;
 

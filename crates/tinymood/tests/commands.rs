@@ -37,10 +37,10 @@ fn a_run_is_a_folder_with_all_that_belongs_to_it() {
     }
     // What it was made of makes another.
     let again =
-        "train --init random:2L-128D --recipe runs/quick/settings.toml --output again --quiet";
+        "train --init random:2L-128D --recipe runs/quick/settings.toml --output runs/twin --quiet";
     run(trained(), again).ok();
     let model = |run: &str| fs::read(trained().join(run).join("best/model.safetensors")).unwrap();
-    assert!(model("again") == model("runs/quick"), "the same bytes");
+    assert!(model("runs/twin") == model("runs/quick"), "the same bytes");
 }
 
 #[test]

@@ -87,6 +87,17 @@ fn what_cannot_be_said_stops_nothing() {
     let train = format!("train {QUICK} --max-steps 2 --output runs/unheard");
     assert!(told(&train, Stdio::null()).wait().unwrap().success());
     assert!(folder.join("runs/unheard/report.html").exists());
+    // What is to be kept is kept before anything is printed.
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let train = format!("train {QUICK} --max-steps 2 --output runs/unsaid");
+    assert_eq!(told(&train, full().into()).wait().unwrap().code(), Some(1));
+    assert!(folder.join("runs/unsaid/report.html").exists());
+    let kept = |file: &str| fs::read(folder.join("runs/unsaid/best").join(file)).unwrap();
+    let files = ["thresholds.json", "model.safetensors"];
+    let before = files.map(kept);
+    let tune = "tune --model runs/unsaid --policy global --calibrate";
+    assert_eq!(told(tune, full().into()).wait().unwrap().code(), Some(1));
+    assert!(before.iter().zip(files.map(kept)).all(|(before, now)| *before != now));
     // Who stops reading, stops reading: CSV as well as JSONL.
     fs::write(folder.join("many.txt"), "so happy\n".repeat(20_000)).unwrap();
     for format in ["csv", "jsonl", "table"] {
@@ -110,6 +121,13 @@ fn predict_keeps_what_it_cannot_replace() {
         let (input, output) = (path(input), path(output));
         run_with(folder, &["predict", "--model", QUICK_RUN, "-i", &input, "-o", &output], b"")
     };
+    // A path among the texts is answered as a text, but not without a word.
+    let said = run(folder, "predict --model runs/quick --quiet runs/quick").ok();
+    assert!(
+        said.stderr.contains("warning: ") && said.stderr.contains("--model"),
+        "{}",
+        said.stderr
+    );
     predict("texts.csv", "texts.csv").fails(2, &["both --input and --output"]);
     assert_eq!(fs::read_to_string(path("texts.csv")).unwrap(), "text\nfine\n");
     predict("nowhere.csv", "answers.jsonl").fails(1, &["nowhere.csv"]);
@@ -155,7 +173,7 @@ fn a_model_of_the_hub_stays_as_other_programs_know_it() {
     run(folder, "tune --model org/name --policy global")
         .fails(1, &["org/name", "hub's cache", "hint:", "export --f32"]);
     assert_eq!(fs::read(snapshot.join("thresholds.json")).unwrap(), thresholds);
-    run(folder, "tune --model org/name --policy global --dry-run").ok();
+    run(folder, "tune --model org/name --data sample --policy global --dry-run").ok();
 }
 
 #[test]

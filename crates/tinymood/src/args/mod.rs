@@ -73,23 +73,28 @@ pub struct GlobalArgs {
     /// [default: tinymood in the system's cache folder]
     #[arg(long, global = true, value_name = "DIR", env = "TINYMOOD_CACHE")]
     pub cache_dir: Option<PathBuf>,
-    /// Say nothing but errors
+    /// Say nothing but warnings and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+/// Nobody is left to tell when standard error is gone: the work goes on.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 impl GlobalArgs {
     /// Tells whoever watches, on standard error; nobody where it is to be quiet.
     pub fn say(&self, text: &str) {
         if !self.quiet {
-            // Nobody is left to tell when standard error is gone: the work goes on.
-            let _ = writeln!(std::io::stderr(), "{text}");
+            tell(text);
         }
     }
 
-    /// Tells of what went wrong and stops nothing.
+    /// Tells of what went wrong and stops nothing, also where it is to be quiet.
+    #[allow(clippy::unused_self)] // beside `say`
     pub fn warn(&self, text: &str) {
-        self.say(&format!("warning: {text}"));
+        tell(&format!("warning: {text}"));
     }
 
     /// How progress is shown.

@@ -86,11 +86,11 @@ fn fetch(test: bool, global: &GlobalArgs) -> anyhow::Result<()> {
     if test {
         splits.push(goemotions::TEST);
     }
+    let mut paths = String::new();
     for split in splits {
-        let path = source.fetch(split)?;
-        print(&format!("{}\n", path.display()))?;
+        paths += &format!("{}\n", source.fetch(split)?.display());
     }
-    Ok(())
+    print(&paths)
 }
 
 fn show(

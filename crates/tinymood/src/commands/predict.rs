@@ -4,22 +4,18 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 
 use anyhow::{Context, bail};
 use tinymood_core::TokenizedText;
 use tinymood_engine::CpuEngine;
 use tinymood_eval::{Choice, Explainer, Selection};
-use tinymood_text::{DataError, StreamedText, TextStream};
+use tinymood_text::{StreamedText, TextStream};
 
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
 use crate::misuse::Misuse;
 use crate::model::Model;
 use crate::predictions::{Prediction, PredictionWriter, Scored, Share, default_format};
-
-/// Texts taken at a time at most: enough to keep the engine busy.
-const ROWS: usize = 512;
+use crate::read_ahead::{ReadAhead, Texts};
 
 pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     if args.explain && args.format == Some(FormatArg::Csv) {
@@ -71,13 +67,12 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         scores: args.scores,
     };
     let mut bad_rows = 0;
-    let coming = read_ahead(texts);
+    let mut coming = ReadAhead::new(texts)?;
     let mut waiting = Vec::new();
-    while let Ok(text) = coming.recv() {
-        waiting.push(text?);
-        // Whoever writes into a pipe line by line may wait for the answer to one before the next.
-        for text in coming.try_iter().take(ROWS - 1) {
-            waiting.push(text?);
+    loop {
+        coming.next(&mut waiting)?;
+        if waiting.is_empty() {
+            break;
         }
         bad_rows += answering.answer(&mut waiting, &mut writer)?;
     }
@@ -88,16 +83,6 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     Ok(())
 }
 
-type Texts = Box<dyn Iterator<Item = Result<StreamedText, DataError>> + Send>;
-
-/// Reads texts while others are answered.
-fn read_ahead(texts: Texts) -> Receiver<Result<StreamedText, DataError>> {
-    let (sender, receiver) = sync_channel(ROWS);
-    // It ends with the texts, or at the first one that nobody wants.
-    thread::spawn(move || texts.map(|text| sender.send(text)).all(|sent| sent.is_ok()));
-    receiver
-}
-
 /// Whether two names are of one file, which is there.
 fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
@@ -106,6 +91,12 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
 /// The texts that the arguments name.
 fn texts(args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<Texts> {
     if !args.texts.is_empty() {
+        for text in args.texts.iter().filter(|text| Path::new(text).exists()) {
+            global.warn(&format!(
+                "{text:?} is taken for a text, and there is a file of that name: --input reads the texts \
+                 of a file, --model names a model"
+            ));
+        }
         let rows = (1..).zip(args.texts.clone());
         return Ok(Box::new(
             rows.map(|(row, text)| Ok(StreamedText { row, line: row, text: Ok(text) })),

@@ -19,10 +19,10 @@ use tinymood_train::{
 };
 
 use super::evaluate::Judged;
+use super::print;
 use super::probe::begin_classifier;
 use super::report;
 use super::teaching::{Class, Means, Teaching};
-use super::{print, print_json};
 use crate::args::{GlobalArgs, PrecisionArg, TrainArgs};
 use crate::bundled;
 use crate::data::DataSettings;
@@ -194,10 +194,13 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
             global.say(&format!(
                 "model: {model}\nuse it: tinymood predict --model {model} \"what a day!\""
             ));
-            if let Some(dev) = splits.dev {
-                report_figures(&run, dev, &source.data.name(), json, global)?;
-            }
+            let figures = match splits.dev {
+                Some(dev) => figures(&run, dev, &source.data.name(), json, global)?,
+                None => String::new(),
+            };
             report::of_finished(&run, global);
+            // Last: whoever stops reading still has all of the run.
+            print(&figures)?;
         }
     }
     Ok(())
@@ -312,20 +315,20 @@ pub(super) fn card_facts(run: &Path, source: &Source) -> ModelCardFacts {
 }
 
 /// Judges the finished model as anyone would who opens its folder.
-fn report_figures(
+fn figures(
     run: &RunFolder,
     dev: Dataset,
     data: &str,
     json: bool,
     global: &GlobalArgs,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<String> {
     let model = Model::open(Some(&run.best().to_string_lossy()), global)?;
     let judged = Judged::of_dataset(&model, dev, data, "dev")?;
     report::keep(run.path(), &model, &judged, global);
     let predictions = judged.predictions()?;
     let evaluation = Evaluation::new(&predictions, &model.thresholds, &model.labels, "dev", 1000);
     if json {
-        return print_json(&judged.document(&evaluation));
+        return Ok(format!("{:#}\n", judged.document(&evaluation)));
     }
     let mut text = format!("{}\n\n", evaluation.table());
     text += "thresholds tuned on dev              micro_f1  macro_f1   on unseen rows\n";
@@ -349,7 +352,7 @@ fn report_figures(
         "(not used: flatters)",
     );
     text += "(unseen: tuned on one half of dev, judged on the other, and the reverse)\n";
-    print(&text)
+    Ok(text)
 }
 
 fn figures_line(

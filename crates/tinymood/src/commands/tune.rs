@@ -1,8 +1,11 @@
 //! `tinymood tune`: thresholds for a model, tuned on a labelled split and saved with it.
 
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
 use anyhow::Context;
 use serde_json::json;
-use tinymood_core::{Engine, TensorSet, TensorView};
+use tinymood_core::{Engine, Tensor, TensorMap, TensorSet, TensorView};
 use tinymood_eval::{
     Calibration, CalibrationKind, Evaluation, Objective, ThresholdPolicy, Thresholds,
     cross_validated,
@@ -25,7 +28,7 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let mut judged = Judged::new(&model, &args.judging, args.split, global)?;
     if args.calibrate {
         let calibration = judged.calibration();
-        model = calibrated(model, &calibration.scales, global)?;
+        scale_classifier(&mut model, &calibration.scales)?;
         global.say(&format!("calibrated: {}", describe(&calibration)));
         judged = Judged::new(&model, &args.judging, args.split, global)?;
     }
@@ -41,6 +44,11 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let thresholds = Thresholds::tune(policy, objective, &predictions, &judged.tuned_on);
     let evaluation = Evaluation::new(&predictions, &thresholds, &model.labels, &judged.split, 0);
     let unseen = cross_validated(policy, objective, &predictions);
+    // First: whoever stops reading still has what was to be saved.
+    if !args.dry_run {
+        let path = save(&mut model, &thresholds, args.calibrate)?;
+        global.say(&format!("saved: {}", path.display()));
+    }
     if args.json {
         let mut document = thresholds.to_json(&model.labels);
         document["evaluation"] = judged.document(&evaluation);
@@ -58,18 +66,11 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         }
         print(&text)?;
     }
-    if !args.dry_run {
-        let path = model.path.join("thresholds.json");
-        let text = format!("{:#}\n", thresholds.to_json(&model.labels));
-        durable::write_file(&path, text.as_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        global.say(&format!("saved: {}", path.display()));
-    }
     Ok(())
 }
 
-/// Writes a model's weights with the outputs of its classifier scaled, (C), and opens it again.
-fn calibrated(mut model: Model, scales: &[f32], global: &GlobalArgs) -> anyhow::Result<Model> {
+/// Scales the outputs of a model's classifier, (C).
+fn scale_classifier(model: &mut Model, scales: &[f32]) -> anyhow::Result<()> {
     let mut tensors = model.engine.tensors(TensorSet::Parameters);
     let of_classifier = |tensor: &&mut TensorView<'_>| tensor.name.starts_with("classifier.");
     for tensor in tensors.iter_mut().filter(of_classifier) {
@@ -78,8 +79,33 @@ fn calibrated(mut model: Model, scales: &[f32], global: &GlobalArgs) -> anyhow::
             row.iter_mut().for_each(|value| *value *= scale);
         }
     }
-    write_safetensors(&model.path.join("model.safetensors"), &tensors)?;
-    Model::open_folder(&model.path, global)
+    let owned = |TensorView { name, shape, values }: TensorView<'_>| {
+        let (shape, values) = (shape.into_owned(), values.into_owned().into());
+        (name.into_owned(), Tensor { shape, values })
+    };
+    let tensors: TensorMap = tensors.into_iter().map(owned).collect();
+    Ok(model.engine.load_tensors(TensorSet::Parameters, &tensors)?)
+}
+
+/// Writes the thresholds of a model, and its weights where they are new; returns the file of the former.
+///
+/// Thresholds of other weights would be wrong without a word. So they are written first, under another
+/// name, and get theirs right after the weights.
+fn save(model: &mut Model, thresholds: &Thresholds, new_weights: bool) -> anyhow::Result<PathBuf> {
+    let path = model.path.join("thresholds.json");
+    let text = format!("{:#}\n", thresholds.to_json(&model.labels));
+    let write = |unfinished: &Path| {
+        fs::write(unfinished, text)?;
+        if new_weights {
+            let tensors = model.engine.tensors(TensorSet::Parameters);
+            let weights = model.path.join("model.safetensors");
+            write_safetensors(&weights, &tensors).map_err(io::Error::other)?;
+        }
+        Ok(())
+    };
+    let written = durable::replace_file(&path, write);
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
 }
 
 /// `one temperature, 1.21`.
