@@ -30,6 +30,37 @@ pub struct SplitSummary {
     pub lengths: BTreeMap<usize, usize>,
     /// Rows of which tokens are cut off.
     pub truncated: usize,
+    /// Rows whose text stands in the training split too; 0 for that one.
+    #[serde(default)]
+    pub also_in_train: usize,
+}
+
+impl DataSummary {
+    /// What makes figures mean less than they seem to, in sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        const SHOWN: usize = 5;
+        let mut warnings = Vec::new();
+        let train = self.splits.iter().find(|split| split.name == "train");
+        let counts = train.map_or(&[][..], |train| &train.label_counts);
+        let without = self.labels.iter().zip(counts).filter(|(_, rows)| **rows == 0);
+        let without: Vec<&str> = without.map(|(label, _)| label.as_str()).collect();
+        if !without.is_empty() {
+            let more = if without.len() > SHOWN { ", …" } else { "" };
+            warnings.push(format!(
+                "{} of {} labels have no row in train: {}{more}.",
+                without.len(),
+                self.labels.len(),
+                without[..without.len().min(SHOWN)].join(", ")
+            ));
+        }
+        // A few greetings are the same everywhere.
+        let leaking =
+            self.splits.iter().filter(|split| split.also_in_train * 100 >= split.rows.max(1));
+        warnings.extend(leaking.map(|SplitSummary { name, rows, also_in_train, .. }| {
+            format!("{also_in_train} of {rows} {name} texts stand in train too: figures on them flatter.")
+        }));
+        warnings
+    }
 }
 
 impl SplitSummary {
@@ -95,6 +126,32 @@ mod tests {
         assert_eq!((split.length_quantile(0.5), split.length_quantile(1.0)), (4, 9));
         let none = SplitSummary::new("dev", &[], 2, std::iter::empty(), 8);
         assert_eq!((none.mean_length(), none.length_quantile(0.5)), (None, 0));
+    }
+
+    #[test]
+    fn what_flatters_is_told() {
+        let split = |name: &str, label_counts: &[usize], also_in_train| SplitSummary {
+            name: name.to_owned(),
+            rows: 200,
+            label_counts: label_counts.to_vec(),
+            also_in_train,
+            ..SplitSummary::default()
+        };
+        let data = |train: &[usize], also_in_train| DataSummary {
+            max_length: 8,
+            labels: ["a", "b", "c", "d", "e", "f", "g"].map(str::to_owned).to_vec(),
+            splits: vec![split("train", train, 0), split("dev", &[3; 7], also_in_train)],
+        };
+        assert_eq!(data(&[1; 7], 1).warnings(), Vec::<String>::new());
+        assert_eq!(
+            data(&[9, 0, 1, 1, 0, 1, 1], 2).warnings(),
+            [
+                "2 of 7 labels have no row in train: b, e.",
+                "2 of 200 dev texts stand in train too: figures on them flatter.",
+            ]
+        );
+        assert!(data(&[0; 7], 0).warnings()[0].ends_with(": a, b, c, d, e, …."));
+        assert_eq!(DataSummary::default().warnings(), Vec::<String>::new());
     }
 
     #[test]

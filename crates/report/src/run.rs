@@ -18,6 +18,8 @@ pub struct RunReport {
     pub is_distillation: bool,
     /// What is missing or damaged.
     pub notes: Vec<String>,
+    /// [`DataSummary::warnings`].
+    pub warnings: Vec<String>,
     /// What was run.
     pub settings: RunSettings,
     /// What happened.
@@ -62,6 +64,7 @@ impl RunReport {
             name: record.name.clone(),
             is_distillation: record.is_distillation(),
             notes,
+            warnings: record.data.as_ref().map(DataSummary::warnings).unwrap_or_default(),
             settings: record.settings.clone(),
             log: record.log.clone(),
             data: record.data.clone(),

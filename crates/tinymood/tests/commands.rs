@@ -256,7 +256,11 @@ fn labels_are_matched_by_name() {
     fs::write(folder.join("train.tsv"), "good\tup\nbad\tdown\n".repeat(8)).unwrap();
     fs::write(folder.join("dev.tsv"), "good\tup\ngreat\tup\n").unwrap();
     fs::write(folder.join("names"), "up\ndown\n").unwrap();
-    run(folder, &format!("train {QUICK} --max-steps 2 --data . --labels names --output run")).ok();
+    let train = format!("train {QUICK} --max-steps 2 --data . --labels names --output run --quiet");
+    let said = run(folder, &train).ok().stderr;
+    assert!(said.contains("1 of 2 dev texts stand in train too"), "{said}");
+    let page = fs::read_to_string(folder.join("run/report.html")).unwrap();
+    assert!(page.contains("What to bear in mind") && page.contains("1 of 2 dev texts"), "{page}");
     let support = |arguments: &str| -> u64 {
         let said = run(folder, &format!("evaluate --model run --json --data {arguments}")).ok();
         json(&said.stdout)["labels"]["up"]["support"].as_u64().unwrap()

@@ -148,12 +148,12 @@ fn scrolling(name: &str, table: Markup) -> Markup {
     html! { div.scroll role="region" tabindex="0" aria-label={ "Table: " (name) } { (table) } }
 }
 
-/// What is missing.
-fn notes(notes: &[String]) -> Markup {
+/// A box of sentences, where there are any.
+fn notes(heading: &str, notes: &[String]) -> Markup {
     html! {
         @if !notes.is_empty() {
             div.note {
-                h2 { "What is missing" }
+                h2 { (heading) }
                 ul { @for note in notes { li { (note) } } }
             }
         }

@@ -29,7 +29,8 @@ pub(crate) fn run_page(run: &RunReport) -> Result<String, ReportError> {
     let head = html! {
         p.lead { (state(run)) }
         (tiles(run))
-        (notes(&run.notes))
+        (notes("What to bear in mind", &run.warnings))
+        (notes("What is missing", &run.notes))
     };
     let kind = if run.is_distillation { "Report of a distillation" } else { "Report of a run" };
     Ok(shell(&run.name, kind, head, sections))

@@ -4,6 +4,7 @@
 //! is older, was stopped or has a new model, the predictions are computed anew, if the model and
 //! the data are still there; else the page says what is missing.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use tinymood_report::{
     Comparison, DataSummary, KeptPredictions, ReportOptions, RunRecord, RunReport, SplitSummary,
     Written, card_details, file_sha256, predictions_file, write_comparison, write_data, write_run,
 };
-use tinymood_text::{EncodedSplit, Wanted};
+use tinymood_text::{Dataset, EncodedSplit, Wanted};
 use tinymood_train::{Figures, Metric, RunFolder, TrainSettings, is_generated_card, model_card};
 use tinymood_weights::durable;
 
@@ -153,12 +154,14 @@ impl Anew {
         let max_length = model.tokenizer.max_length();
         let dev = splits.dev.context("the data has no dev split")?;
         let mut described = Vec::new();
+        let shared = splits.train.as_ref().map_or(0, |train| shared_texts(train, &dev));
         if let Some(train) = splits.train {
             let encoded = EncodedSplit::new(&in_labels(train, &model.labels)?, &model.tokenizer)?;
             described.push(summary("train", &encoded, max_length));
         }
         let judged = Judged::of_dataset(&model, dev, &source.data.name(), "dev")?;
-        described.push(summary("dev", judged.encoded(), max_length));
+        let dev = summary("dev", judged.encoded(), max_length);
+        described.push(SplitSummary { also_in_train: shared, ..dev });
         let weights = path.join("model.safetensors");
         let sha256 = file_sha256(&weights).with_context(|| format!("cannot read {weights:?}"))?;
         Ok(Self {
@@ -224,6 +227,12 @@ pub(super) fn keep(run: &Path, model: &Model, judged: &Judged, global: &GlobalAr
 pub(super) fn summary(name: &str, split: &EncodedSplit, max_length: usize) -> SplitSummary {
     let lengths = split.texts.iter().map(|text| text.full_length);
     SplitSummary::new(name, &split.targets, split.num_labels, lengths, max_length)
+}
+
+/// How many texts of `other` stand in the training split too.
+pub(super) fn shared_texts(train: &Dataset, other: &Dataset) -> usize {
+    let seen: HashSet<&str> = train.examples.iter().map(|example| example.text.as_str()).collect();
+    other.examples.iter().filter(|example| seen.contains(example.text.as_str())).count()
 }
 
 /// Keeps what the splits of a run are like.

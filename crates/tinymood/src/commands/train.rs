@@ -118,7 +118,11 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let mut encoded = EncodedSplit::new(&train_split, &tokenizer)?;
     let validation =
         splits.dev.as_ref().map(|dev| EncodedSplit::new(dev, &tokenizer)).transpose()?;
-    let described = summary(&labels, &encoded, validation.as_ref(), settings.max_length());
+    let mut described = summary(&labels, &encoded, validation.as_ref(), settings.max_length());
+    if let (Some(dev), [_, of_dev]) = (&splits.dev, &mut described.splits[..]) {
+        of_dev.also_in_train = report::shared_texts(&train_split, dev);
+    }
+    described.warnings().iter().for_each(|warning| global.warn(warning));
     let mut engine = engine(first.config.clone(), labels.len(), source.precision, global)?;
     source.precision = PrecisionArg::of(engine.cpu().precision());
     let stop = Stop::on_signals()?;
