@@ -6,6 +6,7 @@ use std::fmt::Write;
 use crate::compare::Comparison;
 use crate::page::{percent, signed, thousands, three};
 use crate::run::RunReport;
+use crate::seeds::Spread;
 
 /// Text as it may stand in a cell of a Markdown table: on one line, nothing of it markup.
 fn cell(text: &str) -> String {
@@ -94,6 +95,17 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
             run.evaluation.as_ref().map_or("–".to_owned(), |e| format!("{:.4}", figure(e)))
         };
         line(row(std::iter::once(name.to_owned()).chain(runs.iter().map(value)).collect()));
+    }
+    if !comparison.seeds.is_empty() {
+        line("\nMean and standard deviation of runs that differ in their seed alone:\n".to_owned());
+        line("| runs | macro-F1 | micro-F1 | binary cross-entropy |\n|---|--:|--:|--:|".to_owned());
+    }
+    for group in &comparison.seeds {
+        let names = group.runs.iter().map(|name| cell(name)).collect::<Vec<_>>().join(", ");
+        let spreads = [group.macro_f1, group.micro_f1, group.loss].map(
+            |Spread { mean, standard_deviation }| format!("{mean:.4} ± {standard_deviation:.4}"),
+        );
+        line(row([vec![names], spreads.to_vec()].concat()));
     }
     let tests: Vec<_> = comparison
         .tests

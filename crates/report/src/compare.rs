@@ -8,6 +8,7 @@ use crate::figures::ReportOptions;
 use crate::kept::KeptPredictions;
 use crate::record::RunRecord;
 use crate::run::RunReport;
+use crate::seeds::{self, SeedGroup};
 
 /// Runs that colours and dashes can tell apart.
 pub const MOST_RUNS: usize = 8;
@@ -23,6 +24,8 @@ pub struct Comparison {
     /// The tests' p-values, adjusted for there being several; `None` where there is no test, or no
     /// other.
     pub adjusted: Vec<Option<Adjusted>>,
+    /// Runs that differ in their seed alone.
+    pub seeds: Vec<SeedGroup>,
 }
 
 /// P-values of one run's test, adjusted for the runs that were tested (Holm, 1979), each figure by
@@ -61,7 +64,8 @@ impl Comparison {
         let tests = records[1..].iter().map(|record| test(&records[0], record, options));
         let tests = tests.collect::<Result<Vec<_>, _>>()?;
         let adjusted = adjusted(&tests);
-        Ok(Self { runs, tests, adjusted })
+        let seeds = seeds::groups(&runs);
+        Ok(Self { runs, tests, adjusted, seeds })
     }
 }
 

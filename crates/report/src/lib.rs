@@ -9,6 +9,7 @@
 //!   mistakes   texts that the model got wrong
 //! run        a run's report as data
 //! compare    runs beside one another, with the paired bootstrap
+//! seeds      runs that differ in their seed alone
 //! plot       SVG that follows the page's colours
 //! page       HTML
 //! card       Markdown: figures for the model card, and a comparison
@@ -31,6 +32,7 @@ mod page;
 mod plot;
 mod record;
 mod run;
+mod seeds;
 mod write;
 
 pub use card::{card_details, comparison_markdown};
@@ -43,4 +45,5 @@ pub use log::{End, EvaluationPoint, Session, StepPoint, TrainingLog};
 pub use mistakes::{Mistake, Mistakes, WorstText};
 pub use record::{RunRecord, RunSettings, data_file, name_of, predictions_file};
 pub use run::RunReport;
+pub use seeds::{SeedGroup, Spread};
 pub use write::{Written, write_comparison, write_data, write_run};

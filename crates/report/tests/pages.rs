@@ -300,6 +300,38 @@ fn runs_side_by_side() {
 }
 
 #[test]
+fn runs_of_several_seeds_have_a_mean() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = labels(5);
+    let run = |name: &str, seed: u64, epochs: u64| {
+        let run = Run::whole(folder.path(), name, kept(&labels, 40, name.len()));
+        let text = fs::read_to_string(run.path.join("settings.toml")).unwrap();
+        let mut settings: toml::Table = text.parse().unwrap();
+        let recipe = settings["recipe"].as_table_mut().unwrap();
+        recipe.insert("seed".to_owned(), (seed as i64).into());
+        recipe.insert("epochs".to_owned(), (epochs as i64).into());
+        run.write("settings.toml", settings.to_string());
+        run
+    };
+    let [a, bb, other] = [run("a", 1, 2), run("bb", 2, 2), run("other", 3, 4)];
+    let again = run("again", 2, 2);
+    let comparison = Comparison::new(&read(&[&a, &bb, &other, &again]), &OPTIONS).unwrap();
+    let [group] = &comparison.seeds[..] else { panic!("{:?}", comparison.seeds) };
+    assert_eq!(group.runs, ["a", "bb"]);
+    let f1 = |index: usize| comparison.runs[index].evaluation.as_ref().unwrap().macro_f1;
+    let (mean, far) = ((f1(0) + f1(1)) / 2.0, (f1(0) - f1(1)).abs() / 2.0_f64.sqrt());
+    assert!((group.macro_f1.mean - mean).abs() < 1e-12);
+    assert!(far > 1e-3 && (group.macro_f1.standard_deviation - far).abs() < 1e-12);
+    let written = write_comparison(&comparison, &folder.path().join("seeds.html")).unwrap();
+    let html = fs::read_to_string(&written.html).unwrap();
+    check(&html);
+    assert!(html.contains(&format!("{mean:.3} ± {far:.3}")) && html.contains("Over seeds"));
+    let markdown = comparison_markdown(&comparison);
+    assert!(markdown.contains(&format!("| a, bb | {mean:.4} ± {far:.4} |")), "{markdown}");
+    assert_eq!(Comparison::new(&read(&[&a, &other]), &OPTIONS).unwrap().seeds, []);
+}
+
+#[test]
 fn runs_of_different_rows_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let five = labels(5);

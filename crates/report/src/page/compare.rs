@@ -14,6 +14,7 @@ use crate::error::ReportError;
 use crate::figures::ReliabilityPoint;
 use crate::plot::{Axis, Dots, LineChart, Series, dot_chart, line_chart, reliability_chart};
 use crate::run::RunReport;
+use crate::seeds::{SeedGroup, Spread};
 
 type Column = (&'static str, fn(&Evaluation) -> String);
 
@@ -105,7 +106,42 @@ fn figures(comparison: &Comparison) -> Markup {
                 }
             }
         }))
+        @if !comparison.seeds.is_empty() { (over_seeds(&comparison.seeds)) }
         (tests(comparison))
+    }
+}
+
+fn over_seeds(groups: &[SeedGroup]) -> Markup {
+    let of = |Spread { mean, standard_deviation }: Spread, digits: usize| {
+        format!("{mean:.digits$} ± {standard_deviation:.digits$}")
+    };
+    html! {
+        h3 { "Over seeds" }
+        (scrolling("Over seeds", html! {
+            table {
+                caption { "Mean and standard deviation of runs that differ in their seed alone" }
+                thead {
+                    tr {
+                        th.text scope="col" { "runs" }
+                        th scope="col" { "macro-F1" }
+                        th scope="col" { "micro-F1" }
+                        th scope="col" { "macro average precision" }
+                        th scope="col" { "binary cross-entropy" }
+                    }
+                }
+                tbody {
+                    @for group in groups {
+                        tr {
+                            th scope="row" { (group.runs.join(", ")) }
+                            td { (of(group.macro_f1, 3)) }
+                            td { (of(group.micro_f1, 3)) }
+                            td { (group.macro_average_precision.map_or("–".to_owned(), |of_all| of(of_all, 3))) }
+                            td { (of(group.loss, 4)) }
+                        }
+                    }
+                }
+            }
+        }))
     }
 }
 
