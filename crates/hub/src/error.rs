@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why a file cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,16 @@ pub enum HubError {
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An answer that comes too slowly to wait for.
+    #[error("{url} comes too slowly: {received} bytes in {} seconds", waited.as_secs())]
+    Slow {
+        /// The address.
+        url: String,
+        /// Bytes that came in that time.
+        received: u64,
+        /// How long they were waited for.
+        waited: Duration,
     },
     /// An answer that is no success.
     #[error("{url} answered {status}")]
@@ -88,6 +99,9 @@ impl HubError {
             Self::Network { .. } => {
                 "is there a network? folders that are here work without one, and so do the bundled \
                  sample and models"
+            }
+            Self::Slow { .. } => {
+                "try again later, or fetch the files by other means and name the folder they are in"
             }
             Self::Status { status: 401 | 403, .. } => {
                 "the hub wants to know who asks: set HF_TOKEN, and check the spelling of the id"

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -19,37 +19,65 @@ pub struct Expected<'a> {
     pub sha256: Option<&'a str>,
 }
 
+/// How slow an answer may be before it is given up. A pause would not tell: who sends a byte a second
+/// never pauses.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// The time that a small text may take in all.
+    pub text: Duration,
+    /// The time over which bytes of a file are counted, and the longest pause.
+    pub window: Duration,
+    /// The fewest bytes of a file in such a time.
+    pub least_bytes: u64,
+}
+
+impl Default for Patience {
+    /// A kilobyte a second over a minute.
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        Self { text: minute, window: minute, least_bytes: 60 << 10 }
+    }
+}
+
 /// Fetches files over HTTP(S).
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     agent: ureq::Agent,
+    patience: Patience,
 }
 
 impl Default for Fetcher {
     fn default() -> Self {
-        let config = ureq::Agent::config_builder()
-            .user_agent(concat!("tinymood/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(Duration::from_secs(15)))
-            .timeout_recv_response(Some(Duration::from_secs(30)))
-            .timeout_per_read(Some(Duration::from_secs(60)))
-            .build();
-        Self { agent: config.into() }
+        Self::new(Patience::default())
     }
 }
 
 impl Fetcher {
-    fn get(&self, url: &str, token: Option<&str>) -> Result<ureq::Body, HubError> {
-        let mut request = self.agent.get(url);
+    /// A fetcher that waits as long as `patience` says.
+    pub fn new(patience: Patience) -> Self {
+        let config = ureq::Agent::config_builder()
+            .user_agent(concat!("tinymood/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(Duration::from_secs(15)))
+            .timeout_recv_response(Some(Duration::from_secs(30)))
+            .timeout_per_read(Some(patience.window))
+            .build();
+        Self { agent: config.into(), patience }
+    }
+
+    /// Asks for `url`; its body may take `time`, or as long as it likes.
+    fn get(
+        &self,
+        url: &str,
+        token: Option<&str>,
+        time: Option<Duration>,
+    ) -> Result<ureq::Body, HubError> {
+        let mut request = self.agent.get(url).config().timeout_recv_body(time).build();
         if let Some(token) = token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        match request.call() {
-            Ok(response) => Ok(response.into_body()),
-            Err(ureq::Error::StatusCode(status)) => {
-                Err(HubError::Status { url: url.to_owned(), status })
-            }
-            Err(error) => Err(network(url, error)),
-        }
+        let began = Instant::now();
+        let response = request.call().map_err(|error| broken(url, error, 0, began))?;
+        Ok(response.into_body())
     }
 
     /// A small text.
@@ -57,13 +85,16 @@ impl Fetcher {
     /// # Errors
     /// When it cannot be had, or is longer than `max_bytes`.
     pub fn text(&self, url: &str, token: Option<&str>, max_bytes: u64) -> Result<String, HubError> {
-        let mut text = String::new();
-        let mut reader = self.get(url, token)?.into_reader().take(max_bytes + 1);
-        reader.read_to_string(&mut text).map_err(|error| network(url, error))?;
-        if text.len() as u64 > max_bytes {
+        let body = self.get(url, token, Some(self.patience.text))?;
+        let began = Instant::now();
+        let mut text = Vec::new();
+        let read = body.into_reader().take(max_bytes + 1).read_to_end(&mut text);
+        let received = text.len() as u64;
+        read.map_err(|error| broken(url, error, received, began))?;
+        if received > max_bytes {
             return Err(HubError::TooLarge { url: url.to_owned(), limit: max_bytes });
         }
-        Ok(text)
+        String::from_utf8(text).map_err(|error| network(url, error))
     }
 
     /// Fetches `url` to `path`, which is afterwards the whole file or what it was before.
@@ -77,7 +108,7 @@ impl Fetcher {
         path: &Path,
         expected: Expected<'_>,
     ) -> Result<(), HubError> {
-        let body = self.get(url, token)?;
+        let body = self.get(url, token, None)?;
         let too_large = || HubError::TooLarge { url: url.to_owned(), limit: expected.max_bytes };
         let announced = body.content_length();
         if announced.is_some_and(|length| length > expected.max_bytes) {
@@ -92,8 +123,9 @@ impl Fetcher {
         let mut digest = Sha256::new();
         let mut buffer = vec![0; 1 << 16];
         let mut received = 0_u64;
+        let mut pace = Pace::new(url, self.patience);
         loop {
-            let count = reader.read(&mut buffer).map_err(|error| network(url, error))?;
+            let count = pace.keep(reader.read(&mut buffer))?;
             if count == 0 {
                 break;
             }
@@ -116,6 +148,51 @@ impl Fetcher {
         beside.as_file().sync_all().map_err(failed)?;
         beside.persist(path).map_err(|error| failed(error.error))?;
         Ok(())
+    }
+}
+
+/// How fast a file comes: its bytes since the window at hand began.
+struct Pace<'a> {
+    url: &'a str,
+    patience: Patience,
+    began: Instant,
+    received: u64,
+}
+
+impl<'a> Pace<'a> {
+    fn new(url: &'a str, patience: Patience) -> Self {
+        Self { url, patience, began: Instant::now(), received: 0 }
+    }
+
+    /// Counts what has been read.
+    ///
+    /// # Errors
+    /// When nothing has, or too little within the window.
+    fn keep(&mut self, read: io::Result<usize>) -> Result<usize, HubError> {
+        let Self { url, patience, began, received } = *self;
+        let count = read.map_err(|error| broken(url, error, received, began))?;
+        self.received += count as u64;
+        let waited = began.elapsed();
+        if count > 0 && waited >= patience.window {
+            if self.received < patience.least_bytes {
+                let (url, received) = (url.to_owned(), self.received);
+                return Err(HubError::Slow { url, received, waited });
+            }
+            *self = Self::new(url, patience);
+        }
+        Ok(count)
+    }
+}
+
+/// Why an answer broke off after `received` bytes of its body since `began`.
+fn broken(url: &str, error: impl Into<ureq::Error>, received: u64, began: Instant) -> HubError {
+    use ureq::Timeout::{PerRead, RecvBody, RecvResponse};
+    match error.into() {
+        ureq::Error::StatusCode(status) => HubError::Status { url: url.to_owned(), status },
+        ureq::Error::Timeout(PerRead | RecvBody | RecvResponse) => {
+            HubError::Slow { url: url.to_owned(), received, waited: began.elapsed() }
+        }
+        error => network(url, error),
     }
 }
 

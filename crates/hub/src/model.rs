@@ -22,6 +22,8 @@ const SMALL_FILES: [&str; 5] = [
 const WEIGHT_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 const MAX_SMALL_FILE: u64 = 64 << 20;
+/// A reference is a commit.
+const MAX_REFERENCE: u64 = 1 << 10;
 const MAX_WEIGHT_FILE: u64 = 8 << 30;
 
 /// Where the hub is and how it may be used.
@@ -162,7 +164,11 @@ impl Hub {
 
 /// The snapshot that `refs/main` names, when it holds all that a model needs.
 fn cached(folder: &Path) -> Option<PathBuf> {
-    let sha = fs::read_to_string(folder.join("refs").join("main")).ok()?;
+    let reference = folder.join("refs").join("main");
+    // Reading what is no file may never end.
+    let is_reference =
+        reference.metadata().is_ok_and(|it| it.is_file() && it.len() <= MAX_REFERENCE);
+    let sha = is_reference.then(|| fs::read_to_string(reference).ok())??;
     let sha = sha.trim();
     if sha.is_empty() || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;

@@ -5,8 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings};
+use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings, Patience};
 
 const SHA: &str = "0123456789abcdef";
 /// SHA-256 of `hello`.
@@ -88,6 +89,62 @@ fn nobody_there_is_a_network_error_with_a_hint() {
     assert!(matches!(&error, HubError::Network { .. }) && error.hint().is_some());
 }
 
+/// Answers each request by a space every so often; it ends some time, so that who waits fails, too.
+fn drip() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/file", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+            for _ in 0..500 {
+                if stream.write_all(b" ").is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn who_drips_is_given_up() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("file");
+    let moment = Duration::from_millis(100);
+    let long = Duration::from_secs(600);
+    let fetcher = |text, window| Fetcher::new(Patience { text, window, least_bytes: 100 });
+    let expected = Expected { max_bytes: 1000, sha256: None };
+    let url = drip();
+    let file = fetcher(long, moment).file(&url, None, &path, expected).unwrap_err();
+    let text = fetcher(moment, long).text(&url, None, 1000).unwrap_err();
+    for error in [file, text] {
+        assert!(matches!(error, HubError::Slow { .. }), "{error}");
+        assert!(error.to_string().contains("too slowly: ") && error.hint().is_some());
+    }
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "no leftovers");
+}
+
+#[test]
+fn who_pauses_for_good_is_given_up() {
+    // What is announced and does not come; the connection stays open.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/file", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello").unwrap();
+        BufReader::new(stream).lines().for_each(drop); // until the other end closes it
+    });
+    let place = tempfile::tempdir().unwrap();
+    let patience = Patience { window: Duration::from_millis(100), ..Patience::default() };
+    let expected = Expected { max_bytes: 1000, sha256: None };
+    let fetched = Fetcher::new(patience).file(&url, None, &place.path().join("file"), expected);
+    let error = fetched.unwrap_err();
+    assert!(matches!(error, HubError::Slow { .. }), "{error}");
+    server.join().unwrap();
+}
+
 fn repository(files: &[&str]) -> HashMap<String, Vec<u8>> {
     let siblings: Vec<_> =
         files.iter().map(|file| serde_json::json!({ "rfilename": file })).collect();
@@ -119,6 +176,21 @@ fn a_model_is_fetched_once_and_then_found() {
     let count = asked.lock().unwrap().len();
     assert_eq!(hub(&address, place.path(), true).model("org/name").unwrap(), folder);
     assert_eq!(asked.lock().unwrap().len(), count, "nothing is fetched twice");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reference_is_a_file() {
+    let place = tempfile::tempdir().unwrap();
+    let (address, _) = serve(repository(&["config.json", "vocab.txt", "model.safetensors"]));
+    hub(&address, place.path(), false).model("org/name").unwrap();
+    let reference = place.path().join("models--org--name/refs/main");
+    std::fs::remove_file(&reference).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&reference).status().unwrap().success());
+    // Who opens it is served, so that this fails rather than waits.
+    std::thread::spawn(move || std::fs::write(reference, SHA));
+    let error = hub(&address, place.path(), true).model("org/name").unwrap_err();
+    assert!(matches!(error, HubError::Offline { .. }), "{error}");
 }
 
 #[test]

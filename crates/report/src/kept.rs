@@ -14,7 +14,7 @@ use serde_json::Map;
 use sha2::{Digest, Sha256};
 use tinymood_core::LabelSet;
 use tinymood_eval::{EvalError, Predictions};
-use tinymood_weights::durable;
+use tinymood_weights::{durable, regular};
 
 /// Longer lines are not ours.
 const MAX_LINE_BYTES: u64 = 16 << 20;
@@ -155,7 +155,7 @@ impl KeptPredictions {
     /// # Errors
     /// With the line that is damaged, or when the file ends early.
     pub fn read(path: &Path) -> Result<Option<Self>, KeptError> {
-        match File::open(path) {
+        match regular::open(path) {
             Ok(file) => Self::read_from(BufReader::new(file)).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
@@ -225,7 +225,7 @@ impl KeptPredictions {
 /// # Errors
 /// When it cannot be read.
 pub fn file_sha256(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = regular::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

@@ -1,12 +1,12 @@
 //! `log.jsonl` read back, whatever state it is in: a run may still be going, a kill may have torn a
 //! line, a disk may have lost some. Lines that cannot be read are counted and passed over.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tinymood_weights::regular;
 
 /// Longer lines are not ours.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -169,7 +169,7 @@ impl TrainingLog {
     /// # Errors
     /// When there is no file, or the disk fails.
     pub fn read(path: &Path) -> io::Result<Self> {
-        Self::from_lines(BufReader::new(File::open(path)?))
+        Self::from_lines(BufReader::new(regular::open(path)?))
     }
 
     fn from_lines(mut reader: impl BufRead) -> io::Result<Self> {

@@ -1,7 +1,6 @@
 //! A run's folder, read: settings, log, data, predictions and figures, as far as they are there.
 //! What is missing or damaged becomes a note that the report shows.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tinymood_eval::{Evaluation, Thresholds};
 use tinymood_train::RunFolderError;
+use tinymood_weights::regular;
 
 use crate::data::DataSummary;
 use crate::error::{ReportError, failed};
@@ -219,10 +219,7 @@ pub fn name_of(run: &Path) -> String {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    if path.metadata()?.len() > MAX_JSON_BYTES {
-        return Err(io::Error::other(format!("is larger than {MAX_JSON_BYTES} bytes")));
-    }
-    fs::read_to_string(path)
+    regular::read_text(path, MAX_JSON_BYTES)
 }
 
 /// A failure as the end of a sentence.

@@ -373,3 +373,27 @@ fn runs_of_different_rows_are_refused() {
     let many = Comparison::new(&read(&many), &OPTIONS).unwrap_err();
     assert!(matches!(many, ReportError::TooManyRuns { found: 9, most: 8 }), "{many}");
 }
+
+#[cfg(unix)]
+#[test]
+fn no_device_stands_in_for_a_file_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::whole(folder.path(), "run", kept(&labels(3), 9, 1));
+    let stand_in = |name: &str| {
+        let path = run.path.join(name);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/null", path).unwrap();
+    };
+    let names = ["log.jsonl", "data.json", "evaluation.json", "predictions.jsonl"];
+    names.into_iter().for_each(stand_in);
+    let notes = RunRecord::read(&run.path).unwrap().notes;
+    for name in names {
+        let told = |note: &String| note.contains(name) && note.contains("not a regular file");
+        assert!(notes.iter().any(told), "{name}: {notes:?}");
+    }
+    stand_in("settings.toml");
+    let error = RunRecord::read(&run.path).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(error.to_string().contains("settings.toml"), "{error}");
+    assert!(source.contains("not a regular file"), "{source}");
+}

@@ -11,7 +11,7 @@ use tinymood_eval::{Explainer, Occlusion, Thresholds, infer_split};
 use tinymood_kernels::Precision;
 use tinymood_text::Tokenizer;
 use tinymood_weights::{
-    ModelFolder, WeightsError, canonical_name, fit, load_model_folder, read_model_folder,
+    ModelFolder, WeightsError, canonical_name, fit, load_model_folder, read_model_folder, regular,
 };
 
 use crate::args::{GlobalArgs, PrecisionArg};
@@ -25,6 +25,12 @@ pub(crate) const TOKENS_PER_BATCH: usize = 512;
 const DEFAULT_THRESHOLD: f32 = 0.5;
 
 const THRESHOLDS: &str = "thresholds.json";
+
+/// Larger texts are no part of a model.
+const MOST_TEXT_BYTES: u64 = 16 << 20;
+
+/// No classifier has more labels; a larger count is a damaged or hostile file.
+const MOST_LABELS: usize = 1 << 16;
 
 /// The name of the newest run in `./runs`.
 pub(crate) const LATEST: &str = "latest";
@@ -42,6 +48,17 @@ pub enum ModelError {
     HubIsShared(String),
     /// A folder without a trained classifier.
     NoClassifier(PathBuf),
+    /// A classifier that its configuration does not fit.
+    OtherClassifier {
+        /// The model's folder.
+        path: PathBuf,
+        /// The shape of the classifier's weight.
+        found: Vec<usize>,
+        /// How many labels the configuration names, where it names any.
+        labels: Option<usize>,
+        /// The width of the configuration's hidden states.
+        hidden_size: usize,
+    },
     /// Labels of the data that are not the model's.
     OtherLabels {
         /// The first of the data's.
@@ -76,6 +93,16 @@ impl std::fmt::Display for ModelError {
             }
             Self::NoClassifier(path) => {
                 write!(f, "{} is an encoder without a classifier", path.display())
+            }
+            Self::OtherClassifier { path, found, labels, hidden_size } => {
+                let any = || format!("1 to {MOST_LABELS}");
+                let labels = labels.map_or_else(any, |labels| labels.to_string());
+                let path = path.display();
+                write!(
+                    f,
+                    "the classifier of {path} has the shape {found:?}, expected \
+                     [{labels}, {hidden_size}]"
+                )
             }
             Self::OtherLabels { data, model } => {
                 write!(f, "the data has the labels {data}, the model has {model}")
@@ -121,6 +148,9 @@ impl ModelError {
                  --dry-run to look only"
             }
             Self::NoClassifier(_) => "fine-tune it first: `tinymood train --init FOLDER`",
+            Self::OtherClassifier { .. } => {
+                "config.json and the weights must be of one model: take another copy of it"
+            }
             Self::NotFinite(_) => "take another copy of it, or train it again",
             Self::OtherLabels { .. } => {
                 "name data of the model's labels with --data, or these labels with --labels if the \
@@ -237,11 +267,7 @@ impl Model {
         read: fn(&Path) -> Result<ModelFolder, WeightsError>,
     ) -> anyhow::Result<Self> {
         let model = read(path)?;
-        let thresholds = match fs::read_to_string(path.join(THRESHOLDS)) {
-            Ok(text) => Some(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error).context("cannot read thresholds.json"),
-        };
+        let thresholds = read_text(&path.join(THRESHOLDS))?;
         Self::new(model, Tokenizer::from_folder(path)?, thresholds, global)
     }
 
@@ -285,10 +311,8 @@ impl Model {
     /// When the engine refuses a text, or gives what is no number.
     pub fn logits(&self, texts: &[TokenizedText]) -> anyhow::Result<Logits> {
         let logits = infer_split(&self.engine, texts, TOKENS_PER_BATCH)?;
-        if logits.values.iter().all(|logit| logit.is_finite()) {
-            return Ok(logits);
-        }
-        Err(ModelError::NotFinite(self.path.clone()).into())
+        check_finite(&logits.values, &self.path)?;
+        Ok(logits)
     }
 
     /// SHA-256 of its weights, in hexadecimal.
@@ -326,6 +350,24 @@ impl Model {
     }
 }
 
+/// # Errors
+/// When an answer or a weight of the model in `path` is no finite number.
+pub(crate) fn check_finite(values: &[f32], path: &Path) -> Result<(), ModelError> {
+    match values.iter().all(|value| value.is_finite()) {
+        true => Ok(()),
+        false => Err(ModelError::NotFinite(path.to_owned())),
+    }
+}
+
+/// A text of a model's folder; `None` where there is none.
+pub(crate) fn read_text(path: &Path) -> anyhow::Result<Option<String>> {
+    match regular::read_text(path, MOST_TEXT_BYTES) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
 /// The folder of a model: of a run, the best one.
 pub(crate) fn model_folder(name: &str, global: &GlobalArgs) -> anyhow::Result<PathBuf> {
     if name == LATEST {
@@ -340,12 +382,24 @@ pub(crate) fn model_folder(name: &str, global: &GlobalArgs) -> anyhow::Result<Pa
 pub(crate) fn labels_of(model: &ModelFolder) -> anyhow::Result<LabelSet> {
     let mut tensors = model.tensors.tensors.iter();
     let classifier = tensors.find(|(name, _)| canonical_name(name) == "classifier.weight");
-    let outputs = classifier.and_then(|(_, tensor)| tensor.shape.first().copied());
-    let outputs = outputs.ok_or_else(|| ModelError::NoClassifier(model.path.clone()))?;
-    Ok(match &model.labels {
-        Some(labels) => labels.clone(),
-        None => LabelSet::new((0..outputs).map(|id| format!("LABEL_{id}")))?,
-    })
+    let (_, classifier) = classifier.ok_or_else(|| ModelError::NoClassifier(model.path.clone()))?;
+    let (named, hidden_size) = (model.labels.as_ref(), model.config.hidden_size);
+    // Before labels are numbered: a shape with a zero in it names any number of outputs in a few bytes.
+    match (&classifier.shape[..], named) {
+        (&[outputs, width], Some(labels)) if (outputs, width) == (labels.len(), hidden_size) => {
+            Ok(labels.clone())
+        }
+        (&[outputs @ 1..=MOST_LABELS, width], None) if width == hidden_size => {
+            Ok(LabelSet::new((0..outputs).map(|id| format!("LABEL_{id}")))?)
+        }
+        (found, _) => Err(ModelError::OtherClassifier {
+            path: model.path.clone(),
+            found: found.to_vec(),
+            labels: named.map(LabelSet::len),
+            hidden_size,
+        }
+        .into()),
+    }
 }
 
 /// The CPU engine in a precision, with as many threads as the arguments say.

@@ -4,12 +4,13 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use common::{QUICK, json, rows, run, run_with, tinymood, trained};
+use common::{QUICK, copied_model, json, rows, run, run_with, tinymood, trained};
 
 const QUICK_RUN: &str = "runs/quick";
 
@@ -179,22 +180,143 @@ fn a_model_of_the_hub_stays_as_other_programs_know_it() {
 #[test]
 fn damaged_models_are_errors_that_name_the_file() {
     let folder = trained();
-    let best = folder.join("runs/quick/best");
     for (file, contents, expected) in [
         ("config.json", b"{".as_slice(), "config.json"),
         ("model.safetensors", b"\x10\0\0\0\0\0\0\0{garbage", "model.safetensors"),
         ("tokenizer.json", b"{}", "tokenizer.json"),
         ("thresholds.json", b"{\"policy\": \"global\"}", "thresholds.json"),
     ] {
-        let place = tempfile::tempdir().unwrap();
-        for entry in fs::read_dir(&best).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, place.path().join(path.file_name().unwrap())).unwrap();
-        }
+        let place = copied_model();
         fs::write(place.path().join(file), contents).unwrap();
         let model = place.path().to_str().unwrap();
         run_with(folder, &["predict", "--model", model, "x"], b"").fails(1, &[expected]);
     }
+}
+
+/// Writes a folder's `model.safetensors` with one tensor of floats.
+fn write_tensor(folder: &Path, name: &str, shape: &[u64], bytes: &[u8]) {
+    let tensor =
+        serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [0, bytes.len()]});
+    let header = serde_json::json!({ name: tensor }).to_string();
+    let length = (header.len() as u64).to_le_bytes();
+    let file = [&length, header.as_bytes(), bytes].concat();
+    fs::write(folder.join("model.safetensors"), file).unwrap();
+}
+
+#[test]
+fn a_shape_names_no_more_labels_than_there_can_be() {
+    let place = copied_model();
+    let config = place.path().join("config.json");
+    let predict = |shape: &[u64], bytes: &[u8]| {
+        write_tensor(place.path(), "classifier.weight", shape, bytes);
+        run_with(trained(), &["predict", "--model", place.path().to_str().unwrap(), "x"], b"")
+    };
+    let wrong = |expected| ["the classifier of", "expected", expected, "hint:", "config.json"];
+    predict(&[3, 128], &[0; 4 * 3 * 128]).fails(1, &wrong("[3, 128], expected [28, 128]"));
+    let mut unnamed = json(&fs::read_to_string(&config).unwrap());
+    unnamed["id2label"].take();
+    unnamed["label2id"].take();
+    fs::write(&config, unnamed.to_string()).unwrap();
+    // Shapes with a zero in them are of no bytes, whatever else they say.
+    predict(&[1 << 40, 0], b"").fails(1, &wrong("[1099511627776, 0], expected [1 to 65536, 128]"));
+    predict(&[0, 128], b"").fails(1, &wrong("[0, 128]"));
+    predict(&[3], &[0; 12]).fails(1, &wrong("[3]"));
+    unnamed["hidden_size"] = 4.into();
+    unnamed["num_attention_heads"] = 2.into();
+    fs::write(&config, unnamed.to_string()).unwrap();
+    let many = (1 << 16) + 1;
+    predict(&[many, 4], &vec![0; 16 * many as usize]).fails(1, &wrong("[65537, 4]"));
+}
+
+/// Puts a FIFO in a file's place, and at its other end who reads it or writes `contents`: waiting for
+/// ever fails no test, so that who opens it is served.
+#[cfg(unix)]
+fn put_fifo(path: &Path, contents: Option<Vec<u8>>) {
+    fs::remove_file(path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    let path = path.to_owned();
+    thread::spawn(move || match contents {
+        Some(contents) => fs::write(path, contents),
+        None => fs::read(path).map(drop),
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn no_fifo_stands_in_for_a_file() {
+    let folder = trained();
+    for file in ["thresholds.json", "config.json", "model.safetensors"] {
+        let place = copied_model();
+        let path = place.path().join(file);
+        let contents = fs::read(&path).unwrap();
+        put_fifo(&path, Some(contents));
+        run_with(folder, &["predict", "--model", place.path().to_str().unwrap(), "x"], b"")
+            .fails(1, &[file, "not a regular file, but a pipe"]);
+    }
+    let train = format!("train {QUICK} --max-steps 2 --output runs/fifo --quiet");
+    run(folder, &train).ok();
+    let path = |file: &str| folder.join("runs/fifo").join(file);
+    put_fifo(&path("log.jsonl"), None);
+    run(folder, "train --resume runs/fifo").fails(1, &["log.jsonl", "not a regular file"]);
+    let settings = fs::read(path("settings.toml")).unwrap();
+    for command in ["train --resume", "report"] {
+        fs::write(path("new"), "").unwrap();
+        fs::rename(path("new"), path("settings.toml")).unwrap();
+        put_fifo(&path("settings.toml"), Some(settings.clone()));
+        run(folder, &format!("{command} runs/fifo"))
+            .fails(1, &["settings.toml", "not a regular file"]);
+    }
+}
+
+#[test]
+fn a_run_whose_settings_cannot_be_is_not_the_command_lines_fault() {
+    let folder = trained();
+    let train = format!("train {QUICK} --max-steps 2 --output runs/edited --quiet");
+    run(folder, &train).ok();
+    let path = folder.join("runs/edited/settings.toml");
+    let settings = fs::read_to_string(&path).unwrap();
+    let line = 1 + settings.lines().position(|line| line == "batch_size = 8").unwrap();
+    fs::write(&path, settings.replace("batch_size = 8", "batch_size = 0")).unwrap();
+    let place = format!("runs/edited/settings.toml:{line}: ");
+    run(folder, "train --resume runs/edited")
+        .fails(1, &[&place, "the setting \"batch_size\" is 0, expected", "hint:"]);
+}
+
+/// Makes the last number of a tensor none.
+fn damage(folder: &Path, tensor: &str) {
+    let path = folder.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let described = json(std::str::from_utf8(&bytes[8..header]).unwrap());
+    let end = header + described[tensor]["data_offsets"][1].as_u64().unwrap() as usize;
+    bytes[end - 4..end].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn damaged_weights_are_not_exported() {
+    let folder = trained();
+    // All answers come from the one, none from the other.
+    for tensor in ["classifier.bias", "bert.embeddings.word_embeddings.weight"] {
+        let place = copied_model();
+        damage(place.path(), tensor);
+        let (model, output) = (place.path().to_str().unwrap(), place.path().join("copy"));
+        for form in [&["--f32"][..], &["--int8", "--data", "sample"]] {
+            let whence = ["export", "--model", model, "--output", output.to_str().unwrap()];
+            run_with(folder, &[&whence, form].concat(), b"")
+                .fails(1, &["its weights are damaged", "hint:"]);
+        }
+        assert!(!output.exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_export_takes_no_link_that_leads_nowhere() {
+    let place = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path().join("link")).unwrap();
+    run(place.path(), "export --f32 --output link").fails(1, &["link exists already"]);
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
 }
 
 #[test]
@@ -205,11 +327,7 @@ fn an_encoder_is_no_classifier() {
     for file in ["config.json", "tokenizer.json"] {
         fs::copy(best.join(file), place.path().join(file)).unwrap();
     }
-    fs::write(place.path().join("model.safetensors"), {
-        let header = b"{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
-        [(header.len() as u64).to_le_bytes().as_slice(), header, &[0; 4]].concat()
-    })
-    .unwrap();
+    write_tensor(place.path(), "w", &[1], &[0; 4]);
     let model = place.path().to_str().unwrap();
     run_with(folder, &["predict", "--model", model, "x"], b"")
         .fails(1, &["encoder without a classifier", "hint:", "--init"]);

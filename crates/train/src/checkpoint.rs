@@ -13,14 +13,14 @@
 //! file claims is believed before the file has proved to be that long.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tinymood_core::{Engine, TensorMap, TensorSet};
-use tinymood_weights::{WeightsError, durable, read_tensors, write_safetensors};
+use tinymood_weights::{WeightsError, durable, read_tensors, regular, write_safetensors};
 
 /// The version of the layout.
 const FORMAT: u32 = 1;
@@ -212,13 +212,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
         }
     }
     for (name, expected) in &sums {
-        let file = path.join(name);
-        let found = match sum_of_file(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(damaged(format!("{name} is missing")));
-            }
-            other => other.map_err(io_error("read", &file))?,
-        };
+        let found = sum_of_file(&path.join(name)).map_err(|error| unreadable(path, name, error))?;
         if found != *expected {
             return Err(damaged(format!("the checksum of {name} is not that in {SUMS}")));
         }
@@ -313,27 +307,25 @@ fn parse_sums(text: &str) -> Result<BTreeMap<&'static str, String>, String> {
 
 /// Reads one of a checkpoint's text files.
 fn read_text(path: &Path, name: &str) -> Result<String, CheckpointError> {
-    let damaged = |problem: &str| CheckpointError::Damaged {
-        path: path.to_owned(),
-        problem: format!("{name} {problem}"),
-    };
     let file = path.join(name);
-    let opened = match File::open(&file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged("is missing")),
-        other => other.map_err(io_error("read", &file))?,
+    regular::read_text(&file, MAX_TEXT_BYTES).map_err(|error| unreadable(path, name, error))
+}
+
+/// A checkpoint's file that cannot be read: its own damage, or the file system's.
+fn unreadable(path: &Path, name: &str, error: io::Error) -> CheckpointError {
+    let problem = match error.kind() {
+        io::ErrorKind::NotFound => "missing".to_owned(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge => {
+            error.to_string()
+        }
+        _ => return io_error("read", &path.join(name))(error),
     };
-    let mut bytes = Vec::new();
-    let limited = opened.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes);
-    limited.map_err(io_error("read", &file))?;
-    if bytes.len() as u64 > MAX_TEXT_BYTES {
-        return Err(damaged("is far too long"));
-    }
-    String::from_utf8(bytes).map_err(|_| damaged("is not text"))
+    CheckpointError::Damaged { path: path.to_owned(), problem: format!("{name} is {problem}") }
 }
 
 /// SHA-256 of a file, in hexadecimal.
 fn sum_of_file(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = regular::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

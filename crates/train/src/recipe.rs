@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tinymood_core::Pooling;
+use tinymood_weights::regular;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -249,6 +250,20 @@ fn line_of(field: &str, text: &str) -> usize {
     1 + text[..start].matches('\n').count()
 }
 
+/// [`check`] of a recipe that was read from a text; `from` names it in errors.
+///
+/// # Errors
+/// [`RecipeError::ValueInFile`], since no argument is to blame.
+pub(crate) fn check_file(recipe: &Recipe, text: &str, from: &str) -> Result<(), RecipeError> {
+    check(recipe).map_err(|error| match error {
+        RecipeError::Value { field, found, expected } => {
+            let (from, line) = (from.to_owned(), line_of(field, text));
+            RecipeError::ValueInFile { from, line, field, found, expected }
+        }
+        other => other,
+    })
+}
+
 /// The named recipes, for messages.
 fn names() -> String {
     NAMED_RECIPES.map(|(name, _)| name).join(", ")
@@ -289,11 +304,7 @@ impl Recipe {
             return Err(RecipeError::Unknown { name: name_or_path.to_owned() });
         }
         let read = |source| RecipeError::Read { path: path.to_owned(), source };
-        if path.metadata().map_err(read)?.len() > MAX_RECIPE_BYTES {
-            let problem = format!("larger than {MAX_RECIPE_BYTES} bytes, which no recipe is");
-            return Err(read(std::io::Error::other(problem)));
-        }
-        let text = std::fs::read_to_string(path).map_err(read)?;
+        let text = regular::read_text(path, MAX_RECIPE_BYTES).map_err(read)?;
         self.parse_over(&text, name_or_path)
     }
 
@@ -314,13 +325,7 @@ impl Recipe {
         };
         let overrides: RecipeOverrides = overrides.map_err(syntax)?;
         let recipe = self.with(&overrides);
-        check(&recipe).map_err(|error| match error {
-            RecipeError::Value { field, found, expected } => {
-                let (from, line) = (from.to_owned(), line_of(field, text));
-                RecipeError::ValueInFile { from, line, field, found, expected }
-            }
-            other => other,
-        })?;
+        check_file(&recipe, text, from)?;
         Ok(recipe)
     }
 

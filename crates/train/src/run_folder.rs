@@ -21,10 +21,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tinymood_weights::durable;
+use tinymood_weights::{durable, regular};
 
 use crate::checkpoint::{self, CheckpointError};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, RecipeError, check_file};
 
 /// Room for logs, tables and the file system's own needs, in bytes.
 const SLACK: u64 = 64 << 20;
@@ -94,6 +94,9 @@ pub enum RunFolderError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// A setting has a value that cannot be.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
     /// There is too little room.
     #[error(
         "{path:?} has {} MB of free space, the run needs up to {} MB",
@@ -121,6 +124,7 @@ impl RunFolderError {
             Self::Space { .. } => {
                 Some("free some space, keep fewer checkpoints, or choose another folder")
             }
+            Self::Recipe(_) => Some("give it back the value that the run began with"),
             Self::Io { .. } | Self::Settings { .. } => None,
         }
     }
@@ -185,7 +189,7 @@ impl RunFolder {
     /// # Errors
     /// When there is no run, another process trains in it, or the folder cannot be written.
     pub fn open(path: &Path) -> Result<(Self, SavedSettings), RunFolderError> {
-        if !path.join(SETTINGS).is_file() {
+        if !path.join(SETTINGS).exists() {
             return Err(RunFolderError::NoRun { path: path.to_owned() });
         }
         let run = Self { path: path.to_owned(), _lock: lock(path)? };
@@ -200,19 +204,17 @@ impl RunFolder {
     /// When there are none, or they cannot be read.
     pub fn settings(path: &Path) -> Result<SavedSettings, RunFolderError> {
         let file = path.join(SETTINGS);
-        let length = match fs::metadata(&file) {
+        let text = match regular::read_text(&file, MAX_SETTINGS_BYTES) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(RunFolderError::NoRun { path: path.to_owned() });
             }
-            other => other.map_err(failed("read", &file))?.len(),
+            other => other.map_err(failed("read", &file))?,
         };
-        if length > MAX_SETTINGS_BYTES {
-            let problem = io::Error::other(format!("larger than {MAX_SETTINGS_BYTES} bytes"));
-            return Err(failed("read", &file)(problem));
-        }
-        let text = fs::read_to_string(&file).map_err(failed("read", &file))?;
-        toml::from_str(&text)
-            .map_err(|source| RunFolderError::Settings { path: file, source: Box::new(source) })
+        let from = file.display().to_string();
+        let settings: SavedSettings = toml::from_str(&text)
+            .map_err(|source| RunFolderError::Settings { path: file, source: Box::new(source) })?;
+        check_file(&settings.recipe, &text, &from)?;
+        Ok(settings)
     }
 
     fn clean(&self) -> Result<(), RunFolderError> {
@@ -324,7 +326,9 @@ pub(crate) fn failed(
 
 fn lock(path: &Path) -> Result<File, RunFolderError> {
     let file = path.join(".lock");
-    let opened = OpenOptions::new().create(true).write(true).truncate(false).open(&file);
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(false);
+    let opened = regular::check(&file).and_then(|()| options.open(&file));
     let opened = opened.map_err(failed("write", &file))?;
     match opened.try_lock() {
         Ok(()) => Ok(opened),
@@ -449,5 +453,41 @@ mod tests {
             let error = RunFolder::settings(temporary.path()).unwrap_err();
             assert!(error.to_string().contains("settings.toml"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_is_named_by_its_line() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("settings.toml");
+        drop(RunFolder::create(temporary.path(), &settings()).unwrap());
+        let text = fs::read_to_string(&path).unwrap();
+        let line = 1 + text.lines().position(|line| line.starts_with("batch_size")).unwrap();
+        fs::write(&path, text.replace("batch_size = ", "batch_size = 0 # was ")).unwrap();
+        for error in [
+            RunFolder::settings(temporary.path()).unwrap_err(),
+            RunFolder::open(temporary.path()).unwrap_err(),
+        ] {
+            let place = format!("settings.toml:{line}: the setting \"batch_size\" is 0");
+            assert!(error.to_string().contains(&place) && error.hint().is_some(), "{error}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_device_stands_in_for_settings_or_lock() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path();
+        let stand_in =
+            |name: &str| std::os::unix::fs::symlink("/dev/null", path.join(name)).unwrap();
+        let refused = |error: RunFolderError, name: &str| {
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(error.to_string().contains(name), "{error}");
+            assert!(source.contains("not a regular file"), "{source}");
+        };
+        stand_in("settings.toml");
+        refused(RunFolder::settings(path).unwrap_err(), "settings.toml");
+        fs::remove_file(path.join("settings.toml")).unwrap();
+        stand_in(".lock");
+        refused(RunFolder::create(path, &settings()).unwrap_err(), ".lock");
     }
 }

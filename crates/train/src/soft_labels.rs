@@ -15,7 +15,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use tinymood_core::TensorView;
 use tinymood_weights::{
-    WeightsError, read_safetensors, safetensors_metadata, write_safetensors_with_metadata,
+    WeightsError, read_safetensors, regular, safetensors_metadata, write_safetensors_with_metadata,
 };
 
 use crate::checkpoint::hex;
@@ -128,7 +128,7 @@ fn read(
     fingerprint: &str,
     shape: [usize; 2],
 ) -> Result<Option<(Vec<f32>, Metadata)>, SoftLabelsError> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match regular::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(SoftLabelsError::Read(error)),

@@ -72,7 +72,8 @@ pub fn place_folder(from: &Path, path: &Path) -> io::Result<()> {
 /// between leaves it under that name.
 ///
 /// # Errors
-/// When a folder cannot be renamed or removed.
+/// When a folder cannot be renamed or removed; what stood there is still there, unless it could not be
+/// put back either.
 pub fn replace_folder(from: &Path, path: &Path) -> io::Result<()> {
     sync_folder(from)?;
     if !path.exists() {
@@ -83,7 +84,10 @@ pub fn replace_folder(from: &Path, path: &Path) -> io::Result<()> {
         fs::remove_dir_all(&old)?;
     }
     fs::rename(path, &old)?;
-    fs::rename(from, path)?;
+    if let Err(error) = fs::rename(from, path) {
+        let _ = fs::rename(&old, path); // or restore_folder does; the first error is the news
+        return Err(error);
+    }
     sync_folder(parent(path))?;
     fs::remove_dir_all(&old)
 }
@@ -163,5 +167,17 @@ mod tests {
         remove_leftovers(place.path(), &["model"]).unwrap();
         assert!(!place.path().join("model.tmp-77").exists());
         assert!(place.path().join("other.tmp-77").exists());
+    }
+
+    #[test]
+    fn a_replacement_that_fails_halfway_is_undone() {
+        let place = tempfile::tempdir().unwrap();
+        let model = place.path().join("model");
+        // Within what makes way, so that the second rename finds nothing.
+        let new = model.join("new");
+        fs::create_dir_all(&new).unwrap();
+        let failed = replace_folder(&new, &model).unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::NotFound);
+        assert!(new.exists() && !old_name(&model).exists());
     }
 }

@@ -1,6 +1,7 @@
 //! A model's folder as Hugging Face tools know it, read and written as a whole.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use tinymood_kernels::MappedFile;
 
 use crate::durable;
 use crate::pytorch;
+use crate::regular;
 use crate::safetensors::{
     FileBytes, QuantisedTensor, read, read_safetensors, write_quantised_safetensors,
 };
@@ -60,21 +62,16 @@ fn read_folder(
         return Err(WeightsError::NoFolder(path.to_owned()));
     }
     let config_path = path.join(CONFIG);
-    if !config_path.is_file() {
-        return Err(WeightsError::NoConfig(path.to_owned()));
-    }
-    let unreadable =
-        |path: &Path, source| WeightsError::Io { action: "read", path: path.to_owned(), source };
-    let metadata = config_path.metadata().map_err(|error| unreadable(&config_path, error))?;
-    if metadata.len() > MAX_CONFIG_BYTES {
-        let problem = format!("a configuration of {} bytes", metadata.len());
-        return Err(unreadable(&config_path, std::io::Error::other(problem)));
-    }
-    let text = fs::read_to_string(&config_path).map_err(|error| unreadable(&config_path, error))?;
+    let text = match regular::read_text(&config_path, MAX_CONFIG_BYTES) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(WeightsError::NoConfig(path.to_owned()));
+        }
+        other => other.map_err(failed("read", &config_path))?,
+    };
     let (config, labels) = read_config(&text, &config_path)?;
     for weights in [SAFETENSORS, PYTORCH] {
         let weights_path = path.join(weights);
-        if weights_path.is_file() {
+        if weights_path.exists() {
             let tensors = read_tensors(&weights_path)?;
             return Ok(ModelFolder { path: path.to_owned(), config, labels, tensors });
         }
@@ -113,8 +110,15 @@ fn are_safetensors(bytes: &[u8]) -> bool {
     bytes.get(8) == Some(&b'{')
 }
 
+/// A [`WeightsError::Io`] of `action` on `path`.
+fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> WeightsError + use<> {
+    let path = path.to_owned();
+    move |source| WeightsError::Io { action, path: path.clone(), source }
+}
+
 /// [`read_tensors`] of a file that is mapped, so that only what is used of it is read.
 fn map_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
+    regular::check(path).map_err(failed("read", path))?;
     // What cannot be mapped, as an empty file, can still be read, or says better what is wrong.
     match MappedFile::open(path) {
         Ok(file) if are_safetensors(&file) => read(&FileBytes::Mapped(Arc::new(file)), path),
@@ -127,12 +131,7 @@ fn map_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
 /// # Errors
 /// When it cannot be read or is of none.
 pub fn read_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
-    let bytes = fs::read(path);
-    let bytes = bytes.map_err(|source| WeightsError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = regular::read(path).map_err(failed("read", path))?;
     if are_safetensors(&bytes) {
         read_safetensors(bytes, path)
     } else {
@@ -162,9 +161,7 @@ pub struct ModelParts<'a> {
 /// # Errors
 /// When something has that name already, or cannot be written.
 pub fn write_new_model_folder(path: &Path, parts: &ModelParts<'_>) -> Result<(), WeightsError> {
-    let beside = write_beside(path, parts)?;
-    let placed = durable::place_folder(&beside, path);
-    placed.map_err(|source| WeightsError::Io { action: "write", path: path.to_owned(), source })
+    write_beside(path, parts, durable::place_folder)
 }
 
 /// Writes a run's model folder over the one before: all of it beside `path`, synced, then put in its
@@ -174,28 +171,40 @@ pub fn write_new_model_folder(path: &Path, parts: &ModelParts<'_>) -> Result<(),
 /// # Errors
 /// When something cannot be written.
 pub fn replace_model_folder(path: &Path, parts: &ModelParts<'_>) -> Result<(), WeightsError> {
-    let beside = write_beside(path, parts)?;
-    let placed = durable::replace_folder(&beside, path);
-    placed.map_err(|source| WeightsError::Io { action: "write", path: path.to_owned(), source })
+    write_beside(path, parts, durable::replace_folder)
 }
 
-fn write_beside(path: &Path, parts: &ModelParts<'_>) -> Result<PathBuf, WeightsError> {
-    let failed = |source| WeightsError::Io { action: "write", path: path.to_owned(), source };
+/// Writes a folder beside `path` and has `place` put it there. What fails leaves nothing beside.
+fn write_beside(
+    path: &Path,
+    parts: &ModelParts<'_>,
+    place: fn(&Path, &Path) -> io::Result<()>,
+) -> Result<(), WeightsError> {
     let beside = durable::beside(path);
-    if beside.exists() {
-        fs::remove_dir_all(&beside).map_err(failed)?;
+    let written = write_parts(&beside, path, parts)
+        .and_then(|()| place(&beside, path).map_err(failed("write", path)));
+    if written.is_err() {
+        let _ = fs::remove_dir_all(&beside); // gives the room back; the first error is the news
     }
-    fs::create_dir_all(&beside).map_err(failed)?;
+    written
+}
+
+/// Writes a folder's files; `path` names it in errors.
+fn write_parts(folder: &Path, path: &Path, parts: &ModelParts<'_>) -> Result<(), WeightsError> {
+    let failed = failed("write", path);
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(&failed)?;
+    }
+    fs::create_dir_all(folder).map_err(&failed)?;
     let mut config = parts.config.to_json(parts.labels);
     if let Some(own) = config.get_mut("tinymood").and_then(Value::as_object_mut) {
         own.extend(parts.facts.clone());
     }
     let config = serde_json::to_string_pretty(&config);
     let config = config.expect("a configuration is plain values") + "\n";
-    durable::write_file(&beside.join(CONFIG), config.as_bytes()).map_err(failed)?;
+    durable::write_file(&folder.join(CONFIG), config.as_bytes()).map_err(&failed)?;
     for (name, bytes) in &parts.files {
-        durable::write_file(&beside.join(name), bytes).map_err(failed)?;
+        durable::write_file(&folder.join(name), bytes).map_err(&failed)?;
     }
-    write_quantised_safetensors(&beside.join(SAFETENSORS), &parts.tensors, &parts.quantised)?;
-    Ok(beside)
+    write_quantised_safetensors(&folder.join(SAFETENSORS), &parts.tensors, &parts.quantised)
 }

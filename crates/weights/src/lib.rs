@@ -10,6 +10,7 @@
 //! init         new parameters
 //! folder       a model's folder, read and written as a whole
 //! durable      files and folders that are whole or not there
+//! regular      files read whole, and only what is one
 //! ```
 //!
 //! Every reader takes hostile files: nothing panics, and nothing allocates more than a small
@@ -24,6 +25,7 @@ mod folder;
 mod init;
 mod names;
 mod pytorch;
+pub mod regular;
 mod safetensors;
 
 pub use crate::safetensors::{

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tinymood_core::{LabelSet, ModelConfig, Pooling, Tensor, TensorMap, TensorView};
 use tinymood_weights::{
     ModelParts, QuantisedTensor, TensorFile, WeightsError, read_model_folder, read_tensors,
-    replace_model_folder, write_safetensors,
+    replace_model_folder, write_new_model_folder, write_safetensors,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -244,7 +244,32 @@ fn a_folder_reads_back_and_is_replaced_as_a_whole() {
     assert_eq!(fs::read(path.join("model.safetensors")).unwrap(), first);
 }
 
-/// A safetensors file of tensors given as type, shape and bytes.
+#[test]
+fn a_folder_that_cannot_be_written_leaves_nothing_beside() {
+    let (config, labels, tensors) = small_model();
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("model");
+    let parts = |file: &str| ModelParts {
+        config: &config,
+        labels: Some(&labels),
+        tensors: views(&tensors),
+        quantised: Vec::new(),
+        facts: serde_json::Map::new(),
+        files: vec![(file.to_owned(), Vec::new())],
+    };
+    let beside = || fs::read_dir(place.path()).unwrap().count() - usize::from(path.exists());
+    for write in [write_new_model_folder, replace_model_folder] {
+        let error = write(&path, &parts("no/such/folder/file")).unwrap_err();
+        assert!(error.to_string().contains("/model\""), "{error}");
+        assert_eq!((path.exists(), beside()), (false, 0));
+    }
+    // Nor what was written whole and finds its place taken.
+    write_new_model_folder(&path, &parts("file")).unwrap();
+    write_new_model_folder(&path, &parts("other")).unwrap_err();
+    assert!(path.join("file").exists());
+    assert_eq!(beside(), 0);
+}
+
 #[cfg(unix)]
 #[test]
 fn weights_may_be_read_by_whom_other_files_may() {
@@ -256,6 +281,7 @@ fn weights_may_be_read_by_whom_other_files_may() {
     assert_eq!(format!("{:o}", mode("weights")), format!("{:o}", mode("plain")));
 }
 
+/// A safetensors file of tensors given as type, shape and bytes.
 fn safetensors_file(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
     for (name, dtype, shape, bytes) in tensors {
@@ -349,6 +375,9 @@ fn folders_that_are_none_are_named() {
     assert!(error().contains("several files"));
     fs::write(path.join("config.json"), "{\"hidden_size\": 0}").unwrap();
     assert!(error().contains("config.json"));
+    fs::remove_file(path.join("config.json")).unwrap();
+    fs::create_dir(path.join("config.json")).unwrap();
+    assert!(error().contains("cannot read") && error().contains("config.json"));
     let none = read_model_folder(&path.join("none")).unwrap_err();
     assert!(none.to_string().contains("is no folder"));
 }

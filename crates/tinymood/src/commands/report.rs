@@ -23,7 +23,7 @@ use super::print;
 use super::train::{Source, card_facts};
 use crate::args::{GlobalArgs, PrecisionArg, ReportArgs};
 use crate::misuse::Misuse;
-use crate::model::{LATEST, Model, ModelError, newest_run};
+use crate::model::{LATEST, Model, ModelError, newest_run, read_text};
 
 /// The page of several runs.
 const COMPARISON: &str = "comparison.html";
@@ -93,13 +93,10 @@ fn write_one(
 /// Writes the model card anew, unless a person has taken it for their own.
 fn write_card(record: &RunRecord, report: &RunReport) -> anyhow::Result<()> {
     let card = record.path.join("best").join("README.md");
-    let is_ours = match fs::read_to_string(&card) {
-        Ok(text) => is_generated_card(&text),
+    let is_ours = match read_text(&card)? {
+        Some(text) => is_generated_card(&text),
         // Without a model there is nothing to describe.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            card.parent().is_some_and(Path::is_dir)
-        }
-        Err(error) => return Err(error).with_context(|| format!("cannot read {card:?}")),
+        None => card.parent().is_some_and(Path::is_dir),
     };
     let Some(evaluation) = report.evaluation.as_ref().filter(|_| is_ours) else { return Ok(()) };
     if report.is_distillation {

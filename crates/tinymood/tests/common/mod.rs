@@ -110,6 +110,16 @@ pub fn trained() -> &'static Path {
     })
 }
 
+/// A copy of the model that [`trained`] made.
+pub fn copied_model() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(trained().join("runs/quick/best")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, place.path().join(path.file_name().unwrap())).unwrap();
+    }
+    place
+}
+
 /// A JSON document.
 #[track_caller]
 pub fn json(text: &str) -> Value {

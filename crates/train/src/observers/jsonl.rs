@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
+use tinymood_weights::regular;
 
 use crate::event::Event;
 
@@ -30,6 +31,7 @@ struct Line<'a> {
 impl JsonLog {
     /// Opens the log and cuts it back to `offset` bytes. A log that is shorter keeps what it has.
     pub(crate) fn open(path: &Path, offset: u64) -> io::Result<Self> {
+        regular::check(path)?;
         let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(path)?;
         let offset = offset.min(file.metadata()?.len());
         file.set_len(offset)?;
@@ -89,6 +91,16 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         JsonLog::open(&path, offset).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_device_stands_in_for_a_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        let error = JsonLog::open(&path, 0).unwrap_err().to_string();
+        assert!(error.contains("not a regular file"), "{error}");
     }
 
     #[test]

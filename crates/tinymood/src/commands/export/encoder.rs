@@ -10,7 +10,7 @@ use tinymood_core::{
 use tinymood_text::{Tokenizer, sample};
 use tinymood_weights::{ModelFolder, ModelParts, canonical_name, fit, write_new_model_folder};
 
-use super::{quantise, read_back, read_card, written};
+use super::{check_weights, quantise, read_back, read_card, written};
 use crate::args::{ExportArgs, GlobalArgs, PrecisionArg};
 use crate::commands::{print, print_json};
 use crate::init::check_vocabulary;
@@ -74,7 +74,9 @@ pub(super) fn export(
         return Err(ModelError::AlreadyInt8(model.path).into());
     }
     let opened = Encoder::open(model)?;
-    let (rounded, kept) = quantise(opened.tensors(), args.embedding_bits);
+    let tensors = opened.tensors();
+    check_weights(&tensors, &opened.path)?;
+    let (rounded, kept) = quantise(tensors, args.embedding_bits);
     let Encoder { path, config, tokenizer, weights, .. } = opened;
 
     let texts = sample_texts(&tokenizer, config.max_position_embeddings)?;

@@ -6,7 +6,7 @@ use tinymood_train::MEAN_POOLING_NOTE;
 use tinymood_weights::{ModelParts, read_model_folder, write_new_model_folder};
 
 use super::encoder::{Encoder, is_encoder};
-use super::{read_card, written};
+use super::{check_weights, read_card, written};
 use crate::args::{ExportArgs, GlobalArgs, PrecisionArg};
 use crate::bundled;
 use crate::model::{Model, Origin, model_folder};
@@ -58,10 +58,12 @@ pub(super) fn export(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<(
     files.push(("thresholds.json".to_owned(), thresholds.into_bytes()));
     files.push(("README.md".to_owned(), with_note(card, model.quantised)));
     let config = model.engine.config().clone();
+    let tensors = model.engine.tensors(TensorSet::Parameters);
+    check_weights(&tensors, &model.path)?;
     let parts = ModelParts {
         config: &config,
         labels: Some(&model.labels),
-        tensors: model.engine.tensors(TensorSet::Parameters),
+        tensors,
         quantised: Vec::new(),
         facts: Map::new(),
         files,
@@ -74,10 +76,12 @@ fn export_encoder(encoder: &Encoder, args: &ExportArgs, global: &GlobalArgs) -> 
     let mut files = encoder.tokenizer.files()?;
     let card = read_card(&encoder.path)?;
     files.push(("README.md".to_owned(), with_note(card, encoder.is_quantised)));
+    let tensors = encoder.tensors();
+    check_weights(&tensors, &encoder.path)?;
     let parts = ModelParts {
         config: &encoder.config,
         labels: None,
-        tensors: encoder.tensors(),
+        tensors,
         quantised: Vec::new(),
         facts: Map::new(),
         files,

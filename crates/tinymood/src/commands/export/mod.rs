@@ -4,13 +4,11 @@
 mod encoder;
 mod floats;
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde_json::{Map, Value, json};
 use tinymood_core::{Engine, Infer, Tensor, TensorMap, TensorSet, TensorView};
-use tinymood_engine::CpuEngine;
 use tinymood_eval::{Evaluation, Predictions, Thresholds, infer_split};
 use tinymood_kernels::matmul::quantise_row;
 use tinymood_text::EncodedSplit;
@@ -22,13 +20,16 @@ use crate::args::{ExportArgs, GlobalArgs, PrecisionArg, SplitArg};
 use crate::bundled;
 use crate::commands::evaluate::{Rows, in_labels};
 use crate::commands::{print, print_json};
-use crate::model::{Model, ModelError, TOKENS_PER_BATCH, engine, model_folder};
+use crate::model::{
+    Model, ModelError, TOKENS_PER_BATCH, check_finite, engine, model_folder, read_text,
+};
 
 /// The largest loss of micro- or macro-F1 that passes: 0.3 points.
 const LARGEST_LOSS: f64 = 0.003;
 
 pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
-    if args.output.exists() {
+    // A link that leads nowhere is something too.
+    if args.output.symlink_metadata().is_ok() {
         bail!("{} exists already", args.output.display());
     }
     if args.f32 {
@@ -48,8 +49,9 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let Rows { settings: data, split, tuned_on, dataset } =
         Rows::open(&model, &args.judging, SplitArg::Dev, global)?;
     let encoded = EncodedSplit::new(&in_labels(dataset, &model.labels)?, &model.tokenizer)?;
-    let (rounded, kept) =
-        quantise(model.engine.tensors(TensorSet::Parameters), args.embedding_bits);
+    let tensors = model.engine.tensors(TensorSet::Parameters);
+    check_weights(&tensors, &model.path)?;
+    let (rounded, kept) = quantise(tensors, args.embedding_bits);
     let as_read = read_back(&rounded, &kept);
     let num_labels = model.labels.len();
     let config = model.engine.config().clone();
@@ -57,8 +59,8 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     int8.load_tensors(TensorSet::Parameters, &as_read)?;
     drop(as_read);
 
-    let logits = |engine: &CpuEngine| infer_split(engine, &encoded.texts, TOKENS_PER_BATCH);
-    let (exact, found) = (logits(&model.engine)?, logits(&int8)?);
+    let exact = model.logits(&encoded.texts)?;
+    let found = infer_split(&int8, &encoded.texts, TOKENS_PER_BATCH)?;
     let (exact_probabilities, probabilities) = (exact.probabilities(), found.probabilities());
     let predictions = |values| Predictions::new(values, &encoded.targets, num_labels);
     let (of_exact, of_int8) = (predictions(&exact_probabilities)?, predictions(&probabilities)?);
@@ -125,12 +127,13 @@ fn written(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 
 /// A folder's model card; empty where it has none.
 fn read_card(folder: &Path) -> anyhow::Result<String> {
-    let card = folder.join("README.md");
-    match fs::read_to_string(&card) {
-        Ok(card) => Ok(card),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", card.display())),
-    }
+    Ok(read_text(&folder.join("README.md"))?.unwrap_or_default())
+}
+
+/// # Errors
+/// When a weight of the model in `path` is no finite number: one that no text asks for would go unseen.
+fn check_weights(tensors: &[TensorView<'_>], path: &Path) -> Result<(), ModelError> {
+    tensors.iter().try_for_each(|tensor| check_finite(&tensor.values, path))
 }
 
 /// Matrices as bytes with a scale a row, and all else as it is. Bytes of word embeddings, two thirds of
