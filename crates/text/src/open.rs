@@ -1,11 +1,12 @@
 //! A `--data` argument to splits: a name, a file, or a folder.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tinymood_core::LabelSet;
 
-use crate::readers::{Format, ReadOptions, inner_name, read_dataset};
+use crate::readers::{Format, ReadOptions, decoded, inner_name, open_file, read_dataset};
 use crate::{DataError, Splits, goemotions, sample};
 
 /// Where data comes from.
@@ -130,8 +131,9 @@ pub fn label_file(folder: &Path) -> Option<PathBuf> {
 /// # Errors
 /// When it cannot be read, or the names make no label set.
 pub fn read_labels(path: &Path) -> Result<LabelSet, DataError> {
-    let text = fs::read_to_string(path);
-    let text = text.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    let names = text.trim_start_matches('\u{feff}').lines().filter(|line| !line.trim().is_empty());
+    let mut text = String::new();
+    let read = decoded(open_file(path)?).and_then(|mut file| file.read_to_string(&mut text));
+    read.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    let names = text.lines().filter(|line| !line.trim().is_empty());
     LabelSet::new(names).map_err(|source| DataError::Labels { path: path.to_owned(), source })
 }

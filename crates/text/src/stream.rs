@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use crate::readers::{
-    Format, Records, csv_column, inner_name, json_object, json_text, open_file, without_mark,
+    Format, Records, csv_column, decoded, inner_name, json_object, json_text, open_file,
 };
 use crate::{DataError, RowProblem};
 
@@ -78,7 +78,8 @@ impl TextStream {
         format: Option<Format>,
         text_column: &str,
     ) -> Result<Self, DataError> {
-        let source: Box<dyn BufRead + Send> = Box::new(without_mark(source, path)?);
+        let failed = |source| DataError::Io { path: path.to_owned(), source };
+        let source = decoded(source).map_err(failed)?;
         let rows = match format {
             None => Rows::Lines { source, line: 0, buffer: Vec::new() },
             Some(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },
@@ -87,7 +88,6 @@ impl TextStream {
             }
             Some(Format::Csv) => {
                 let mut records = Records::new(source, b',');
-                let failed = |source| DataError::Io { path: path.to_owned(), source };
                 let header = records.header().map_err(failed)?;
                 let column = csv_column(&header, text_column, path)?;
                 Rows::Table { records: Box::new(records), column }

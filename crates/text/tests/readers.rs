@@ -1,7 +1,7 @@
 //! Readers on what people have, and on what goes wrong.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, write::GzEncoder};
@@ -330,6 +330,67 @@ fn unlabelled_texts_are_read_whatever_stands_beside_them() {
     assert!(read(&[place.0.path().to_owned()], false).is_err());
 }
 
+/// A text as UTF-16 with its mark.
+fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(unit).collect()
+}
+
+/// Gives one byte at a time.
+struct Dripping<R>(R);
+
+impl<R: Read> Read for Dripping<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let end = out.len().min(1);
+        self.0.read(&mut out[..end])
+    }
+}
+
+#[test]
+fn utf_16_is_read_by_its_mark() {
+    let ok = |row: u64, text: &str| (row, Ok(text.to_owned()));
+    for unit in [u16::to_le_bytes, u16::to_be_bytes] {
+        let lines = utf16("Grüße 😀\r\n\nzwei", unit);
+        assert_eq!(stream("a.txt", &lines), [ok(1, "Grüße 😀"), ok(2, ""), ok(3, "zwei")]);
+        let dripping = TextStream::lines(Dripping(io::Cursor::new(lines)), "input").unwrap();
+        let texts: Vec<String> = dripping.map(|row| row.unwrap().text.unwrap()).collect();
+        assert_eq!(texts, ["Grüße 😀", "", "zwei"]);
+        for (name, text) in [
+            ("a.tsv", "so 😀\tjoy\r\n"),
+            ("a.csv", "text,labels\r\nso 😀,joy\r\n"),
+            ("a.jsonl", "{\"text\": \"so 😀\", \"labels\": [\"joy\"]}\r\n"),
+        ] {
+            let dataset = read(name, utf16(text, unit), &two()).unwrap();
+            assert_eq!(rows(&dataset)[0].0, "so 😀", "{name}");
+        }
+        let place = Place::new();
+        place.write("labels.txt", utf16("Ärger\r\nFreude\r\n", unit));
+        place.write("train.tsv", utf16("so\tfreude\r\n", unit));
+        let splits = open(&source(place.0.path(), ReadOptions::default())).unwrap();
+        assert_eq!(splits.train.unwrap().examples[0].targets, [0.0, 1.0]);
+
+        // More than the decoder holds, with a pair of units across each border it may have.
+        let long = format!("{}\n", "a😀".repeat(60_000));
+        for shift in ["", "b"] {
+            let found = stream("a.txt", &utf16(&format!("{shift}{long}"), unit));
+            assert_eq!(found, [ok(1, &format!("{shift}{}", long.trim()))]);
+        }
+        // Half a pair is a sign that cannot be read, half a unit the end of what can.
+        let halves = [0xFEFF, 0x61, 0xD83D, 0x62, 0xDE00, 0x0A, 0x63, 0xD83D];
+        let mut bytes: Vec<u8> = halves.into_iter().flat_map(unit).collect();
+        assert_eq!(stream("a.txt", &bytes), [ok(1, "a\u{fffd}b\u{fffd}"), ok(2, "c\u{fffd}")]);
+        bytes.push(0x61);
+        let path = place.write("a.txt", &bytes);
+        let error = Unlabelled::read(&[path], "text", true).unwrap_err();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert!(error.to_string().contains("a.txt") && why.contains("within a character"), "{why}");
+    }
+    for mark in [&b"\xFF\xFE"[..], b"\xFE\xFF", b"\xEF\xBB\xBF"] {
+        assert_eq!(stream("a.txt", mark), [], "nothing but a mark");
+        let half = stream("a.txt", &mark[..1]);
+        assert!(half[0].1.as_ref().unwrap_err().contains("UTF-8"), "{half:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -341,8 +402,9 @@ proptest! {
         let options = ReadOptions { skip_bad_rows, ..ReadOptions::default() };
         for name in ["a.tsv", "a.csv", "a.jsonl"] {
             let _ = read(name, &bytes, &options);
-            let with_header = [b"text,labels\n".as_slice(), &bytes].concat();
-            let _ = read(name, &with_header, &options);
+            for start in [b"text,labels\n".as_slice(), b"\xFF\xFE", b"\xFE\xFF"] {
+                let _ = read(name, [start, &bytes].concat(), &options);
+            }
             let place = Place::new();
             if let Ok(stream) = TextStream::open(&place.write(name, &bytes), "text") {
                 prop_assert!(stream.take(1000).count() < 1000);

@@ -1,10 +1,11 @@
 //! Rows of files to texts and targets.
 
 mod csv;
+mod decoded;
 mod jsonl;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -14,6 +15,7 @@ use tinymood_core::LabelSet;
 use crate::{DataError, Dataset, Example, RowError, RowProblem};
 
 pub(crate) use self::csv::{Records, column as csv_column};
+pub(crate) use self::decoded::decoded;
 pub(crate) use self::jsonl::{object as json_object, text as json_text};
 
 /// The form of a file.
@@ -108,7 +110,7 @@ pub fn read_dataset(path: &Path, options: &ReadOptions) -> Result<Dataset, DataE
 
 /// Reads rows of `format`; `path` names their file in errors.
 pub(crate) fn read_from(
-    source: impl Read,
+    source: impl Read + Send,
     path: &Path,
     format: Format,
     options: &ReadOptions,
@@ -133,7 +135,8 @@ pub(crate) fn read_from(
         }
         Ok(())
     };
-    let source = without_mark(source, path)?;
+    let source =
+        decoded(source).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
     match format {
         Format::Tsv => self::csv::read_tsv(source, path, options, &labels, &mut keep)?,
         Format::Csv => self::csv::read_csv(source, path, options, &labels, &mut keep)?,
@@ -146,17 +149,6 @@ pub(crate) fn read_from(
         });
     }
     Ok(Dataset { path: path.to_owned(), labels, examples, bad_rows })
-}
-
-/// Passes over the byte order mark that some programs begin a file with.
-pub(crate) fn without_mark<R: Read>(source: R, path: &Path) -> Result<BufReader<R>, DataError> {
-    let mut source = BufReader::with_capacity(1 << 16, source);
-    let start = source.fill_buf();
-    let start = start.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    if start.starts_with(b"\xEF\xBB\xBF") {
-        source.consume(3);
-    }
-    Ok(source)
 }
 
 /// The targets of a list of labels, each a name or an id.
