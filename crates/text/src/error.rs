@@ -1,7 +1,7 @@
 //! What is wrong with data.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tinymood_core::{LabelError, TaxonomyError};
 use tinymood_hub::HubError;
@@ -37,6 +37,12 @@ pub enum RowProblem {
     /// A text without characters.
     #[error("an empty text, expected some words")]
     EmptyText,
+    /// A number where no list says what numbers stand for.
+    #[error("the number {found:?} as a label, expected a name")]
+    Number {
+        /// What stands there.
+        found: String,
+    },
     /// A label that is none.
     #[error("{0}")]
     Label(#[from] LabelError),
@@ -64,6 +70,36 @@ pub enum RowProblem {
     },
 }
 
+impl RowProblem {
+    /// What to do about it. Where no row before it could be read, `is_first`, none of the file may be as
+    /// expected, and to pass over such rows is no help.
+    pub(crate) fn hint(&self, is_first: bool) -> &'static str {
+        match self {
+            Self::Number { .. } => {
+                "list the labels, one a line, in a labels.txt in the data's folder or in --labels FILE: a \
+                 number is then the name that is so written, else it counts lines from 0; --labels \
+                 goemotions where it is an id of GoEmotions'"
+            }
+            Self::OpenQuote | Self::LongQuote { .. } => {
+                "a text that begins with a quote stands in quotes as a whole, with inner ones doubled: \
+                 \"\"\"Best. Day. Ever.\"\" she said\""
+            }
+            Self::Columns { .. } => {
+                "a .tsv file has text, labels and perhaps an id between tabs, and no header; a text \
+                 that begins with a quote stands in quotes, with inner ones doubled"
+            }
+            Self::Json { .. } if is_first => {
+                "each line is an object: {\"text\": \"so glad\", \"labels\": [\"joy\"]}; where its fields \
+                 have other names, name them: --text-column, --labels-column"
+            }
+            Self::Target { .. } if is_first => "a label's own column holds numbers from 0 to 1",
+            Self::Utf8 { .. } if is_first => "save the file as UTF-8",
+            _ if is_first => "mend the row",
+            _ => "mend the row, or pass over such rows with --skip-bad-rows",
+        }
+    }
+}
+
 /// A malformed row.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{}:{line}: found {problem}", path.display())]
@@ -89,8 +125,13 @@ pub enum DataError {
         source: io::Error,
     },
     /// A malformed row.
-    #[error(transparent)]
-    Row(#[from] RowError),
+    #[error("{row}")]
+    Row {
+        /// The row.
+        row: RowError,
+        /// What to do about it.
+        hint: String,
+    },
     /// A header without what is needed.
     #[error("{path:?} has the columns {found}, expected {expected}")]
     Header {
@@ -112,7 +153,13 @@ pub enum DataError {
     Unknown(String),
     /// Malformed rows were to be passed over, and there are no others.
     #[error("no row can be read, the first for this reason")]
-    AllBad(#[source] RowError),
+    AllBad {
+        /// The first of them.
+        #[source]
+        row: RowError,
+        /// What to do about it.
+        hint: String,
+    },
     /// A folder without any split.
     #[error("{0:?} holds no file named train, dev, validation, valid or test (.tsv, .csv, .jsonl)")]
     NoSplits(PathBuf),
@@ -142,25 +189,15 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// That the file at `path` cannot be read.
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
+        |source| Self::Io { path: path.to_owned(), source }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        let row = |error: &RowError| match &error.problem {
-            RowProblem::Label(_) => {
-                "it is none of the labels that are known: GoEmotions', unless --labels FILE or a \
-                 labels.txt beside the splits names others, one a line"
-            }
-            RowProblem::OpenQuote | RowProblem::LongQuote { .. } => {
-                "a text that begins with a quote stands in quotes as a whole, with inner ones doubled: \
-                 \"\"\"Best. Day. Ever.\"\" she said\""
-            }
-            RowProblem::Columns { .. } => {
-                "a .tsv file has text, labels and perhaps an id between tabs, and no header; a text \
-                 that begins with a quote stands in quotes, with inner ones doubled"
-            }
-            _ => "mend the row, or pass over such rows with --skip-bad-rows",
-        };
         match self {
-            Self::Row(error) | Self::AllBad(error) => Some(row(error).to_owned()),
+            Self::Row { hint, .. } | Self::AllBad { hint, .. } => Some(hint.clone()),
             Self::Header { .. } => Some(
                 "name the column that has it: --text-column, or for labels --labels-column"
                     .to_owned(),

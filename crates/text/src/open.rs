@@ -1,12 +1,10 @@
 //! A `--data` argument to splits: a name, a file, or a folder.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use tinymood_core::LabelSet;
-
-use crate::readers::{Format, ReadOptions, decoded, inner_name, open_file, read_dataset};
+use crate::labels::{LabelList, label_file};
+use crate::readers::{Format, ReadOptions, inner_name, read_dataset};
 use crate::{DataError, Splits, goemotions, sample};
 
 /// Where data comes from.
@@ -71,26 +69,30 @@ pub fn open(source: &DataSource) -> Result<Splits, DataError> {
                 test: read(wanted.test, goemotions::TEST)?,
             })
         }
-        _ if path.is_dir() => open_folder(path, &source.options, wanted),
+        _ if path.is_dir() => open_folder(path, &with_labels(path, &source.options)?, wanted),
         _ if path.exists() => {
-            Ok(Splits { train: Some(read_dataset(path, &source.options)?), ..Splits::default() })
+            let options = with_labels(path, &source.options)?;
+            Ok(Splits { train: Some(read_dataset(path, &options)?), ..Splits::default() })
         }
         other => Err(DataError::Unknown(other.to_owned())),
     }
 }
 
+/// The options with the labels that are listed in the data's folder, unless others are given.
+fn with_labels(data: &Path, options: &ReadOptions) -> Result<ReadOptions, DataError> {
+    let list = label_file(data).filter(|_| options.labels.is_none());
+    let list = list.map(|path| LabelList::read(&path)).transpose()?;
+    Ok(ReadOptions { labels: list.or_else(|| options.labels.clone()), ..options.clone() })
+}
+
 fn open_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<Splits, DataError> {
-    let failed = |source| DataError::Io { path: folder.to_owned(), source };
-    let entries = fs::read_dir(folder).map_err(failed)?;
+    let failed = DataError::io(folder);
+    let entries = fs::read_dir(folder).map_err(&failed)?;
     let mut paths = entries
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<Vec<PathBuf>, _>>()
         .map_err(failed)?;
     paths.sort();
-    let options = match label_file(folder).filter(|_| options.labels.is_none()) {
-        Some(path) => ReadOptions { labels: Some(read_labels(&path)?), ..options.clone() },
-        None => options.clone(),
-    };
     let find = |names: &[&str]| -> Result<Option<&PathBuf>, DataError> {
         let named = |path: &&PathBuf| {
             let inner = inner_name(path);
@@ -110,7 +112,7 @@ fn open_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<S
         return Err(DataError::NoSplits(folder.to_owned()));
     }
     let read = |path: Option<&PathBuf>, wanted: bool| {
-        path.filter(|_| wanted).map(|path| read_dataset(path, &options)).transpose()
+        path.filter(|_| wanted).map(|path| read_dataset(path, options)).transpose()
     };
     let [train, dev, test] = files;
     Ok(Splits {
@@ -118,22 +120,4 @@ fn open_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<S
         dev: read(dev, wanted.dev)?,
         test: read(test, wanted.test)?,
     })
-}
-
-/// The list of labels that lies beside the splits of a folder: `labels.txt` or `emotions.txt`.
-pub fn label_file(folder: &Path) -> Option<PathBuf> {
-    let candidates = ["labels.txt", "emotions.txt"].map(|name| folder.join(name));
-    candidates.into_iter().find(|path| path.is_file())
-}
-
-/// Reads a file of label names, one a line; blank lines are passed over.
-///
-/// # Errors
-/// When it cannot be read, or the names make no label set.
-pub fn read_labels(path: &Path) -> Result<LabelSet, DataError> {
-    let mut text = String::new();
-    let read = decoded(open_file(path)?).and_then(|mut file| file.read_to_string(&mut text));
-    read.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    let names = text.lines().filter(|line| !line.trim().is_empty());
-    LabelSet::new(names).map_err(|source| DataError::Labels { path: path.to_owned(), source })
 }

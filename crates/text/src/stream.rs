@@ -78,8 +78,8 @@ impl TextStream {
         format: Option<Format>,
         text_column: &str,
     ) -> Result<Self, DataError> {
-        let failed = |source| DataError::Io { path: path.to_owned(), source };
-        let source = decoded(source).map_err(failed)?;
+        let failed = DataError::io(path);
+        let source = decoded(source).map_err(&failed)?;
         let rows = match format {
             None => Rows::Lines { source, line: 0, buffer: Vec::new() },
             Some(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },
@@ -88,7 +88,7 @@ impl TextStream {
             }
             Some(Format::Csv) => {
                 let mut records = Records::new(source, b',');
-                let header = records.header().map_err(failed)?;
+                let header = records.header().map_err(&failed)?;
                 let column = csv_column(&header, text_column, path)?;
                 Rows::Table { records: Box::new(records), column }
             }
@@ -97,10 +97,10 @@ impl TextStream {
     }
 
     fn read(&mut self) -> Result<Option<NumberedText>, DataError> {
-        let failed = |source| DataError::Io { path: self.path.clone(), source };
+        let failed = DataError::io(&self.path);
         match &mut self.rows {
             Rows::Lines { source, line, buffer } => {
-                let read = read_line(source, buffer).map_err(failed)?;
+                let read = read_line(source, buffer).map_err(&failed)?;
                 *line += 1;
                 Ok(match read {
                     Line::End => None,
@@ -109,7 +109,7 @@ impl TextStream {
                 })
             }
             Rows::Json { source, line, buffer } => loop {
-                let read = read_line(source, buffer).map_err(failed)?;
+                let read = read_line(source, buffer).map_err(&failed)?;
                 *line += 1;
                 match read {
                     Line::End => return Ok(None),
@@ -126,7 +126,7 @@ impl TextStream {
                 }
             },
             Rows::Table { records, column } => {
-                let Some((line, record)) = records.next().map_err(failed)? else {
+                let Some((line, record)) = records.next().map_err(&failed)? else {
                     return Ok(None);
                 };
                 let expected = "as many as the header has";

@@ -8,8 +8,8 @@ use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_text::{
-    DataSource, Dataset, EncodedSplit, ReadOptions, Stats, TextStream, Tokenizer, Unlabelled,
-    Wanted, goemotions, open, read_dataset, sample,
+    DataSource, Dataset, EncodedSplit, LabelList, ReadOptions, Stats, TextStream, Tokenizer,
+    Unlabelled, Wanted, goemotions, open, read_dataset, sample,
 };
 
 struct Place(tempfile::TempDir);
@@ -39,8 +39,18 @@ fn plain(name: &str, bytes: impl AsRef<[u8]>) -> Result<Dataset, String> {
     read(name, bytes, &ReadOptions::default())
 }
 
+fn listed(names: &[&str]) -> ReadOptions {
+    let list = LabelList { labels: LabelSet::new(names).unwrap(), source: "a list".to_owned() };
+    ReadOptions { labels: Some(list), ..ReadOptions::default() }
+}
+
+/// With GoEmotions' ids in whatever file.
+fn ids() -> ReadOptions {
+    ReadOptions { labels: Some(LabelList::goemotions()), ..ReadOptions::default() }
+}
+
 fn two() -> ReadOptions {
-    ReadOptions { labels: Some(LabelSet::new(["joy", "anger"]).unwrap()), ..ReadOptions::default() }
+    listed(&["joy", "anger"])
 }
 
 fn rows(dataset: &Dataset) -> Vec<(&str, Vec<usize>, u64)> {
@@ -52,7 +62,7 @@ fn rows(dataset: &Dataset) -> Vec<(&str, Vec<usize>, u64)> {
 
 #[test]
 fn the_official_format() {
-    let text = "My favourite\t27\tabc\n\"He said \"\"no\"\", twice\"\t3,10\tdef\nplain 'quote\" inside\tanger\tx\n";
+    let text = "My favourite\t27\teebbqej\n\"He said \"\"no\"\", twice\"\t3,10\ted00q6i\nplain 'quote\" inside\tanger\tx\n";
     let dataset = plain("train.tsv", text).unwrap();
     assert_eq!(
         rows(&dataset),
@@ -62,14 +72,14 @@ fn the_official_format() {
             ("plain 'quote\" inside", vec![2], 3),
         ]
     );
-    let windows = plain("train.tsv", "\u{feff}a\t1\tx\r\nb\t\ty\r\n").unwrap();
+    let windows = plain("train.tsv", "\u{feff}a\t1\teczm50f\r\nb\t\ty\r\n").unwrap();
     assert_eq!(rows(&windows), [("a", vec![1], 1), ("b", vec![], 2)]);
 }
 
 #[test]
 fn csv_with_a_header() {
     let text = "id,Text,labels\n1,\"two\nlines, one text\",\"joy,love\"\n2,second,18\n";
-    let dataset = plain("a.csv", text).unwrap();
+    let dataset = read("a.csv", text, &ids()).unwrap();
     assert_eq!(
         rows(&dataset),
         [("two\nlines, one text", vec![17, 18], 2), ("second", vec![18], 4)]
@@ -97,7 +107,7 @@ fn json_lines() {
         "\n",
         r#"{"text": "d", "labels": []}"#,
     );
-    let dataset = plain("a.jsonl", text).unwrap();
+    let dataset = read("a.jsonl", text, &ids()).unwrap();
     assert_eq!(
         rows(&dataset),
         [("a", vec![17, 18], 1), ("b", vec![18], 3), ("c", vec![2, 17], 4), ("d", vec![], 5)]
@@ -108,18 +118,18 @@ fn json_lines() {
 #[test]
 fn malformed_rows_are_named_with_file_line_found_and_expected() {
     for (name, bytes, expected) in [
-        ("a.tsv", b"x\t1\ty\nonly text\n".as_slice(), "a.tsv:2: found 1 columns, expected text"),
+        ("a.tsv", b"x\tjoy\ty\nonly text\n".as_slice(), "a.tsv:2: found 1 columns, expected text"),
         ("a.tsv", b"x\thapiness\ty\n", "a.tsv:1: found unknown label \"hapiness\""),
         ("a.tsv", b"x\tangr\ty\n", "did you mean \"anger\"?"),
-        ("a.tsv", b"x\t28\ty\n", "label id 28 is out of range, ids go from 0 to 27"),
-        ("a.tsv", b"x\t1,,2\ty\n", "unknown label \"\""),
+        ("a.tsv", b"x\t28\tedcu99z\n", "label id 28 is out of range, ids go from 0 to 27"),
+        ("a.tsv", b"x\t1,,2\tedcu99z\n", "unknown label \"\""),
         (
             "a.tsv",
-            b"ok\t1\n\xff\xfe\t1\ty\n",
+            b"ok\tjoy\n\xff\xfe\t1\ty\n",
             "a.tsv:2: found bytes that are not UTF-8 in the text",
         ),
-        ("a.tsv", b"  \t1\ty\n", "found an empty text"),
-        ("a.csv", b"text,labels\n\"a\nb\",1\nc\n", "a.csv:4: found 1 columns"),
+        ("a.tsv", b"  \tjoy\ty\n", "found an empty text"),
+        ("a.csv", b"text,labels\n\"a\nb\",joy\nc\n", "a.csv:4: found 1 columns"),
         ("a.csv", b"words,labels\na,1\n", "expected a column \"text\""),
         ("a.csv", b"text,joy\na,1\n", "there is none of \"admiration\""),
         ("a.jsonl", b"{\"text\": \"a\"}\n", "no field \"labels\", expected a list of labels"),
@@ -135,7 +145,11 @@ fn malformed_rows_are_named_with_file_line_found_and_expected() {
         ("a.tsv", b"", "has no rows"),
         ("a.tsv", b"\"Best.\tjoy\n", "a.tsv:1: found a quote that is never closed"),
         ("a.tsv", b"\n\r\nok\tjoy\r\n\"x\ny\tjoy\nz\tjoy", "a.tsv:4: found a quote that is never"),
-        ("a.csv", b"text,labels\na,1\n\"b,1\nc,1\n", "a.csv:3: found a quote that is never closed"),
+        (
+            "a.csv",
+            b"text,labels\na,joy\n\"b,1\nc,1\n",
+            "a.csv:3: found a quote that is never closed",
+        ),
         (
             "a.tsv",
             b"ok\tjoy\n\"Best.\tjoy\nb\tjoy\nso he said \"bye\"\tjoy\n",
@@ -150,9 +164,109 @@ fn malformed_rows_are_named_with_file_line_found_and_expected() {
     assert!(nan.contains("\"NaN\" for the label \"joy\", expected a number from 0 to 1"), "{nan}");
 }
 
+/// The hint of a dataset that cannot be read, which lies in a folder of these files.
+fn hint(files: &[(&str, &str)], options: &ReadOptions) -> String {
+    let place = Place::new();
+    files.iter().for_each(|(name, bytes)| drop(place.write(name, bytes)));
+    let data = place.0.path().join(files[0].0);
+    let hint = open(&source(&data, options.clone())).unwrap_err().hint().unwrap();
+    hint.replace(&place.0.path().display().to_string(), "folder")
+}
+
+#[test]
+fn numbers_are_labels_only_where_something_says_which() {
+    for (name, bytes, found) in [
+        ("a.csv", "text,labels\nfine,4\n", "4"),
+        ("a.csv", "text,labels\nfine,joy\nfine,4.0\n", "4.0"),
+        ("a.csv", "text,labels\nfine,-1\n", "-1"),
+        ("a.tsv", "fine\t0\n", "0"),
+        ("a.tsv", "fine\t5\tkitchen\n", "5"),
+        ("a.tsv", "fine\t5\tEEBBQEJ\n", "5"),
+        ("a.tsv", "fine\t5\teebbqej1\n", "5"),
+        ("a.jsonl", "{\"text\": \"fine\", \"labels\": [1]}\n", "1"),
+        ("a.jsonl", "{\"text\": \"fine\", \"labels\": 1}\n", "1"),
+        ("a.jsonl", "{\"text\": \"fine\", \"labels\": \"joy,1\"}\n", "1"),
+        ("a.jsonl", "{\"text\": \"fine\", \"labels\": {\"1\": 0.5}}\n", "1"),
+    ] {
+        let error = plain(name, bytes).unwrap_err();
+        let expected = format!("found the number {found:?} as a label, expected a name");
+        assert!(error.contains(&expected), "{bytes:?}: {error}");
+        let hint = hint(&[(name, bytes)], &ReadOptions::default());
+        for expected in ["--labels FILE", "labels.txt", "--labels goemotions"] {
+            assert!(hint.contains(expected), "{bytes:?}: {hint}");
+        }
+    }
+    // The form in which GoEmotions is published, and lists.
+    assert_eq!(rows(&plain("a.tsv", "a\t17,18\teebbqej\n").unwrap())[0].1, [17, 18]);
+    let one = "{\"text\": \"a\", \"labels\": [1]}\n";
+    for (name, bytes) in [("a.csv", "text,labels\na,1\n"), ("a.tsv", "a\t1\n"), ("a.jsonl", one)] {
+        assert_eq!(rows(&read(name, bytes, &two()).unwrap())[0].1, [1], "{name}");
+        // A name that is a number is a name.
+        assert_eq!(rows(&read(name, bytes, &listed(&["1", "2"])).unwrap())[0].1, [0], "{name}");
+    }
+}
+
+#[test]
+fn hints_say_which_labels_are_known_and_where_they_are_from() {
+    let csv = |cell: &str| format!("text,labels\nfine,joy\nworse,{cell}\n");
+    let none = ReadOptions::default();
+    let unknown = csv("complaint");
+    let known = "admiration, amusement, anger, annoyance, approval, caring and 22 more";
+    let ours = hint(&[("a.csv", &unknown)], &none);
+    assert!(ours.contains(known) && ours.contains("in a labels.txt"), "{ours}");
+    // Beside a lone file too, unless the arguments name others.
+    let beside = [("a.csv", &*unknown), ("labels.txt", "joy\npraise\n")];
+    let listed = hint(&beside, &none);
+    assert!(listed.contains("those of folder/labels.txt, joy, praise"), "{listed}");
+    let given = hint(&beside, &two());
+    assert!(given.contains("those of a list, joy, anger"), "{given}");
+    let alone = hint(&[("a.tsv", "x\t7\n"), ("labels.txt", "joy\npraise\n")], &none);
+    assert!(alone.contains("those of folder/labels.txt, joy, praise"), "{alone}");
+
+    let apart = |cell: &str, separator: &str| {
+        let options = ReadOptions { label_separator: separator.to_owned(), ..two() };
+        hint(&[("a.csv", &csv(cell))], &options)
+    };
+    for (cell, separator, remedy) in [
+        ("joy|anger", ",", "|"),
+        ("joy;anger", ",", ";"),
+        ("\"joy, anger\"", ";", ","),
+        ("joy anger", ",", " "),
+        ("0|1", ",", "|"),
+    ] {
+        let hint = apart(cell, separator);
+        let expected = format!("--label-separator {remedy:?}");
+        assert!(hint.contains(&expected), "{cell}: {hint}");
+    }
+    for cell in ["joy|sorrow", "joy|", "glad"] {
+        let hint = apart(cell, ",");
+        assert!(!hint.contains("--label-separator"), "{cell}: {hint}");
+    }
+}
+
+#[test]
+fn rows_are_passed_over_only_where_others_are_well() {
+    let skip = "--skip-bad-rows";
+    for (name, good, bad) in [
+        ("a.csv", "text,joy,anger\nfine,1,0\n", "fine,yes,no\n"),
+        ("a.jsonl", "{\"text\": \"a\", \"labels\": []}\n", "[\n"),
+        ("a.jsonl", "{\"text\": \"a\", \"labels\": []}\n", "{\"text\": \"a\"}\n"),
+        ("a.tsv", "a\tjoy\n", " \tjoy\n"),
+    ] {
+        let after = hint(&[(name, &format!("{good}{bad}"))], &two());
+        assert!(after.contains(skip), "{bad}: {after}");
+        let header = good.lines().next().filter(|_| name == "a.csv");
+        let first = format!("{}{bad}", header.map(|line| format!("{line}\n")).unwrap_or_default());
+        for skip_bad_rows in [false, true] {
+            let hint = hint(&[(name, &first)], &ReadOptions { skip_bad_rows, ..two() });
+            assert!(!hint.contains(skip), "{bad}: {hint}");
+        }
+    }
+}
+
 #[test]
 fn bad_rows_can_be_passed_over_and_are_listed() {
-    let options = ReadOptions { skip_bad_rows: true, ..ReadOptions::default() };
+    let options = ReadOptions { skip_bad_rows: true, ..ids() };
     let dataset = read("a.tsv", "a\t1\nb\nc\t99\nd\t2\n", &options).unwrap();
     assert_eq!(rows(&dataset), [("a", vec![1], 1), ("d", vec![2], 4)]);
     assert_eq!(dataset.bad_rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3]);
@@ -201,14 +315,7 @@ fn taxonomies_change_labels_and_targets() {
     let ekman = dataset.clone().with_taxonomy(Taxonomy::Ekman).unwrap();
     assert_eq!(ekman.labels.len(), 7);
     assert_eq!(rows(&ekman), [("x", vec![0, 3], 1), ("y", vec![6], 2)]);
-    let foreign = read(
-        "a.tsv",
-        "x\tjoy\n",
-        &ReadOptions {
-            labels: Some(LabelSet::new(["joy", "calm"]).unwrap()),
-            ..ReadOptions::default()
-        },
-    );
+    let foreign = read("a.tsv", "x\tjoy\n", &listed(&["joy", "calm"]));
     let error = foreign.unwrap().with_taxonomy(Taxonomy::Sentiment).unwrap_err();
     assert!(error.to_string().contains("calm"), "{error}");
 }
@@ -218,7 +325,7 @@ fn statistics_count() {
     let place = Place::new();
     place.write("train.tsv", "one two three\t1,2\nsame\t\nsame\t1\nshared\t3\n");
     place.write("dev.tsv", "shared\t3\n");
-    let splits = open(&source(place.0.path(), ReadOptions::default())).unwrap();
+    let splits = open(&source(place.0.path(), ids())).unwrap();
     let tokenizer = Tokenizer::bundled().with_max_length(4).unwrap();
     let stats = Stats::new(&splits, 4, |split| EncodedSplit::new(split, &tokenizer)).unwrap();
     let train = &stats.splits["train"];
@@ -417,8 +524,8 @@ proptest! {
         prop_assume!(!text.trim().is_empty());
         let cell: Vec<String> = labels.iter().map(usize::to_string).collect();
         let quoted = format!("\"{}\"", text.replace('"', "\"\""));
-        let tsv = plain("a.tsv", format!("{quoted}\t{}\tid\n", cell.join(","))).unwrap();
-        let csv = plain("a.csv", format!("labels,text\n\"{}\",{quoted}\n", cell.join(","))).unwrap();
+        let tsv = read("a.tsv", format!("{quoted}\t{}\tid\n", cell.join(",")), &ids()).unwrap();
+        let csv = read("a.csv", format!("labels,text\n\"{}\",{quoted}\n", cell.join(",")), &ids()).unwrap();
         for dataset in [tsv, csv] {
             prop_assert_eq!(&dataset.examples[0].text, &text);
             let found = rows(&dataset)[0].1.clone();

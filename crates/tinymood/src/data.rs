@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_text::{
-    DataSource, Dataset, ReadOptions, Splits, Wanted, goemotions, open, read_labels,
+    DataSource, Dataset, LabelList, ReadOptions, Splits, Wanted, goemotions, open,
 };
 
 use crate::args::{DatasetArgs, GlobalArgs, SplitArg};
@@ -22,21 +22,45 @@ pub(crate) struct DataSettings {
     pub(crate) skip_bad_rows: bool,
     /// The names of the labels, where a file gave them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) labels: Option<Vec<String>>,
+    labels: Option<Vec<String>>,
+    /// What gave them, for hints.
+    #[serde(skip, default = "settings_of_a_run")]
+    labels_source: String,
+}
+
+/// What names the labels of settings that were saved.
+fn settings_of_a_run() -> String {
+    "the run's settings".to_owned()
 }
 
 impl DataSettings {
     pub(crate) fn new(args: &DatasetArgs, taxonomy: Taxonomy) -> anyhow::Result<Self> {
-        let labels = args.reading.labels.as_deref().map(read_labels).transpose()?;
-        Ok(Self {
-            data: absolute(&args.data),
-            taxonomy,
+        let list = match args.reading.labels.as_deref() {
+            Some(name) if name == Path::new("goemotions") => Some(LabelList::goemotions()),
+            path => path.map(LabelList::read).transpose()?,
+        };
+        let settings = Self {
             text_column: args.reading.text_column.clone(),
             labels_column: args.reading.labels_column.clone(),
             label_separator: args.reading.label_separator.clone(),
             skip_bad_rows: args.reading.skip_bad_rows,
-            labels: labels.map(|labels| labels.names().to_vec()),
+            ..Self::named(&args.data, taxonomy)
+        };
+        Ok(match list {
+            Some(list) => settings.with_labels(list),
+            None => settings,
         })
+    }
+
+    /// The same data read in these labels.
+    pub(crate) fn with_labels(self, list: LabelList) -> Self {
+        let labels = Some(list.labels.names().to_vec());
+        Self { labels, labels_source: list.source, ..self }
+    }
+
+    /// Whether the labels are given.
+    pub(crate) fn has_labels(&self) -> bool {
+        self.labels.is_some()
     }
 
     /// A dataset read with the defaults of all other settings.
@@ -49,12 +73,14 @@ impl DataSettings {
             label_separator: ",".to_owned(),
             skip_bad_rows: false,
             labels: None,
+            labels_source: settings_of_a_run(),
         }
     }
 
     /// Opens the splits that are wanted.
     pub(crate) fn open(&self, global: &GlobalArgs, wanted: Wanted) -> anyhow::Result<Splits> {
         let labels = self.labels.as_ref().map(LabelSet::new).transpose()?;
+        let labels = labels.map(|labels| LabelList { labels, source: self.labels_source.clone() });
         let options = ReadOptions {
             text_column: self.text_column.clone(),
             labels_column: self.labels_column.clone(),

@@ -199,6 +199,9 @@ fn evaluate_and_tune_agree_and_tell_the_policy() {
 fn data_and_doctor_and_completions() {
     let folder = trained();
     let stats = json(&run(folder, "data stats --json").ok().stdout);
+    fs::write(folder.join("ids.csv"), "text,labels\nfine,\"17,18\"\n").unwrap();
+    let shown = run(folder, "data show --data ids.csv --labels goemotions").ok().stdout;
+    assert_eq!(rows(&shown)[0]["labels"], json("[\"joy\", \"love\"]"));
     assert_eq!(stats["splits"]["train"]["rows"], 911);
     assert!(run(folder, "data stats").ok().stdout.contains("gratitude"));
     let shown = run(folder, "data show --split dev --rows 2").ok().stdout;
@@ -230,6 +233,8 @@ fn labels_are_matched_by_name() {
     fs::write(folder.join("dev.tsv"), "good\t1\ngreat\t1\n").unwrap();
     fs::rename(folder.join("turned"), folder.join("labels.txt")).unwrap();
     assert_eq!(support("."), 2);
+    let file = folder.join("dev.tsv").display().to_string();
+    assert_eq!(support(&file), 2, "the list beside a file is its folder's");
     fs::write(folder.join("labels.txt"), "down\nup\nleft\n").unwrap();
     run(folder, "evaluate --model run --data .").fails(1, &["down, up, left", "up, down", "hint:"]);
 }

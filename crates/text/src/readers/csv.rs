@@ -6,7 +6,8 @@ use std::path::Path;
 use ::csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use tinymood_core::LabelSet;
 
-use super::{ReadOptions, Row, soft_target, split_labels, targets_of};
+use super::{ReadOptions, Row, soft_target};
+use crate::labels::Known;
 use crate::{DataError, RowProblem};
 
 type Keep<'a> = &'a mut dyn FnMut(Row) -> Result<(), DataError>;
@@ -93,10 +94,6 @@ impl<'a> Record<'a> {
     }
 }
 
-fn failed(path: &Path) -> impl Fn(io::Error) -> DataError + '_ {
-    |source| DataError::Io { path: path.to_owned(), source }
-}
-
 fn utf8<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a str, RowProblem> {
     std::str::from_utf8(bytes).map_err(|_| RowProblem::Utf8 { field })
 }
@@ -105,12 +102,11 @@ fn utf8<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a str, RowProblem>
 pub(super) fn read_tsv(
     source: impl BufRead,
     path: &Path,
-    options: &ReadOptions,
-    labels: &LabelSet,
+    known: Known<'_>,
     keep: Keep<'_>,
 ) -> Result<(), DataError> {
     let mut records = Records::new(source, b'\t');
-    while let Some((line, record)) = records.next().map_err(failed(path))? {
+    while let Some((line, record)) = records.next().map_err(DataError::io(path))? {
         let row = || {
             let record = record?;
             let (Some(text), Some(cell)) = (record.get(0), record.get(1)) else {
@@ -118,7 +114,7 @@ pub(super) fn read_tsv(
                 return Err(RowProblem::Columns { found: record.len(), expected });
             };
             let (text, cell) = (utf8(text, "text")?, utf8(cell, "labels")?);
-            let targets = targets_of(split_labels(cell, &options.label_separator), labels)?;
+            let targets = known.beside(record.get(2)).targets_of_cell(cell)?;
             Ok((text.to_owned(), targets))
         };
         keep((line, row()))?;
@@ -139,14 +135,14 @@ pub(super) fn read_csv(
     source: impl BufRead,
     path: &Path,
     options: &ReadOptions,
-    labels: &LabelSet,
+    known: Known<'_>,
     keep: Keep<'_>,
 ) -> Result<(), DataError> {
     let mut records = Records::new(source, b',');
-    let header = records.header().map_err(failed(path))?;
+    let header = records.header().map_err(DataError::io(path))?;
     let text_column = column(&header, &options.text_column, path)?;
-    let targets = target_columns(&header, options, labels, path)?;
-    while let Some((line, record)) = records.next().map_err(failed(path))? {
+    let targets = target_columns(&header, options, known.labels, path)?;
+    while let Some((line, record)) = records.next().map_err(DataError::io(path))? {
         let row = || {
             let record = record?;
             let cell = |column: usize| {
@@ -157,11 +153,10 @@ pub(super) fn read_csv(
             let text = utf8(cell(text_column)?, "text")?;
             let targets = match &targets {
                 TargetColumns::List(column) => {
-                    let cell = utf8(cell(*column)?, "labels")?;
-                    targets_of(split_labels(cell, &options.label_separator), labels)?
+                    known.targets_of_cell(utf8(cell(*column)?, "labels")?)?
                 }
                 TargetColumns::Soft(columns) => {
-                    let soft = columns.iter().zip(labels.names()).map(|(&column, label)| {
+                    let soft = columns.iter().zip(known.labels.names()).map(|(&column, label)| {
                         soft_target(utf8(cell(column)?, "targets")?, label)
                     });
                     soft.collect::<Result<_, _>>()?

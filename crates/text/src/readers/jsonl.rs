@@ -5,9 +5,9 @@ use std::io::BufRead;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use tinymood_core::LabelSet;
 
-use super::{ReadOptions, Row, soft_target, split_labels, targets_of};
+use super::{ReadOptions, Row, soft_target};
+use crate::labels::Known;
 use crate::stream::{Line, read_line};
 use crate::{DataError, RowProblem};
 
@@ -15,18 +15,18 @@ pub(super) fn read(
     mut source: impl BufRead,
     path: &Path,
     options: &ReadOptions,
-    labels: &LabelSet,
+    known: Known<'_>,
     keep: &mut dyn FnMut(Row) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let mut buffer = Vec::new();
     for number in 1.. {
         let line = read_line(&mut source, &mut buffer);
-        let line = line.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        let line = line.map_err(DataError::io(path))?;
         let row = match line {
             Line::End => break,
             Line::TooLong => Err(RowProblem::TooLong { limit: crate::stream::MAX_LINE }),
             Line::Whole if buffer.iter().all(u8::is_ascii_whitespace) => continue,
-            Line::Whole => row(&buffer, options, labels),
+            Line::Whole => row(&buffer, options, known),
         };
         keep((number, row))?;
     }
@@ -36,7 +36,7 @@ pub(super) fn read(
 fn row(
     line: &[u8],
     options: &ReadOptions,
-    labels: &LabelSet,
+    known: Known<'_>,
 ) -> Result<(String, Vec<f32>), RowProblem> {
     let mut object = object(line)?;
     let text = text(&mut object, &options.text_column)?;
@@ -49,16 +49,14 @@ fn row(
                 other => Err(unexpected(Some(other), field, "label names and ids")),
             });
             let names = names.collect::<Result<Vec<String>, _>>()?;
-            targets_of(names.iter().map(String::as_str), labels)?
+            known.targets(names.iter().map(String::as_str))?
         }
-        Some(Value::String(cell)) => {
-            targets_of(split_labels(&cell, &options.label_separator), labels)?
-        }
-        Some(Value::Number(id)) => targets_of([id.to_string().as_str()], labels)?,
+        Some(Value::String(cell)) => known.targets_of_cell(&cell)?,
+        Some(Value::Number(id)) => known.targets([id.to_string().as_str()])?,
         Some(Value::Object(soft)) => {
-            let mut targets = vec![0.0; labels.len()];
+            let mut targets = vec![0.0; known.labels.len()];
             for (label, value) in soft {
-                targets[labels.parse(&label)?] = soft_target(&value.to_string(), &label)?;
+                targets[known.parse(&label)?] = soft_target(&value.to_string(), &label)?;
             }
             targets
         }

@@ -12,7 +12,8 @@ use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use tinymood_core::LabelSet;
 
-use crate::{DataError, Dataset, Example, RowError, RowProblem};
+use crate::labels::Known;
+use crate::{DataError, Dataset, Example, LabelList, RowError, RowProblem};
 
 pub(crate) use self::csv::{Records, column as csv_column};
 pub(crate) use self::decoded::decoded;
@@ -61,8 +62,7 @@ fn is_compressed(path: &Path) -> bool {
 /// # Errors
 /// When it cannot be opened.
 pub(crate) fn open_file(path: &Path) -> Result<Box<dyn Read + Send>, DataError> {
-    let file = File::open(path);
-    let file = file.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    let file = File::open(path).map_err(DataError::io(path))?;
     Ok(match is_compressed(path) {
         true => Box::new(MultiGzDecoder::new(file)),
         false => Box::new(file),
@@ -78,8 +78,8 @@ pub struct ReadOptions {
     pub labels_column: String,
     /// What stands between the labels of a row.
     pub label_separator: String,
-    /// The labels; GoEmotions' own where none are given.
-    pub labels: Option<LabelSet>,
+    /// The labels; GoEmotions' own where none are given, and numbers are no ids then.
+    pub labels: Option<LabelList>,
     /// Passes over malformed rows and lists them, instead of stopping at the first.
     pub skip_bad_rows: bool,
 }
@@ -115,7 +115,12 @@ pub(crate) fn read_from(
     format: Format,
     options: &ReadOptions,
 ) -> Result<Dataset, DataError> {
-    let labels = options.labels.clone().unwrap_or_else(LabelSet::goemotions);
+    let default = LabelSet::goemotions();
+    let known = Known::new(options, &default);
+    let hint = |problem: &RowProblem, is_first| match problem {
+        RowProblem::Label(error) => known.hint(error),
+        other => other.hint(is_first).to_owned(),
+    };
     let mut examples = Vec::new();
     let mut bad_rows = Vec::new();
     let mut keep = |(line, row): Row| -> Result<(), DataError> {
@@ -126,49 +131,30 @@ pub(crate) fn read_from(
         match row {
             Ok(example) => examples.push(example),
             Err(problem) => {
-                let error = RowError { path: path.to_owned(), line, problem };
+                let row = RowError { path: path.to_owned(), line, problem };
                 if !options.skip_bad_rows {
-                    return Err(error.into());
+                    let hint = hint(&row.problem, examples.is_empty());
+                    return Err(DataError::Row { row, hint });
                 }
-                bad_rows.push(error);
+                bad_rows.push(row);
             }
         }
         Ok(())
     };
-    let source =
-        decoded(source).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    let source = decoded(source).map_err(DataError::io(path))?;
     match format {
-        Format::Tsv => self::csv::read_tsv(source, path, options, &labels, &mut keep)?,
-        Format::Csv => self::csv::read_csv(source, path, options, &labels, &mut keep)?,
-        Format::Jsonl => jsonl::read(source, path, options, &labels, &mut keep)?,
+        Format::Tsv => self::csv::read_tsv(source, path, known, &mut keep)?,
+        Format::Csv => self::csv::read_csv(source, path, options, known, &mut keep)?,
+        Format::Jsonl => jsonl::read(source, path, options, known, &mut keep)?,
     }
     if examples.is_empty() {
         return Err(match bad_rows.into_iter().next() {
-            Some(first) => DataError::AllBad(first),
+            Some(row) => DataError::AllBad { hint: hint(&row.problem, true), row },
             None => DataError::Empty(path.to_owned()),
         });
     }
+    let labels = known.labels.clone();
     Ok(Dataset { path: path.to_owned(), labels, examples, bad_rows })
-}
-
-/// The targets of a list of labels, each a name or an id.
-fn targets_of<'a>(
-    list: impl IntoIterator<Item = &'a str>,
-    labels: &LabelSet,
-) -> Result<Vec<f32>, RowProblem> {
-    let mut targets = vec![0.0; labels.len()];
-    for label in list {
-        targets[labels.parse(label)?] = 1.0;
-    }
-    Ok(targets)
-}
-
-/// The labels of a cell: what stands between separators, none when it is blank.
-fn split_labels<'a>(cell: &'a str, separator: &'a str) -> impl Iterator<Item = &'a str> {
-    let blank = cell.trim().is_empty();
-    let parts = if separator.is_empty() { None } else { Some(cell.split(separator)) };
-    let whole = if parts.is_none() { Some(cell) } else { None };
-    parts.into_iter().flatten().chain(whole).filter(move |_| !blank)
 }
 
 /// A soft target.

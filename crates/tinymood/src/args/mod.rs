@@ -182,7 +182,8 @@ pub struct DatasetArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Data")]
 pub struct ReadingArgs {
-    /// File of label names, one a line [default: labels.txt in the data's folder, else GoEmotions' 28]
+    /// File of label names, one a line; in the data a number counts its lines from 0. Or `goemotions`,
+    /// for files with GoEmotions' ids [default: labels.txt in the data's folder, else GoEmotions' names]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Column or field of the text
