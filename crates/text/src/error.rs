@@ -161,7 +161,9 @@ pub enum DataError {
         hint: String,
     },
     /// A folder without any split.
-    #[error("{0:?} holds no file named train, dev, validation, valid or test (.tsv, .csv, .jsonl)")]
+    #[error(
+        "{0:?} holds no file named train, dev, validation, valid, val, eval or test (.tsv, .csv, .jsonl)"
+    )]
     NoSplits(PathBuf),
     /// Two files of the same split.
     #[error("{first:?} and {second:?} are the same split")]
@@ -203,6 +205,10 @@ impl DataError {
                     .to_owned(),
             ),
             Self::Unknown(_) => Some("check the path".to_owned()),
+            Self::NoSplits(_) => {
+                Some("name a file itself, or rename the one to train on: train.csv, say".to_owned())
+            }
+            Self::TwoFiles { .. } => Some("rename the one that is not to be read".to_owned()),
             Self::Format(_) => Some("rename it, or convert it".to_owned()),
             Self::Fetch(error) => error.hint().map(str::to_owned),
             _ => None,

@@ -53,11 +53,12 @@ pub fn open(source: &DataSource) -> Result<Splits, DataError> {
     let wanted = source.wanted;
     match source.data.as_str() {
         "sample" => {
-            let Splits { train, dev, test } = sample::sample()?;
+            let Splits { train, dev, test, .. } = sample::sample()?;
             Ok(Splits {
                 train: train.filter(|_| wanted.train),
                 dev: dev.filter(|_| wanted.dev),
                 test: test.filter(|_| wanted.test),
+                ..Splits::default()
             })
         }
         "goemotions" => {
@@ -67,9 +68,10 @@ pub fn open(source: &DataSource) -> Result<Splits, DataError> {
                 train: read(wanted.train, goemotions::TRAIN)?,
                 dev: read(wanted.dev, goemotions::DEV)?,
                 test: read(wanted.test, goemotions::TEST)?,
+                ..Splits::default()
             })
         }
-        _ if path.is_dir() => open_folder(path, &with_labels(path, &source.options)?, wanted),
+        _ if path.is_dir() => read_folder(path, &with_labels(path, &source.options)?, wanted),
         _ if path.exists() => {
             let options = with_labels(path, &source.options)?;
             Ok(Splits { train: Some(read_dataset(path, &options)?), ..Splits::default() })
@@ -85,39 +87,63 @@ fn with_labels(data: &Path, options: &ReadOptions) -> Result<ReadOptions, DataEr
     Ok(ReadOptions { labels: list.or_else(|| options.labels.clone()), ..options.clone() })
 }
 
-fn open_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<Splits, DataError> {
-    let failed = DataError::io(folder);
-    let entries = fs::read_dir(folder).map_err(&failed)?;
-    let mut paths = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<PathBuf>, _>>()
-        .map_err(failed)?;
-    paths.sort();
-    let find = |names: &[&str]| -> Result<Option<&PathBuf>, DataError> {
-        let named = |path: &&PathBuf| {
-            let inner = inner_name(path);
-            let stem = inner.file_stem().and_then(|stem| stem.to_str()).map(str::to_lowercase);
-            stem.is_some_and(|stem| names.contains(&&*stem)) && Format::of(path).is_some()
-        };
-        let mut found = paths.iter().filter(named);
-        match (found.next(), found.next()) {
-            (Some(first), Some(second)) => {
-                Err(DataError::TwoFiles { first: first.clone(), second: second.clone() })
-            }
-            (first, _) => Ok(first),
+/// The files of a folder, by what their names say.
+#[derive(Default)]
+struct Files {
+    train: Option<PathBuf>,
+    dev: Option<PathBuf>,
+    test: Option<PathBuf>,
+    /// Data of no split.
+    unused: Vec<PathBuf>,
+}
+
+impl Files {
+    fn of(folder: &Path) -> Result<Self, DataError> {
+        let failed = DataError::io(folder);
+        let mut paths = fs::read_dir(folder)
+            .map_err(&failed)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<Vec<PathBuf>, _>>()
+            .map_err(&failed)?;
+        paths.sort();
+        let mut files = Self::default();
+        for path in paths.into_iter().filter(|path| Format::of(path).is_some()) {
+            files.place(path)?;
         }
-    };
-    let files = [find(&["train"])?, find(&["dev", "validation", "valid"])?, find(&["test"])?];
-    if files.iter().all(Option::is_none) {
-        return Err(DataError::NoSplits(folder.to_owned()));
+        if [&files.train, &files.dev, &files.test].into_iter().all(Option::is_none) {
+            return Err(DataError::NoSplits(folder.to_owned()));
+        }
+        Ok(files)
     }
-    let read = |path: Option<&PathBuf>, wanted: bool| {
-        path.filter(|_| wanted).map(|path| read_dataset(path, options)).transpose()
+
+    fn place(&mut self, path: PathBuf) -> Result<(), DataError> {
+        let inner = inner_name(&path);
+        let stem = inner.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+        let split = match &*stem {
+            "train" => &mut self.train,
+            "dev" | "validation" | "valid" | "val" | "eval" => &mut self.dev,
+            "test" => &mut self.test,
+            _ => {
+                self.unused.push(path);
+                return Ok(());
+            }
+        };
+        match split.replace(path.clone()) {
+            Some(first) => Err(DataError::TwoFiles { first, second: path }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn read_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<Splits, DataError> {
+    let Files { train, dev, test, unused } = Files::of(folder)?;
+    let read = |path: Option<PathBuf>, wanted: bool| {
+        path.filter(|_| wanted).map(|path| read_dataset(&path, options)).transpose()
     };
-    let [train, dev, test] = files;
     Ok(Splits {
         train: read(train, wanted.train)?,
         dev: read(dev, wanted.dev)?,
         test: read(test, wanted.test)?,
+        unused,
     })
 }

@@ -302,9 +302,24 @@ fn folders_give_splits_by_name() {
     place.write("dev.tsv", "a\tjoy\n");
     let error = open(&source(place.0.path(), ReadOptions::default())).unwrap_err().to_string();
     assert!(error.contains("the same split"), "{error}");
+    for name in ["val", "EVAL", "valid"] {
+        let place = Place::new();
+        place.write("train.tsv.gz", compressed(b"a\tjoy\n"));
+        place.write(&format!("{name}.csv"), "text,labels\nb,joy\n");
+        let others = ["extra.tsv", "labels.csv", "train-2.jsonl.gz"];
+        for other in others.iter().chain(&["notes.txt", "model.bin.gz"]) {
+            place.write(other, "not looked into");
+        }
+        let splits = open(&source(place.0.path(), ReadOptions::default())).unwrap();
+        assert_eq!(splits.dev.unwrap().examples[0].text, "b", "{name}");
+        assert_eq!(splits.unused, others.map(|name| place.0.path().join(name)));
+        place.write("dev.tsv", "b\tjoy\n");
+        let error = open(&source(place.0.path(), ReadOptions::default())).unwrap_err().to_string();
+        assert!(error.contains("the same split") && error.contains(name), "{error}");
+    }
     let empty = Place::new();
     let error = open(&source(empty.0.path(), ReadOptions::default())).unwrap_err().to_string();
-    assert!(error.contains("holds no file named train"), "{error}");
+    assert!(error.contains("train, dev, validation, valid, val, eval or test"), "{error}");
     let error = open(&source(Path::new("no/where"), ReadOptions::default())).unwrap_err();
     assert!(error.to_string().contains("neither \"sample\""), "{error}");
 }

@@ -1,6 +1,6 @@
 //! A dataset's arguments to splits.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,7 @@ impl DataSettings {
         let goemotions = goemotions_source(global)?;
         let source = DataSource { data: self.data.clone(), options, goemotions, wanted };
         let splits = open(&source)?.with_taxonomy(self.taxonomy)?;
+        tell_unused(&splits.unused, global);
         splits.named().for_each(|(_, split)| tell_bad_rows(split, global));
         Ok(splits)
     }
@@ -124,6 +125,17 @@ impl From<SplitArg> for Wanted {
             SplitArg::Dev => Self::DEV,
             SplitArg::Test => Self::TEST,
         }
+    }
+}
+
+/// Lists the files that were not looked into.
+fn tell_unused(paths: &[PathBuf], global: &GlobalArgs) {
+    if !paths.is_empty() {
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        global.warn(&format!(
+            "not read, since their names are of no split (train, dev, test): {}",
+            names.join(", ")
+        ));
     }
 }
 
