@@ -165,6 +165,12 @@ pub enum DataError {
         "{0:?} holds no file named train, dev, validation, valid, val, eval or test (.tsv, .csv, .jsonl)"
     )]
     NoSplits(PathBuf),
+    /// Rows of train were to be held out as dev, and there is a dev split.
+    #[error("{0:?} has a dev split of its own, and none is to be held out")]
+    HasDev(String),
+    /// Rows were to be held out of a file in which all texts are one.
+    #[error("{0:?} has no two different texts, of which one could be held out")]
+    NothingToHoldOut(PathBuf),
     /// Two files of the same split.
     #[error("{first:?} and {second:?} are the same split")]
     TwoFiles {
@@ -205,6 +211,7 @@ impl DataError {
                     .to_owned(),
             ),
             Self::Unknown(_) => Some("check the path".to_owned()),
+            Self::HasDev(_) => Some("leave out --dev-share".to_owned()),
             Self::NoSplits(_) => {
                 Some("name a file itself, or rename the one to train on: train.csv, say".to_owned())
             }

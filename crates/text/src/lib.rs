@@ -3,6 +3,7 @@
 //! ```text
 //! open       a `--data` argument to splits: a name, a file, or a folder
 //! readers    TSV, CSV and JSONL rows to texts and targets
+//! held_out   a dev split out of train rows
 //! labels     which labels rows may name, and who says so
 //! stream     texts one by one, for predictions, in constant memory
 //! unlabelled texts without labels, for a teacher to label
@@ -21,6 +22,7 @@ mod dataset;
 mod encoded;
 mod error;
 pub mod goemotions;
+mod held_out;
 mod labels;
 mod open;
 mod readers;

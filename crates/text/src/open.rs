@@ -18,6 +18,8 @@ pub struct DataSource {
     pub goemotions: goemotions::Source,
     /// Which splits are read, where they are apart.
     pub wanted: Wanted,
+    /// Share of the train rows to hold out as dev, where data has no dev split; 0 for none.
+    pub dev_share: f64,
 }
 
 /// Which splits of a source are read: no other is looked into, nor fetched.
@@ -47,10 +49,37 @@ impl Wanted {
 /// Opens a source. A lone file is all of a dataset: it is put where `train` is.
 ///
 /// # Errors
-/// When it is none, cannot be read, or a row is malformed.
+/// When it is none, cannot be read, or a row is malformed; when rows are to be held out as dev and there
+/// is a dev split.
 pub fn open(source: &DataSource) -> Result<Splits, DataError> {
+    if source.dev_share <= 0.0 {
+        return read(source, source.wanted);
+    }
+    if has_dev(&source.data)? {
+        return Err(DataError::HasDev(source.data.clone()));
+    }
+    let Wanted { train, dev, test } = source.wanted;
+    let mut splits = read(source, Wanted { train: train || dev, dev: false, test })?;
+    if let Some(rows) = splits.train.take() {
+        let (rest, held_out) = rows.hold_out(source.dev_share)?;
+        splits.train = Some(rest).filter(|_| train);
+        splits.dev = Some(held_out).filter(|_| dev);
+    }
+    Ok(splits)
+}
+
+/// Whether data has a dev split, as its names say.
+fn has_dev(data: &str) -> Result<bool, DataError> {
+    let path = Path::new(data);
+    Ok(match data {
+        "sample" | "goemotions" => true,
+        _ if path.is_dir() => Files::of(path)?.dev.is_some(),
+        _ => false,
+    })
+}
+
+fn read(source: &DataSource, wanted: Wanted) -> Result<Splits, DataError> {
     let path = Path::new(&source.data);
-    let wanted = source.wanted;
     match source.data.as_str() {
         "sample" => {
             let Splits { train, dev, test, .. } = sample::sample()?;

@@ -275,7 +275,13 @@ fn bad_rows_can_be_passed_over_and_are_listed() {
 fn source(data: &Path, options: ReadOptions) -> DataSource {
     let home = "http://127.0.0.1:9".to_owned();
     let goemotions = goemotions::Source { cache: data.join("no-cache"), offline: true, home };
-    DataSource { data: data.display().to_string(), options, goemotions, wanted: Wanted::ALL }
+    DataSource {
+        data: data.display().to_string(),
+        options,
+        goemotions,
+        wanted: Wanted::ALL,
+        dev_share: 0.0,
+    }
 }
 
 #[test]
@@ -322,6 +328,64 @@ fn folders_give_splits_by_name() {
     assert!(error.contains("train, dev, validation, valid, val, eval or test"), "{error}");
     let error = open(&source(Path::new("no/where"), ReadOptions::default())).unwrap_err();
     assert!(error.to_string().contains("neither \"sample\""), "{error}");
+}
+
+#[test]
+fn rows_are_held_out_by_their_texts() {
+    let place = Place::new();
+    let text = |i: usize| format!("text {}", i % 180); // the first 20 stand twice
+    let file = |order: &mut dyn Iterator<Item = usize>| -> String {
+        order.map(|i| format!("{}\tjoy\n", text(i))).collect()
+    };
+    let path = place.write("a.tsv", file(&mut (0..200)));
+    let open_with = |data: &Path, dev_share: f64, wanted: Wanted| {
+        open(&DataSource { dev_share, wanted, ..source(data, ReadOptions::default()) })
+    };
+    let texts = |split: &Option<Dataset>| -> Vec<String> {
+        split.iter().flat_map(|split| &split.examples).map(|row| row.text.clone()).collect()
+    };
+    let mut before = Vec::new();
+    for (share, expected) in [(0.001, 1), (0.1, 20), (0.25, 50), (0.999, 199)] {
+        let splits = open_with(&path, share, Wanted::ALL).unwrap();
+        let (train, dev) = (texts(&splits.train), texts(&splits.dev));
+        assert_eq!(train.len() + dev.len(), 200);
+        assert!(!train.is_empty() && dev.len().abs_diff(expected) <= 1, "{share}: {}", dev.len());
+        assert!(!dev.iter().any(|text| train.contains(text)), "{share}: a text on both sides");
+        assert!(before.iter().all(|text| dev.contains(text)), "a larger share holds a smaller");
+        // Each alone is as it is with the other, whoever asks.
+        assert_eq!(texts(&open_with(&path, share, Wanted::DEV).unwrap().dev), dev);
+        assert_eq!(texts(&open_with(&path, share, Wanted::TRAIN).unwrap().train), train);
+        let lines = splits.dev.unwrap().examples.iter().map(|row| row.line).collect::<Vec<_>>();
+        assert!(lines.is_sorted());
+        before = dev;
+    }
+    // The same rows in another order; and a constant, so that other versions hold out the same.
+    let turned = place.write("turned.tsv", file(&mut (0..200).rev()));
+    let sorted = |data: &Path| {
+        let mut texts = texts(&open_with(data, 0.1, Wanted::DEV).unwrap().dev);
+        texts.sort();
+        texts
+    };
+    assert_eq!(sorted(&path), sorted(&turned));
+    assert_eq!(texts(&open_with(&path, 0.001, Wanted::DEV).unwrap().dev), ["text 118"]);
+
+    let folder = Place::new();
+    folder.write("train.tsv", file(&mut (0..50)));
+    folder.write("test.tsv", "a\tjoy\n");
+    let splits = open_with(folder.0.path(), 0.2, Wanted::ALL).unwrap();
+    assert_eq!(
+        splits.named().map(|(_, split)| split.examples.len()).collect::<Vec<_>>(),
+        [40, 10, 1]
+    );
+    folder.write("val.tsv", "no row that anyone reads");
+    for data in [folder.0.path(), Path::new("sample"), Path::new("goemotions")] {
+        let error = open_with(data, 0.2, Wanted::TRAIN).unwrap_err();
+        assert!(error.to_string().contains("dev split of its own"), "{error}");
+        assert!(error.hint().unwrap().contains("--dev-share"));
+    }
+    let same = place.write("same.tsv", "a\tjoy\na\tanger\n");
+    let error = open_with(&same, 0.2, Wanted::ALL).unwrap_err().to_string();
+    assert!(error.contains("no two different texts"), "{error}");
 }
 
 #[test]

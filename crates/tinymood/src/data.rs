@@ -20,12 +20,20 @@ pub(crate) struct DataSettings {
     pub(crate) labels_column: String,
     pub(crate) label_separator: String,
     pub(crate) skip_bad_rows: bool,
+    /// Of the train rows, what is held out as dev.
+    #[serde(default, skip_serializing_if = "is_default")]
+    dev_share: f64,
     /// The names of the labels, where a file gave them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<String>>,
     /// What gave them, for hints.
     #[serde(skip, default = "settings_of_a_run")]
     labels_source: String,
+}
+
+/// Whether settings say it by saying nothing.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What names the labels of settings that were saved.
@@ -44,6 +52,7 @@ impl DataSettings {
             labels_column: args.reading.labels_column.clone(),
             label_separator: args.reading.label_separator.clone(),
             skip_bad_rows: args.reading.skip_bad_rows,
+            dev_share: args.reading.dev_share,
             ..Self::named(&args.data, taxonomy)
         };
         Ok(match list {
@@ -72,6 +81,7 @@ impl DataSettings {
             labels_column: "labels".to_owned(),
             label_separator: ",".to_owned(),
             skip_bad_rows: false,
+            dev_share: 0.0,
             labels: None,
             labels_source: settings_of_a_run(),
         }
@@ -89,11 +99,40 @@ impl DataSettings {
             skip_bad_rows: self.skip_bad_rows,
         };
         let goemotions = goemotions_source(global)?;
-        let source = DataSource { data: self.data.clone(), options, goemotions, wanted };
+        let (data, dev_share) = (self.data.clone(), self.dev_share);
+        let source = DataSource { data, options, goemotions, wanted, dev_share };
         let splits = open(&source)?.with_taxonomy(self.taxonomy)?;
         tell_unused(&splits.unused, global);
         splits.named().for_each(|(_, split)| tell_bad_rows(split, global));
         Ok(splits)
+    }
+
+    /// Whether the data is one split that stands for any: a file of which nothing is held out.
+    pub(crate) fn is_lone(&self) -> bool {
+        self.dev_share == 0.0 && Path::new(&self.data).is_file()
+    }
+
+    /// The split asked for.
+    pub(crate) fn choose(
+        &self,
+        splits: Splits,
+        split: SplitArg,
+    ) -> anyhow::Result<(String, Dataset)> {
+        let data = &self.data;
+        if self.is_lone() {
+            let stem = Path::new(data).file_stem().unwrap_or_default();
+            let split = splits.train.with_context(|| format!("{data:?} has no rows"))?;
+            return Ok((stem.to_string_lossy().into_owned(), split));
+        }
+        let (name, chosen) = match split {
+            SplitArg::Train => ("train", splits.train),
+            SplitArg::Dev => ("dev", splits.dev),
+            SplitArg::Test => ("test", splits.test),
+        };
+        match chosen {
+            Some(chosen) => Ok((name.to_owned(), chosen)),
+            None => bail!("{data:?} has no {name} split"),
+        }
     }
 
     /// A short name for folders and cards: `sample`, `goemotions`, or the file's own.
@@ -154,29 +193,4 @@ fn tell_bad_rows(split: &Dataset, global: &GlobalArgs) {
         lines.push(format!("  and {} more", count - SHOWN));
     }
     global.warn(&lines.join("\n"));
-}
-
-/// The split asked for. A lone file has only one, which stands for any.
-pub(crate) fn choose(
-    splits: Splits,
-    split: SplitArg,
-    data: &str,
-) -> anyhow::Result<(String, Dataset)> {
-    let is_file = Path::new(data).is_file();
-    let (name, chosen) = match split {
-        _ if is_file => return lone(splits, data),
-        SplitArg::Train => ("train", splits.train),
-        SplitArg::Dev => ("dev", splits.dev),
-        SplitArg::Test => ("test", splits.test),
-    };
-    match chosen {
-        Some(chosen) => Ok((name.to_owned(), chosen)),
-        None => bail!("{data:?} has no {name} split"),
-    }
-}
-
-fn lone(splits: Splits, data: &str) -> anyhow::Result<(String, Dataset)> {
-    let stem = Path::new(data).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let split = splits.train.with_context(|| format!("{data:?} has no rows"))?;
-    Ok((stem, split))
 }

@@ -239,6 +239,62 @@ fn labels_are_matched_by_name() {
     run(folder, "evaluate --model run --data .").fails(1, &["down, up, left", "up, down", "hint:"]);
 }
 
+#[test]
+fn what_is_held_out_of_a_file_is_its_dev_split_ever_after() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    let rows: String = (0..40)
+        .map(|i| format!("{} {i}\t{}\n", ["good", "bad"][i % 2], ["up", "down"][i % 2]))
+        .collect();
+    fs::write(folder.join("rows.tsv"), &rows).unwrap();
+    fs::write(folder.join("labels.txt"), "up\ndown\n").unwrap();
+    let quick = format!("train {QUICK} --max-steps 2 --data rows.tsv");
+    let said = run(folder, &format!("{quick} --output whole")).ok().stderr;
+    assert!(said.contains("40 train rows, no dev split") && said.contains("--dev-share"), "{said}");
+    run(folder, "export --int8 --model whole --output x").fails(1, &["no validation", "hint:"]);
+
+    let said = run(folder, &format!("{quick} --output run --dev-share 0.25 --json")).ok();
+    assert!(said.stderr.contains("30 train rows, 10 dev rows"), "{}", said.stderr);
+    let settings = fs::read_to_string(folder.join("run/settings.toml")).unwrap();
+    assert!(settings.contains("dev_share = 0.25"), "{settings}");
+    let figures = json(&said.stdout);
+    let share = "--model run --data rows.tsv --dev-share 0.25";
+    let judged = json(&run(folder, &format!("evaluate {share} --json")).ok().stdout);
+    assert_eq!((&judged["rows"], &judged["split"]), (&json("10"), &json("\"dev\"")));
+    assert_eq!(judged["loss"], figures["loss"]);
+    let tuned = run(folder, &format!("tune {share} --policy global --json")).ok().stdout;
+    assert_eq!(json(&tuned)["evaluation"]["loss"], figures["loss"]);
+    run(folder, &format!("evaluate {share} --split test")).fails(1, &["no test split"]);
+    // Export and report ask the run where its data is.
+    let said = run(folder, "export --int8 --model run --output small --force --json").ok().stdout;
+    assert_eq!((&json(&said)["rows"], &json(&said)["split"]), (&json("10"), &json("\"dev\"")));
+    let kept = fs::read(folder.join("run/predictions.jsonl")).unwrap();
+    fs::remove_file(folder.join("run/predictions.jsonl")).unwrap();
+    run(folder, "report run").ok();
+    assert_eq!(fs::read(folder.join("run/predictions.jsonl")).unwrap(), kept);
+    // So does a run that goes on, to the same bytes, whatever its seed.
+    let model = fs::read(folder.join("run/best/model.safetensors")).unwrap();
+    for gone in ["checkpoints", "best"] {
+        fs::remove_dir_all(folder.join("run").join(gone)).unwrap();
+    }
+    let said = run(folder, "train --resume run").ok().stderr;
+    assert!(said.contains("30 train rows, 10 dev rows"), "{said}");
+    assert_eq!(fs::read(folder.join("run/best/model.safetensors")).unwrap(), model);
+    run(folder, "train --resume run --dev-share 0.5").fails(2, &["--dev-share", "--resume"]);
+
+    run(folder, &format!("{quick} --dev-share 1")).fails(2, &["from 0 to below 1"]);
+    run(folder, "train --dev-share 0.1")
+        .fails(1, &["dev split of its own", "hint:", "--dev-share"]);
+    fs::create_dir(folder.join("folder")).unwrap();
+    for name in ["train.tsv", "train-2.tsv"] {
+        fs::write(folder.join("folder").join(name), "fine\tjoy\nawful\tanger\n").unwrap();
+    }
+    let stats = run(folder, "data stats --data folder --dev-share 0.5 --json").ok();
+    assert!(stats.stderr.contains("warning: not read") && stats.stderr.contains("train-2.tsv"));
+    let splits = &json(&stats.stdout)["splits"];
+    assert_eq!((&splits["train"]["rows"], &splits["dev"]["rows"]), (&json("1"), &json("1")));
+}
+
 fn bytes_of(folder: &std::path::Path) -> u64 {
     folder.join("model.safetensors").metadata().unwrap().len()
 }

@@ -198,6 +198,10 @@ pub struct ReadingArgs {
     /// Count and list malformed rows instead of stopping at the first
     #[arg(long)]
     pub skip_bad_rows: bool,
+    /// Share of the train rows to hold out as dev split, for a lone file or a folder without one: 0.1,
+    /// say. Which rows depends on their texts alone, so the same share always gives the same split
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = parse_dev_share)]
+    pub dev_share: f64,
 }
 
 /// A taxonomy as a flag.
@@ -262,6 +266,14 @@ fn parse_share(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
+/// A number from 0 to below 1.
+fn parse_dev_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to below 1".to_owned()),
     }
 }
 

@@ -10,7 +10,7 @@ use tinymood_text::{Dataset, EncodedSplit, Example, LabelList, label_file};
 
 use super::{print, print_json};
 use crate::args::{DatasetArgs, EvaluateArgs, GlobalArgs, SplitArg};
-use crate::data::{DataSettings, choose};
+use crate::data::DataSettings;
 use crate::model::{Model, ModelError};
 
 /// Of the random words that explanations are held against.
@@ -61,7 +61,7 @@ impl Judged {
     ) -> anyhow::Result<Self> {
         let settings = data_for(model, args)?;
         let splits = settings.open(global, split.into())?;
-        let (split, dataset) = choose(splits, split, &settings.data)?;
+        let (split, dataset) = settings.choose(splits, split)?;
         Self::of_dataset(model, dataset, split)
     }
 

@@ -12,7 +12,7 @@ use tinymood_text::{Dataset, EncodedSplit, Tokenizer, Unlabelled};
 use tinymood_train::{RunFolder, TrainSettings, draw_rows, mix};
 
 use crate::args::{GlobalArgs, PrecisionArg, TeachingArgs};
-use crate::data::DataSettings;
+use crate::data::{DataSettings, is_default};
 use crate::init::absolute_model;
 use crate::teachers::{TeacherError, Teachers, altered};
 
@@ -24,15 +24,11 @@ pub(super) struct Teaching {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unlabelled: Vec<PathBuf>,
     /// 0 for all.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     unlabelled_rows: usize,
     /// Altered copies of each text of the training split.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     augment: u8,
-}
-
-fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
-    *count == T::default()
 }
 
 /// Teachers that are there, with the texts that only they label.

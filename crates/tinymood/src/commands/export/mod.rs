@@ -24,7 +24,7 @@ use crate::bundled;
 use crate::commands::evaluate::{data_for, in_labels};
 use crate::commands::train::Source;
 use crate::commands::{print, print_json};
-use crate::data::{DataSettings, choose};
+use crate::data::DataSettings;
 use crate::model::{Model, ModelError, TOKENS_PER_BATCH, engine, model_folder};
 
 /// The largest loss of micro- or macro-F1 that passes: 0.3 points.
@@ -148,10 +148,10 @@ fn validation(
         None => data_of_run(&model.path)?,
     };
     let splits = settings.open(global, Wanted::DEV)?;
-    if splits.dev.is_none() && !Path::new(&settings.data).is_file() {
+    if splits.dev.is_none() && !settings.is_lone() {
         return Err(ModelError::NoValidation(settings.data).into());
     }
-    let (split, dataset) = choose(splits, SplitArg::Dev, &settings.data)?;
+    let (split, dataset) = settings.choose(splits, SplitArg::Dev)?;
     Ok((settings, split, dataset))
 }
 
@@ -161,7 +161,7 @@ fn data_of_run(model: &Path) -> anyhow::Result<DataSettings> {
     let run = run.ok_or_else(|| ModelError::NoData(model.to_owned()))?;
     let data = Source::of_run(run, RunFolder::settings(run)?.source)?.data;
     // A lone file is all training data: nothing of it was kept apart to judge on.
-    if Path::new(&data.data).is_file() {
+    if data.is_lone() {
         return Err(ModelError::NoValidation(data.data).into());
     }
     Ok(data)
