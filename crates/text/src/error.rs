@@ -15,13 +15,19 @@ pub enum RowProblem {
         /// Which part.
         field: &'static str,
     },
-    /// Fewer columns than needed.
-    #[error("{found} columns, expected {expected}")]
+    /// Too few columns in a file without a header.
+    #[error("{found} columns, expected text, labels and perhaps an id between tabs")]
     Columns {
         /// How many there are.
         found: usize,
-        /// What was expected.
-        expected: &'static str,
+    },
+    /// Fewer columns than the header names.
+    #[error("{found} columns, expected {header} as in the header")]
+    Cells {
+        /// How many there are.
+        found: usize,
+        /// How many the header names.
+        header: usize,
     },
     /// A quote that is open when the file ends.
     #[error("a quote that is never closed, expected a second one")]
@@ -47,7 +53,7 @@ pub enum RowProblem {
     #[error("{0}")]
     Label(#[from] LabelError),
     /// A soft target that is no probability.
-    #[error("{found:?} for the label {label:?}, expected a number from 0 to 1")]
+    #[error("{found:?} for the label {label:?}, expected a number from 0 to 1, true or false")]
     Target {
         /// The label.
         label: String,
@@ -85,15 +91,21 @@ impl RowProblem {
                  \"\"\"Best. Day. Ever.\"\" she said\""
             }
             Self::Columns { .. } => {
-                "a .tsv file has text, labels and perhaps an id between tabs, and no header; a text \
-                 that begins with a quote stands in quotes, with inner ones doubled"
+                "a .tsv file has text, labels and perhaps an id between tabs, unless its first line names \
+                 the column of the texts (--text-column); a text that begins with a quote stands in \
+                 quotes, with inner ones doubled"
             }
             Self::Json { .. } if is_first => {
                 "each line is an object: {\"text\": \"so glad\", \"labels\": [\"joy\"]}; where its fields \
                  have other names, name them: --text-column, --labels-column"
             }
-            Self::Target { .. } if is_first => "a label's own column holds numbers from 0 to 1",
+            Self::Target { .. } if is_first => {
+                "a label's own column holds numbers from 0 to 1, or true and false"
+            }
             Self::Utf8 { .. } if is_first => "save the file as UTF-8",
+            Self::Utf8 { .. } => {
+                "save the file as UTF-8, or pass over such rows with --skip-bad-rows"
+            }
             _ if is_first => "mend the row",
             _ => "mend the row, or pass over such rows with --skip-bad-rows",
         }
@@ -141,6 +153,8 @@ pub enum DataError {
         found: String,
         /// What is needed.
         expected: String,
+        /// What to do about it.
+        hint: String,
     },
     /// A file without rows.
     #[error("{0:?} has no rows")]
@@ -202,14 +216,20 @@ impl DataError {
         |source| Self::Io { path: path.to_owned(), source }
     }
 
+    /// The same error where `flag` and not --text-column names the column of the texts.
+    pub fn naming(mut self, flag: &str) -> Self {
+        if let Self::Header { hint, .. } | Self::Row { hint, .. } = &mut self {
+            *hint = hint.replace("--text-column", flag);
+        }
+        self
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Row { hint, .. } | Self::AllBad { hint, .. } => Some(hint.clone()),
-            Self::Header { .. } => Some(
-                "name the column that has it: --text-column, or for labels --labels-column"
-                    .to_owned(),
-            ),
+            Self::Header { hint, .. } | Self::Row { hint, .. } | Self::AllBad { hint, .. } => {
+                Some(hint.clone())
+            }
             Self::Unknown(_) => Some("check the path".to_owned()),
             Self::HasDev(_) => Some("leave out --dev-share".to_owned()),
             Self::NoSplits(_) => {

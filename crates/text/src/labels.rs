@@ -108,8 +108,8 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// What to do about a label that is none.
-    pub(crate) fn hint(self, error: &LabelError) -> String {
+    /// What to do about a label that is none, on a line that may name columns or may not.
+    pub(crate) fn hint(self, error: &LabelError, may_be_header: bool) -> String {
         if let LabelError::Unknown { found, .. } = error
             && let Some(separator) = self.other_separator(found)
         {
@@ -117,16 +117,22 @@ impl<'a> Known<'a> {
                 "labels seem to stand apart by {separator:?}: --label-separator {separator:?}"
             );
         }
+        let header = match may_be_header {
+            true => {
+                "where this line names columns, name that of the texts: --text-column NAME; else "
+            }
+            false => "",
+        };
         let first = self.labels.first_names();
         match self.source {
             Some(source) => {
                 format!(
-                    "the labels are those of {source}, {first}: mend the row, or give a list that has it \
+                    "{header}the labels are those of {source}, {first}: mend the row, or give a list that has it \
                      with --labels FILE"
                 )
             }
             None => format!(
-                "where no labels are given they are GoEmotions', {first}: list yours, one a line, in a \
+                "{header}where no labels are given they are GoEmotions', {first}: list yours, one a line, in a \
                  labels.txt in the data's folder or in --labels FILE"
             ),
         }

@@ -97,6 +97,88 @@ fn csv_with_a_header() {
 }
 
 #[test]
+fn tables_are_cut_where_their_header_says() {
+    // Each holds the same two rows; the last column is the name of that of the texts.
+    for (name, bytes, text_column) in [
+        ("a.csv", "text;labels\n\"a; b\";joy,anger\nc;\n", "text"),
+        ("a.csv", "\r\n\r\nText;labels;x\r\n\"a; b\";\"joy,anger\";\r\nc;;\r\n", "text"),
+        ("a.csv", "labels\ttext\njoy,anger\ta; b\n\tc\n", "text"),
+        ("a.csv", "body;joy;anger\n\"a; b\";1;1\nc;0;0,2\n", "body"),
+        ("a.csv", "\"text\",\"labels\"\n\"a; b\",\"joy,anger\"\nc,\n", "text"),
+        ("a.csv", "text,a;b\tc,labels\na; b,,\"joy,anger\"\nc,,\n", "text"),
+        ("a.csv", "\"two\nlines\",text,labels\n,a; b,\"joy,anger\"\n,c,\n", "text"),
+        ("a.tsv", "ID\tTweet\tjoy\tanger\n1\ta; b\t1\t1\n2\tc\t0\t0\n", "tweet"),
+        ("a.tsv", "labels\tTEXT\r\njoy,anger\ta; b\r\n\tc\r\n", "text"),
+        ("a.tsv", "a; b\tjoy,anger\nc\t\n", "text"),
+        ("a.tsv", "a; b\tjoy,anger\tmy text\nc\t\n", "text"),
+    ] {
+        let options = ReadOptions { text_column: text_column.to_owned(), ..two() };
+        let dataset = read(name, bytes, &options).unwrap();
+        let last = bytes.trim_end().lines().count() as u64;
+        let first = bytes.lines().position(|line| line.contains("a; b")).unwrap() as u64 + 1;
+        let expected = [("a; b", vec![0, 1], first), ("c", vec![], last)];
+        assert_eq!(rows(&dataset), expected, "{bytes:?}");
+    }
+    // What is wrong, and what a hint says of it and does not.
+    for (name, bytes, problem, said, unsaid) in [
+        (
+            "a.csv",
+            "body;labels\nx;joy\n",
+            "columns \"body\", \"labels\"",
+            "--text-column",
+            "--labels",
+        ),
+        ("a.csv", "text;tags\nx;joy\n", "none of \"joy\"", "--labels-column", "--text-column"),
+        ("a.tsv", "text\tjoy\nx\t1\n", "none of \"anger\"", "--labels FILE", "--text-column"),
+        ("a.tsv", "ID\tTweet\tjoy\n1\tx\t0\n", "label \"Tweet\"", "--text-column", "--skip"),
+        ("a.tsv", "only text\n", "1 columns", "--text-column", "--skip"),
+        ("a.csv", "text;labels\nx\n", "1 columns, expected 2 as in", "mend the row", ".tsv"),
+    ] {
+        let error = read(name, bytes, &two()).unwrap_err();
+        assert!(error.contains(problem), "{bytes:?}: {error}");
+        let hint = hint(&[(name, bytes)], &two());
+        assert!(hint.contains(said) && !hint.contains(unsaid), "{bytes:?}: {hint}");
+    }
+}
+
+#[test]
+fn one_column_or_field_a_label() {
+    for (name, bytes) in [
+        ("a.csv", "text,joy,anger\na,True,false\nb,TRUE,1.0\nc,0,False\n"),
+        ("a.tsv", "text\tanger\tjoy\na\tFalse\tTrue\nb\ttrue\t1\nc\t0\t0\n"),
+        (
+            "a.jsonl",
+            "{\"text\": \"a\", \"labels\": {\"joy\": true, \"anger\": false}}\n\
+             {\"text\": \"b\", \"Joy\": true, \"anger\": 1.0, \"more\": null}\n\
+             {\"anger\": 0, \"text\": \"c\", \"joy\": \"False\"}\n",
+        ),
+    ] {
+        let dataset = read(name, bytes, &two()).unwrap();
+        let expected = [("a", vec![0], 2), ("b", vec![0, 1], 3), ("c", vec![], 4)];
+        let header = u64::from(name != "a.jsonl");
+        let lines = expected.map(|(text, labels, line)| (text, labels, line - 1 + header));
+        assert_eq!(rows(&dataset), lines, "{name}");
+    }
+    let yes = "\"yes\" for the label \"joy\", expected a number from 0 to 1, true or false";
+    for (name, bytes, expected) in [
+        ("a.csv", "text,joy,anger\na,yes,0\n", yes),
+        ("a.csv", "text,joy,anger\na,,0\n", "\"\" for the label \"joy\""),
+        ("a.csv", "text,joy,anger\na,5,0\n", "\"5\" for the label \"joy\""),
+        ("a.jsonl", "{\"text\": \"a\", \"joy\": 1}", "no field \"labels\", and none of \"anger\""),
+        ("a.jsonl", "{\"text\": \"a\", \"joy\": 1, \"anger\": null}", "\"null\" for the label"),
+        ("a.jsonl", "{\"text\": \"a\", \"joy\": [1], \"anger\": 0}", "\"[1]\" for the label"),
+        (
+            "a.jsonl",
+            "{\"text\": \"a\", \"labels\": null, \"joy\": 1}",
+            "null in the field \"labels\"",
+        ),
+    ] {
+        let error = read(name, bytes, &two()).unwrap_err();
+        assert!(error.contains(expected), "{bytes}: {error}");
+    }
+}
+
+#[test]
 fn json_lines() {
     let text = concat!(
         r#"{"text": "a", "labels": ["joy", 18]}"#,
@@ -445,6 +527,12 @@ fn streams_give_one_item_a_row() {
     assert!(damaged[1].1.as_ref().unwrap_err().contains("UTF-8"));
     assert_eq!(stream("a.csv", b"id,text\n1,\"a\nb\"\n2,c\n"), [ok(1, "a\nb"), ok(2, "c")]);
     assert_eq!(stream("a.tsv", b"a\t1\tx\nb\t2\ty\n"), [ok(1, "a"), ok(2, "b")]);
+    assert_eq!(stream("a.tsv", b"id\tText\n1\ta\n2\tb\n"), [ok(1, "a"), ok(2, "b")]);
+    assert_eq!(stream("a.csv", b"id;text\n1;\"a;b\"\n2;c,d\n"), [ok(1, "a;b"), ok(2, "c,d")]);
+    assert_eq!(stream("a.csv", b"id\ttext\n1\ta;b\n"), [ok(1, "a;b")]);
+    assert_eq!(stream("a.csv", b"text\na;b\n"), [ok(1, "a;b")]);
+    let short = stream("a.csv", b"id;text\n1\n2;c\n");
+    assert!(short[0].1.as_ref().unwrap_err().contains("expected 2 as in the header"), "{short:?}");
     let json = stream("a.jsonl", b"{\"text\": \"a\"}\n{\"txt\": 1}\n{\"text\": \"c\"}\n");
     assert_eq!((&json[0], &json[2]), (&ok(1, "a"), &ok(3, "c")));
     assert!(json[1].1.as_ref().unwrap_err().contains("no field \"text\""));

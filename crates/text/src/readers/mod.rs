@@ -3,6 +3,7 @@
 mod csv;
 mod decoded;
 mod jsonl;
+mod table;
 
 use std::fs::File;
 use std::io::Read;
@@ -15,7 +16,7 @@ use tinymood_core::LabelSet;
 use crate::labels::Known;
 use crate::{DataError, Dataset, Example, LabelList, RowError, RowProblem};
 
-pub(crate) use self::csv::{Records, column as csv_column};
+pub(crate) use self::csv::{Records, Table, text_column as csv_text_column};
 pub(crate) use self::decoded::decoded;
 pub(crate) use self::jsonl::{object as json_object, text as json_text};
 
@@ -23,9 +24,9 @@ pub(crate) use self::jsonl::{object as json_object, text as json_text};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// GoEmotions' own: no header, tabs, CSV quoting; text, labels, and perhaps an id.
+    /// Tabs, CSV quoting; without a header text, labels and perhaps an id, as GoEmotions is published.
     Tsv,
-    /// With a header (RFC 4180).
+    /// With a header (RFC 4180); commas, or semicolons or tabs.
     Csv,
     /// One JSON object a line.
     Jsonl,
@@ -117,8 +118,8 @@ pub(crate) fn read_from(
 ) -> Result<Dataset, DataError> {
     let default = LabelSet::goemotions();
     let known = Known::new(options, &default);
-    let hint = |problem: &RowProblem, is_first| match problem {
-        RowProblem::Label(error) => known.hint(error),
+    let hint = |row: &RowError, is_first| match &row.problem {
+        RowProblem::Label(error) => known.hint(error, format == Format::Tsv && row.line == 1),
         other => other.hint(is_first).to_owned(),
     };
     let mut examples = Vec::new();
@@ -133,7 +134,7 @@ pub(crate) fn read_from(
             Err(problem) => {
                 let row = RowError { path: path.to_owned(), line, problem };
                 if !options.skip_bad_rows {
-                    let hint = hint(&row.problem, examples.is_empty());
+                    let hint = hint(&row, examples.is_empty());
                     return Err(DataError::Row { row, hint });
                 }
                 bad_rows.push(row);
@@ -143,13 +144,12 @@ pub(crate) fn read_from(
     };
     let source = decoded(source).map_err(DataError::io(path))?;
     match format {
-        Format::Tsv => self::csv::read_tsv(source, path, known, &mut keep)?,
-        Format::Csv => self::csv::read_csv(source, path, options, known, &mut keep)?,
         Format::Jsonl => jsonl::read(source, path, options, known, &mut keep)?,
+        table => table::read(source, path, table, options, known, &mut keep)?,
     }
     if examples.is_empty() {
         return Err(match bad_rows.into_iter().next() {
-            Some(row) => DataError::AllBad { hint: hint(&row.problem, true), row },
+            Some(row) => DataError::AllBad { hint: hint(&row, true), row },
             None => DataError::Empty(path.to_owned()),
         });
     }
@@ -157,9 +157,14 @@ pub(crate) fn read_from(
     Ok(Dataset { path: path.to_owned(), labels, examples, bad_rows })
 }
 
-/// A soft target.
+/// A soft target: a number, with a comma too, or what pandas writes of booleans.
 fn soft_target(cell: &str, label: &str) -> Result<f32, RowProblem> {
-    let number = cell.trim().parse::<f32>().ok().filter(|number| (0.0..=1.0).contains(number));
+    let number = match cell.trim().to_lowercase().as_str() {
+        "true" => Some(1.0),
+        "false" => Some(0.0),
+        number => number.replace(',', ".").parse::<f32>().ok(),
+    };
+    let number = number.filter(|number| (0.0..=1.0).contains(number));
     number.ok_or_else(|| RowProblem::Target {
         label: label.to_owned(),
         found: cell.chars().take(40).collect(),

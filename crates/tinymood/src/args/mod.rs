@@ -171,7 +171,8 @@ pub enum Command {
 #[command(next_help_heading = "Data")]
 pub struct DatasetArgs {
     /// `sample` (bundled), `goemotions` (downloaded once), a file, or a folder with train, dev and
-    /// test files. Files: .tsv (text, labels, id; no header), .csv (with header), .jsonl; also as .gz
+    /// test files. Files: .tsv (text, labels, id; or as .csv, where its first line names --text-column),
+    /// .csv (with header; commas, semicolons or tabs), .jsonl; also as .gz
     #[arg(long, value_name = "DATA", default_value = "sample")]
     pub data: String,
     #[command(flatten)]
@@ -189,7 +190,7 @@ pub struct ReadingArgs {
     /// Column or field of the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub text_column: String,
-    /// Column or field of the labels
+    /// Column or field of the labels; where there is none, each label has its own
     #[arg(long, value_name = "NAME", default_value = "labels")]
     pub labels_column: String,
     /// What stands between the labels of a row
