@@ -570,6 +570,18 @@ fn distill_refuses_what_cannot_be_learned() {
     distill("--student 1L-64D").fails(2, &["--texts"]);
     distill("--texts blank.txt --student 1L-64D").fails(1, &["no rows", "blank.txt"]);
     distill("--texts bad.txt --student 1L-64D").fails(1, &["bad.txt:2", "UTF-8"]);
+    fs::write(folder.join("body.csv"), "body\nsome text\n").unwrap();
+    distill("--texts body.csv --student 1L-64D")
+        .fails(1, &["body.csv", "\"text\"", "--text-column"]);
+    let column =
+        "--texts body.csv --text-column body --student 1L-64D --max-steps 1 --output column";
+    distill(column).ok();
+    run(folder, "distill --resume column --text-column body").fails(2, &["--text-column"]);
+    let settings = fs::read_to_string(folder.join("column/settings.toml")).unwrap();
+    assert!(settings.contains("text_column = \"body\""), "{settings}");
+    fs::write(folder.join("column/settings.toml"), settings.replace("text_column", "older"))
+        .unwrap();
+    run(folder, "distill --resume column").fails(1, &["body.csv", "\"text\""]);
     distill("--texts nowhere.txt --student 1L-64D").fails(1, &["nowhere.txt"]);
     distill("--texts some.txt --student 4L-64D").fails(1, &["4 layers", "only 2"]);
     distill("--texts some.txt --student 1L-256D").fails(1, &["256", "128"]);

@@ -44,7 +44,7 @@ pub struct TrainArgs {
     pub output: Option<PathBuf>,
     /// Go on with a run that was stopped or killed; all settings come from its folder
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_rows",
+        "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_column", "unlabelled_rows",
         "augment", "labels", "text_column", "labels_column", "label_separator", "skip_bad_rows",
         "taxonomy", "dev_share",
     ])]
