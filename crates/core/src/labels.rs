@@ -123,6 +123,16 @@ impl LabelSet {
         &self.names
     }
 
+    /// The first names, for messages: `joy, anger and 26 more`.
+    pub fn first_names(&self) -> String {
+        const SHOWN: usize = 6;
+        let first = self.names[..self.len().min(SHOWN)].join(", ");
+        match self.len().saturating_sub(SHOWN) {
+            0 => first,
+            more => format!("{first} and {more} more"),
+        }
+    }
+
     /// The name of label `index`.
     ///
     /// # Panics
@@ -210,6 +220,13 @@ mod tests {
         assert_eq!(LabelSet::new(["a", "A"]).unwrap_err().to_string().matches("twice").count(), 1);
         assert_eq!(LabelSet::new(["a", " "]), Err(LabelError::Blank { index: 1 }));
         assert_eq!(LabelSet::new(Vec::<String>::new()), Err(LabelError::Empty));
+    }
+
+    #[test]
+    fn the_first_names_are_six() {
+        let first = LabelSet::goemotions().first_names();
+        assert!(first.starts_with("admiration, ") && first.ends_with("caring and 22 more"));
+        assert_eq!(LabelSet::new(["a", "b"]).unwrap().first_names(), "a, b");
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct Splits {
     pub dev: Option<Dataset>,
     /// What nothing is tuned on.
     pub test: Option<Dataset>,
+    /// Data files of the source's folder that are none of these.
+    pub unused: Vec<PathBuf>,
 }
 
 impl Splits {
@@ -84,6 +86,11 @@ impl Splits {
     /// As [`Dataset::with_taxonomy`].
     pub fn with_taxonomy(self, taxonomy: Taxonomy) -> Result<Self, DataError> {
         let map = |split: Option<Dataset>| split.map(|s| s.with_taxonomy(taxonomy)).transpose();
-        Ok(Self { train: map(self.train)?, dev: map(self.dev)?, test: map(self.test)? })
+        Ok(Self {
+            train: map(self.train)?,
+            dev: map(self.dev)?,
+            test: map(self.test)?,
+            unused: self.unused,
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! What is wrong with data.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tinymood_core::{LabelError, TaxonomyError};
 use tinymood_hub::HubError;
@@ -15,13 +15,19 @@ pub enum RowProblem {
         /// Which part.
         field: &'static str,
     },
-    /// Fewer columns than needed.
-    #[error("{found} columns, expected {expected}")]
+    /// Too few columns in a file without a header.
+    #[error("{found} columns, expected text, labels and perhaps an id between tabs")]
     Columns {
         /// How many there are.
         found: usize,
-        /// What was expected.
-        expected: &'static str,
+    },
+    /// Fewer columns than the header names.
+    #[error("{found} columns, expected {header} as in the header")]
+    Cells {
+        /// How many there are.
+        found: usize,
+        /// How many the header names.
+        header: usize,
     },
     /// A quote that is open when the file ends.
     #[error("a quote that is never closed, expected a second one")]
@@ -37,11 +43,17 @@ pub enum RowProblem {
     /// A text without characters.
     #[error("an empty text, expected some words")]
     EmptyText,
+    /// A number where no list says what numbers stand for.
+    #[error("the number {found:?} as a label, expected a name")]
+    Number {
+        /// What stands there.
+        found: String,
+    },
     /// A label that is none.
     #[error("{0}")]
     Label(#[from] LabelError),
     /// A soft target that is no probability.
-    #[error("{found:?} for the label {label:?}, expected a number from 0 to 1")]
+    #[error("{found:?} for the label {label:?}, expected a number from 0 to 1, true or false")]
     Target {
         /// The label.
         label: String,
@@ -62,6 +74,42 @@ pub enum RowProblem {
         /// The limit.
         limit: usize,
     },
+}
+
+impl RowProblem {
+    /// What to do about it. Where no row before it could be read, `is_first`, none of the file may be as
+    /// expected, and to pass over such rows is no help.
+    pub(crate) fn hint(&self, is_first: bool) -> &'static str {
+        match self {
+            Self::Number { .. } => {
+                "list the labels, one a line, in a labels.txt in the data's folder or in --labels FILE: a \
+                 number is then the name that is so written, else it counts lines from 0; --labels \
+                 goemotions where it is an id of GoEmotions'"
+            }
+            Self::OpenQuote | Self::LongQuote { .. } => {
+                "a text that begins with a quote stands in quotes as a whole, with inner ones doubled: \
+                 \"\"\"Best. Day. Ever.\"\" she said\""
+            }
+            Self::Columns { .. } => {
+                "a .tsv file has text, labels and perhaps an id between tabs, unless its first line names \
+                 the column of the texts (--text-column); a text that begins with a quote stands in \
+                 quotes, with inner ones doubled"
+            }
+            Self::Json { .. } if is_first => {
+                "each line is an object: {\"text\": \"so glad\", \"labels\": [\"joy\"]}; where its fields \
+                 have other names, name them: --text-column, --labels-column"
+            }
+            Self::Target { .. } if is_first => {
+                "a label's own column holds numbers from 0 to 1, or true and false"
+            }
+            Self::Utf8 { .. } if is_first => "save the file as UTF-8",
+            Self::Utf8 { .. } => {
+                "save the file as UTF-8, or pass over such rows with --skip-bad-rows"
+            }
+            _ if is_first => "mend the row",
+            _ => "mend the row, or pass over such rows with --skip-bad-rows",
+        }
+    }
 }
 
 /// A malformed row.
@@ -89,8 +137,13 @@ pub enum DataError {
         source: io::Error,
     },
     /// A malformed row.
-    #[error(transparent)]
-    Row(#[from] RowError),
+    #[error("{row}")]
+    Row {
+        /// The row.
+        row: RowError,
+        /// What to do about it.
+        hint: String,
+    },
     /// A header without what is needed.
     #[error("{path:?} has the columns {found}, expected {expected}")]
     Header {
@@ -100,6 +153,8 @@ pub enum DataError {
         found: String,
         /// What is needed.
         expected: String,
+        /// What to do about it.
+        hint: String,
     },
     /// A file without rows.
     #[error("{0:?} has no rows")]
@@ -112,10 +167,24 @@ pub enum DataError {
     Unknown(String),
     /// Malformed rows were to be passed over, and there are no others.
     #[error("no row can be read, the first for this reason")]
-    AllBad(#[source] RowError),
+    AllBad {
+        /// The first of them.
+        #[source]
+        row: RowError,
+        /// What to do about it.
+        hint: String,
+    },
     /// A folder without any split.
-    #[error("{0:?} holds no file named train, dev, validation, valid or test (.tsv, .csv, .jsonl)")]
+    #[error(
+        "{0:?} holds no file named train, dev, validation, valid, val, eval or test (.tsv, .csv, .jsonl)"
+    )]
     NoSplits(PathBuf),
+    /// Rows of train were to be held out as dev, and there is a dev split.
+    #[error("{0:?} has a dev split of its own, and none is to be held out")]
+    HasDev(String),
+    /// Rows were to be held out of a file in which all texts are one.
+    #[error("{0:?} has no two different texts, of which one could be held out")]
+    NothingToHoldOut(PathBuf),
     /// Two files of the same split.
     #[error("{first:?} and {second:?} are the same split")]
     TwoFiles {
@@ -142,30 +211,31 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// That the file at `path` cannot be read.
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
+        |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// The same error where `flag` and not --text-column names the column of the texts.
+    pub fn naming(mut self, flag: &str) -> Self {
+        if let Self::Header { hint, .. } | Self::Row { hint, .. } = &mut self {
+            *hint = hint.replace("--text-column", flag);
+        }
+        self
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        let row = |error: &RowError| match &error.problem {
-            RowProblem::Label(_) => {
-                "it is none of the labels that are known: GoEmotions', unless --labels FILE or a \
-                 labels.txt beside the splits names others, one a line"
-            }
-            RowProblem::OpenQuote | RowProblem::LongQuote { .. } => {
-                "a text that begins with a quote stands in quotes as a whole, with inner ones doubled: \
-                 \"\"\"Best. Day. Ever.\"\" she said\""
-            }
-            RowProblem::Columns { .. } => {
-                "a .tsv file has text, labels and perhaps an id between tabs, and no header; a text \
-                 that begins with a quote stands in quotes, with inner ones doubled"
-            }
-            _ => "mend the row, or pass over such rows with --skip-bad-rows",
-        };
         match self {
-            Self::Row(error) | Self::AllBad(error) => Some(row(error).to_owned()),
-            Self::Header { .. } => Some(
-                "name the column that has it: --text-column, or for labels --labels-column"
-                    .to_owned(),
-            ),
+            Self::Header { hint, .. } | Self::Row { hint, .. } | Self::AllBad { hint, .. } => {
+                Some(hint.clone())
+            }
             Self::Unknown(_) => Some("check the path".to_owned()),
+            Self::HasDev(_) => Some("leave out --dev-share".to_owned()),
+            Self::NoSplits(_) => {
+                Some("name a file itself, or rename the one to train on: train.csv, say".to_owned())
+            }
+            Self::TwoFiles { .. } => Some("rename the one that is not to be read".to_owned()),
             Self::Format(_) => Some("rename it, or convert it".to_owned()),
             Self::Fetch(error) => error.hint().map(str::to_owned),
             _ => None,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tinymood_hub::{Expected, Fetcher, HubError};
 
-use crate::{DataError, Dataset, ReadOptions, read_dataset};
+use crate::{DataError, Dataset, LabelList, ReadOptions, read_dataset};
 
 /// Where the files are published.
 pub const HOME: &str =
@@ -86,7 +86,8 @@ impl Source {
     /// As [`Source::fetch`].
     pub fn read(&self, split: Split) -> Result<Dataset, DataError> {
         let path = self.fetch(split)?;
-        read_dataset(&path, &ReadOptions::default())
+        let labels = Some(LabelList::goemotions());
+        read_dataset(&path, &ReadOptions { labels, ..ReadOptions::default() })
     }
 }
 

@@ -3,6 +3,8 @@
 //! ```text
 //! open       a `--data` argument to splits: a name, a file, or a folder
 //! readers    TSV, CSV and JSONL rows to texts and targets
+//! held_out   a dev split out of train rows
+//! labels     which labels rows may name, and who says so
 //! stream     texts one by one, for predictions, in constant memory
 //! unlabelled texts without labels, for a teacher to label
 //! goemotions the dataset itself: cached, downloaded, verified
@@ -20,6 +22,8 @@ mod dataset;
 mod encoded;
 mod error;
 pub mod goemotions;
+mod held_out;
+mod labels;
 mod open;
 mod readers;
 mod sample;
@@ -31,7 +35,8 @@ mod unlabelled;
 pub use dataset::{Dataset, Example, Splits};
 pub use encoded::EncodedSplit;
 pub use error::{DataError, RowError, RowProblem};
-pub use open::{DataSource, Wanted, label_file, open, read_labels};
+pub use labels::{LabelList, label_file};
+pub use open::{DataSource, Wanted, open};
 pub use readers::{Format, ReadOptions, read_dataset};
 pub use sample::sample;
 pub use stats::{LengthBin, SplitStats, Stats};

@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tinymood_core::LabelSet;
-
+use crate::labels::{LabelList, label_file};
 use crate::readers::{Format, ReadOptions, inner_name, read_dataset};
 use crate::{DataError, Splits, goemotions, sample};
 
@@ -19,6 +18,8 @@ pub struct DataSource {
     pub goemotions: goemotions::Source,
     /// Which splits are read, where they are apart.
     pub wanted: Wanted,
+    /// Share of the train rows to hold out as dev, where data has no dev split; 0 for none.
+    pub dev_share: f64,
 }
 
 /// Which splits of a source are read: no other is looked into, nor fetched.
@@ -48,17 +49,45 @@ impl Wanted {
 /// Opens a source. A lone file is all of a dataset: it is put where `train` is.
 ///
 /// # Errors
-/// When it is none, cannot be read, or a row is malformed.
+/// When it is none, cannot be read, or a row is malformed; when rows are to be held out as dev and there
+/// is a dev split.
 pub fn open(source: &DataSource) -> Result<Splits, DataError> {
+    if source.dev_share <= 0.0 {
+        return read(source, source.wanted);
+    }
+    if has_dev(&source.data)? {
+        return Err(DataError::HasDev(source.data.clone()));
+    }
+    let Wanted { train, dev, test } = source.wanted;
+    let mut splits = read(source, Wanted { train: train || dev, dev: false, test })?;
+    if let Some(rows) = splits.train.take() {
+        let (rest, held_out) = rows.hold_out(source.dev_share)?;
+        splits.train = Some(rest).filter(|_| train);
+        splits.dev = Some(held_out).filter(|_| dev);
+    }
+    Ok(splits)
+}
+
+/// Whether data has a dev split, as its names say.
+fn has_dev(data: &str) -> Result<bool, DataError> {
+    let path = Path::new(data);
+    Ok(match data {
+        "sample" | "goemotions" => true,
+        _ if path.is_dir() => Files::of(path)?.dev.is_some(),
+        _ => false,
+    })
+}
+
+fn read(source: &DataSource, wanted: Wanted) -> Result<Splits, DataError> {
     let path = Path::new(&source.data);
-    let wanted = source.wanted;
     match source.data.as_str() {
         "sample" => {
-            let Splits { train, dev, test } = sample::sample()?;
+            let Splits { train, dev, test, .. } = sample::sample()?;
             Ok(Splits {
                 train: train.filter(|_| wanted.train),
                 dev: dev.filter(|_| wanted.dev),
                 test: test.filter(|_| wanted.test),
+                ..Splits::default()
             })
         }
         "goemotions" => {
@@ -68,70 +97,82 @@ pub fn open(source: &DataSource) -> Result<Splits, DataError> {
                 train: read(wanted.train, goemotions::TRAIN)?,
                 dev: read(wanted.dev, goemotions::DEV)?,
                 test: read(wanted.test, goemotions::TEST)?,
+                ..Splits::default()
             })
         }
-        _ if path.is_dir() => open_folder(path, &source.options, wanted),
+        _ if path.is_dir() => read_folder(path, &with_labels(path, &source.options)?, wanted),
         _ if path.exists() => {
-            Ok(Splits { train: Some(read_dataset(path, &source.options)?), ..Splits::default() })
+            let options = with_labels(path, &source.options)?;
+            Ok(Splits { train: Some(read_dataset(path, &options)?), ..Splits::default() })
         }
         other => Err(DataError::Unknown(other.to_owned())),
     }
 }
 
-fn open_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<Splits, DataError> {
-    let failed = |source| DataError::Io { path: folder.to_owned(), source };
-    let entries = fs::read_dir(folder).map_err(failed)?;
-    let mut paths = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<PathBuf>, _>>()
-        .map_err(failed)?;
-    paths.sort();
-    let options = match label_file(folder).filter(|_| options.labels.is_none()) {
-        Some(path) => ReadOptions { labels: Some(read_labels(&path)?), ..options.clone() },
-        None => options.clone(),
-    };
-    let find = |names: &[&str]| -> Result<Option<&PathBuf>, DataError> {
-        let named = |path: &&PathBuf| {
-            let inner = inner_name(path);
-            let stem = inner.file_stem().and_then(|stem| stem.to_str()).map(str::to_lowercase);
-            stem.is_some_and(|stem| names.contains(&&*stem)) && Format::of(path).is_some()
-        };
-        let mut found = paths.iter().filter(named);
-        match (found.next(), found.next()) {
-            (Some(first), Some(second)) => {
-                Err(DataError::TwoFiles { first: first.clone(), second: second.clone() })
-            }
-            (first, _) => Ok(first),
+/// The options with the labels that are listed in the data's folder, unless others are given.
+fn with_labels(data: &Path, options: &ReadOptions) -> Result<ReadOptions, DataError> {
+    let list = label_file(data).filter(|_| options.labels.is_none());
+    let list = list.map(|path| LabelList::read(&path)).transpose()?;
+    Ok(ReadOptions { labels: list.or_else(|| options.labels.clone()), ..options.clone() })
+}
+
+/// The files of a folder, by what their names say.
+#[derive(Default)]
+struct Files {
+    train: Option<PathBuf>,
+    dev: Option<PathBuf>,
+    test: Option<PathBuf>,
+    /// Data of no split.
+    unused: Vec<PathBuf>,
+}
+
+impl Files {
+    fn of(folder: &Path) -> Result<Self, DataError> {
+        let failed = DataError::io(folder);
+        let mut paths = fs::read_dir(folder)
+            .map_err(&failed)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<Vec<PathBuf>, _>>()
+            .map_err(&failed)?;
+        paths.sort();
+        let mut files = Self::default();
+        for path in paths.into_iter().filter(|path| Format::of(path).is_some()) {
+            files.place(path)?;
         }
-    };
-    let files = [find(&["train"])?, find(&["dev", "validation", "valid"])?, find(&["test"])?];
-    if files.iter().all(Option::is_none) {
-        return Err(DataError::NoSplits(folder.to_owned()));
+        if [&files.train, &files.dev, &files.test].into_iter().all(Option::is_none) {
+            return Err(DataError::NoSplits(folder.to_owned()));
+        }
+        Ok(files)
     }
-    let read = |path: Option<&PathBuf>, wanted: bool| {
-        path.filter(|_| wanted).map(|path| read_dataset(path, &options)).transpose()
+
+    fn place(&mut self, path: PathBuf) -> Result<(), DataError> {
+        let inner = inner_name(&path);
+        let stem = inner.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+        let split = match &*stem {
+            "train" => &mut self.train,
+            "dev" | "validation" | "valid" | "val" | "eval" => &mut self.dev,
+            "test" => &mut self.test,
+            _ => {
+                self.unused.push(path);
+                return Ok(());
+            }
+        };
+        match split.replace(path.clone()) {
+            Some(first) => Err(DataError::TwoFiles { first, second: path }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn read_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<Splits, DataError> {
+    let Files { train, dev, test, unused } = Files::of(folder)?;
+    let read = |path: Option<PathBuf>, wanted: bool| {
+        path.filter(|_| wanted).map(|path| read_dataset(&path, options)).transpose()
     };
-    let [train, dev, test] = files;
     Ok(Splits {
         train: read(train, wanted.train)?,
         dev: read(dev, wanted.dev)?,
         test: read(test, wanted.test)?,
+        unused,
     })
-}
-
-/// The list of labels that lies beside the splits of a folder: `labels.txt` or `emotions.txt`.
-pub fn label_file(folder: &Path) -> Option<PathBuf> {
-    let candidates = ["labels.txt", "emotions.txt"].map(|name| folder.join(name));
-    candidates.into_iter().find(|path| path.is_file())
-}
-
-/// Reads a file of label names, one a line; blank lines are passed over.
-///
-/// # Errors
-/// When it cannot be read, or the names make no label set.
-pub fn read_labels(path: &Path) -> Result<LabelSet, DataError> {
-    let text = fs::read_to_string(path);
-    let text = text.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    let names = text.trim_start_matches('\u{feff}').lines().filter(|line| !line.trim().is_empty());
-    LabelSet::new(names).map_err(|source| DataError::Labels { path: path.to_owned(), source })
 }

@@ -23,6 +23,7 @@ pub fn sample() -> Result<Splits, DataError> {
         train: read("train.tsv", TRAIN)?,
         dev: read("dev.tsv", DEV)?,
         test: read("test.tsv", TEST)?,
+        ..Splits::default()
     })
 }
 

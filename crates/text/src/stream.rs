@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use crate::readers::{
-    Format, Records, csv_column, inner_name, json_object, json_text, open_file, without_mark,
+    Format, Records, Table, csv_text_column, decoded, inner_name, json_object, json_text, open_file,
 };
 use crate::{DataError, RowProblem};
 
@@ -38,15 +38,18 @@ enum Rows {
     Lines { source: Box<dyn BufRead + Send>, line: u64, buffer: Vec<u8> },
     /// One JSON object a line.
     Json { source: Box<dyn BufRead + Send>, line: u64, buffer: Vec<u8> },
-    /// Records with the text in this column.
-    Table { records: Box<Records<Box<dyn BufRead + Send>>>, column: usize },
+    /// Records with the text in this column, of as many as the header has.
+    Table { records: Box<Records<Started>>, column: usize, header: usize },
 }
+
+/// A file of which the first line was looked at.
+type Started = io::Chain<io::Cursor<Vec<u8>>, Box<dyn BufRead + Send>>;
 
 /// A line's number and its text, or why there is none.
 type NumberedText = (u64, Result<String, RowProblem>);
 
 impl TextStream {
-    /// The rows of a file: CSV with a header, TSV (the first column), JSONL, else one text a line;
+    /// The rows of a file: CSV with a header, TSV (without one, the first column), JSONL, else one text a line;
     /// any of them compressed, as `.txt.gz`.
     ///
     /// # Errors
@@ -78,29 +81,31 @@ impl TextStream {
         format: Option<Format>,
         text_column: &str,
     ) -> Result<Self, DataError> {
-        let source: Box<dyn BufRead + Send> = Box::new(without_mark(source, path)?);
+        let source = decoded(source).map_err(DataError::io(path))?;
         let rows = match format {
             None => Rows::Lines { source, line: 0, buffer: Vec::new() },
             Some(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },
-            Some(Format::Tsv) => {
-                Rows::Table { records: Box::new(Records::new(source, b'\t')), column: 0 }
-            }
-            Some(Format::Csv) => {
-                let mut records = Records::new(source, b',');
-                let failed = |source| DataError::Io { path: path.to_owned(), source };
-                let header = records.header().map_err(failed)?;
-                let column = csv_column(&header, text_column, path)?;
-                Rows::Table { records: Box::new(records), column }
+            Some(table) => {
+                let fits = |header: &[String]| csv_text_column(header, text_column, path).is_ok();
+                let table = Table::open(source, table, text_column, fits);
+                let Table { records, header } = table.map_err(DataError::io(path))?;
+                let header = header.as_deref();
+                let column = header.map(|header| csv_text_column(header, text_column, path));
+                Rows::Table {
+                    records: Box::new(records),
+                    column: column.transpose()?.unwrap_or(0),
+                    header: header.map_or(0, <[String]>::len),
+                }
             }
         };
         Ok(Self { path: path.to_owned(), text_column: text_column.to_owned(), row: 0, rows })
     }
 
     fn read(&mut self) -> Result<Option<NumberedText>, DataError> {
-        let failed = |source| DataError::Io { path: self.path.clone(), source };
+        let failed = DataError::io(&self.path);
         match &mut self.rows {
             Rows::Lines { source, line, buffer } => {
-                let read = read_line(source, buffer).map_err(failed)?;
+                let read = read_line(source, buffer).map_err(&failed)?;
                 *line += 1;
                 Ok(match read {
                     Line::End => None,
@@ -109,7 +114,7 @@ impl TextStream {
                 })
             }
             Rows::Json { source, line, buffer } => loop {
-                let read = read_line(source, buffer).map_err(failed)?;
+                let read = read_line(source, buffer).map_err(&failed)?;
                 *line += 1;
                 match read {
                     Line::End => return Ok(None),
@@ -125,14 +130,13 @@ impl TextStream {
                     }
                 }
             },
-            Rows::Table { records, column } => {
-                let Some((line, record)) = records.next().map_err(failed)? else {
+            Rows::Table { records, column, header } => {
+                let Some((line, record)) = records.next().map_err(&failed)? else {
                     return Ok(None);
                 };
-                let expected = "as many as the header has";
                 let text = record.and_then(|record| match record.get(*column) {
                     Some(cell) => utf8(cell),
-                    None => Err(RowProblem::Columns { found: record.len(), expected }),
+                    None => Err(RowProblem::Cells { found: record.len(), header: *header }),
                 });
                 Ok(Some((line, text)))
             }

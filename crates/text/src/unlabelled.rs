@@ -34,11 +34,12 @@ impl Unlabelled {
                     Ok(text) if text.trim().is_empty() => all.blank += 1,
                     Ok(text) => all.texts.push(text),
                     Err(problem) => {
-                        let error = RowError { path: path.clone(), line: row.line, problem };
+                        let hint = problem.hint(all.texts.len() == before).to_owned();
+                        let row = RowError { path: path.clone(), line: row.line, problem };
                         if !skip_bad_rows {
-                            return Err(error.into());
+                            return Err(DataError::Row { row, hint });
                         }
-                        all.bad_rows.push(error);
+                        all.bad_rows.push(row);
                     }
                 }
             }

@@ -237,6 +237,9 @@ fn a_run_is_judged_on_its_own_data() {
 fn data_and_doctor_and_completions() {
     let folder = trained();
     let stats = json(&run(folder, "data stats --json").ok().stdout);
+    fs::write(folder.join("ids.csv"), "text,labels\nfine,\"17,18\"\n").unwrap();
+    let shown = run(folder, "data show --data ids.csv --labels goemotions").ok().stdout;
+    assert_eq!(rows(&shown)[0]["labels"], json("[\"joy\", \"love\"]"));
     assert_eq!(stats["splits"]["train"]["rows"], 911);
     assert!(run(folder, "data stats").ok().stdout.contains("gratitude"));
     let shown = run(folder, "data show --split dev --rows 2").ok().stdout;
@@ -272,8 +275,66 @@ fn labels_are_matched_by_name() {
     fs::write(folder.join("dev.tsv"), "good\t1\ngreat\t1\n").unwrap();
     fs::rename(folder.join("turned"), folder.join("labels.txt")).unwrap();
     assert_eq!(support("."), 2);
+    let file = folder.join("dev.tsv").display().to_string();
+    assert_eq!(support(&file), 2, "the list beside a file is its folder's");
     fs::write(folder.join("labels.txt"), "down\nup\nleft\n").unwrap();
     run(folder, "evaluate --model run --data .").fails(1, &["down, up, left", "up, down", "hint:"]);
+}
+
+#[test]
+fn what_is_held_out_of_a_file_is_its_dev_split_ever_after() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    let rows: String = (0..40)
+        .map(|i| format!("{} {i}\t{}\n", ["good", "bad"][i % 2], ["up", "down"][i % 2]))
+        .collect();
+    fs::write(folder.join("rows.tsv"), &rows).unwrap();
+    fs::write(folder.join("labels.txt"), "up\ndown\n").unwrap();
+    let quick = format!("train {QUICK} --max-steps 2 --data rows.tsv");
+    let said = run(folder, &format!("{quick} --output whole")).ok().stderr;
+    assert!(said.contains("40 train rows, no dev split") && said.contains("--dev-share"), "{said}");
+    run(folder, "export --int8 --model whole --output x").fails(1, &["no validation", "hint:"]);
+
+    let said = run(folder, &format!("{quick} --output run --dev-share 0.25 --json")).ok();
+    assert!(said.stderr.contains("30 train rows, 10 dev rows"), "{}", said.stderr);
+    let settings = fs::read_to_string(folder.join("run/settings.toml")).unwrap();
+    assert!(settings.contains("dev_share = 0.25"), "{settings}");
+    let figures = json(&said.stdout);
+    let share = "--model run --data rows.tsv --dev-share 0.25";
+    let judged = json(&run(folder, &format!("evaluate {share} --json")).ok().stdout);
+    assert_eq!((&judged["rows"], &judged["split"]), (&json("10"), &json("\"dev\"")));
+    assert_eq!(judged["loss"], figures["loss"]);
+    let tuned = run(folder, &format!("tune {share} --policy global --json")).ok().stdout;
+    assert_eq!(json(&tuned)["evaluation"]["loss"], figures["loss"]);
+    run(folder, &format!("evaluate {share} --split test")).fails(1, &["no test split"]);
+    // Export and report ask the run where its data is.
+    let said = run(folder, "export --int8 --model run --output small --force --json").ok().stdout;
+    assert_eq!((&json(&said)["rows"], &json(&said)["split"]), (&json("10"), &json("\"dev\"")));
+    let kept = fs::read(folder.join("run/predictions.jsonl")).unwrap();
+    fs::remove_file(folder.join("run/predictions.jsonl")).unwrap();
+    run(folder, "report run").ok();
+    assert_eq!(fs::read(folder.join("run/predictions.jsonl")).unwrap(), kept);
+    // So does a run that goes on, to the same bytes, whatever its seed.
+    let model = fs::read(folder.join("run/best/model.safetensors")).unwrap();
+    for gone in ["checkpoints", "best"] {
+        fs::remove_dir_all(folder.join("run").join(gone)).unwrap();
+    }
+    let said = run(folder, "train --resume run").ok().stderr;
+    assert!(said.contains("30 train rows, 10 dev rows"), "{said}");
+    assert_eq!(fs::read(folder.join("run/best/model.safetensors")).unwrap(), model);
+    run(folder, "train --resume run --dev-share 0.5").fails(2, &["--dev-share", "--resume"]);
+
+    run(folder, &format!("{quick} --dev-share 1")).fails(2, &["from 0 to below 1"]);
+    run(folder, "train --dev-share 0.1")
+        .fails(1, &["dev split of its own", "hint:", "--dev-share"]);
+    fs::create_dir(folder.join("folder")).unwrap();
+    for name in ["train.tsv", "train-2.tsv"] {
+        fs::write(folder.join("folder").join(name), "fine\tjoy\nawful\tanger\n").unwrap();
+    }
+    let stats = run(folder, "data stats --data folder --dev-share 0.5 --json").ok();
+    assert!(stats.stderr.contains("warning: not read") && stats.stderr.contains("train-2.tsv"));
+    let splits = &json(&stats.stdout)["splits"];
+    assert_eq!((&splits["train"]["rows"], &splits["dev"]["rows"]), (&json("1"), &json("1")));
 }
 
 fn bytes_of(folder: &std::path::Path) -> u64 {
@@ -553,6 +614,18 @@ fn distill_refuses_what_cannot_be_learned() {
     distill("--student 1L-64D").fails(2, &["--texts"]);
     distill("--texts blank.txt --student 1L-64D").fails(1, &["no rows", "blank.txt"]);
     distill("--texts bad.txt --student 1L-64D").fails(1, &["bad.txt:2", "UTF-8"]);
+    fs::write(folder.join("body.csv"), "body\nsome text\n").unwrap();
+    distill("--texts body.csv --student 1L-64D")
+        .fails(1, &["body.csv", "\"text\"", "--text-column"]);
+    let column =
+        "--texts body.csv --text-column body --student 1L-64D --max-steps 1 --output column";
+    distill(column).ok();
+    run(folder, "distill --resume column --text-column body").fails(2, &["--text-column"]);
+    let settings = fs::read_to_string(folder.join("column/settings.toml")).unwrap();
+    assert!(settings.contains("text_column = \"body\""), "{settings}");
+    fs::write(folder.join("column/settings.toml"), settings.replace("text_column", "older"))
+        .unwrap();
+    run(folder, "distill --resume column").fails(1, &["body.csv", "\"text\""]);
     distill("--texts nowhere.txt --student 1L-64D").fails(1, &["nowhere.txt"]);
     distill("--texts some.txt --student 4L-64D").fails(1, &["4 layers", "only 2"]);
     distill("--texts some.txt --student 1L-256D").fails(1, &["256", "128"]);

@@ -374,12 +374,23 @@ fn what_cannot_be_learned_is_refused_by_name() {
     train(&format!("{BOTH} --unlabelled bad.txt.gz")).fails(1, &["bad.txt.gz"]);
     fs::write(folder.join("empty.txt"), "\n\n").unwrap();
     train(&format!("{BOTH} --unlabelled empty.txt")).fails(1, &["empty.txt", "no rows"]);
+    // Texts may stand in another column than the data's.
+    fs::write(folder.join("more.csv"), "body\nso glad\n").unwrap();
+    let more = "--data data --teacher a --unlabelled more.csv";
+    train(more).fails(1, &["more.csv", "\"body\"", "--unlabelled-column"]);
+    train("--data data --teacher a --unlabelled-column body").fails(2, &["--unlabelled"]);
     run(folder, "train --resume a --teacher b").fails(2, &["--resume", "--teacher"]);
     run(folder, "train --resume a --augment 2").fails(2, &["--resume", "--augment"]);
     assert!(!folder.join("refused").exists(), "nothing was begun");
     let passed = train(&format!("{BOTH} --unlabelled bad.txt --skip-bad-rows")).ok();
     assert!(passed.stderr.contains("2 empty rows and 1 malformed"), "{}", passed.stderr);
     assert!(passed.stderr.contains("+ 7 unlabelled"), "{}", passed.stderr);
+
+    let rest = format!("{more} --unlabelled-column body --output column --max-steps 2");
+    let said = run(folder, &format!("train {QUICK} {rest}")).ok().stderr;
+    assert!(said.contains("+ 1 unlabelled"), "{said}");
+    fs::remove_dir_all(folder.join("column/checkpoints")).unwrap();
+    run(folder, "train --resume column").ok();
 
     let hushed = "--max-steps 1 --data data --teacher a --output hushed --quiet";
     assert_eq!(run(folder, &format!("train {QUICK} {hushed}")).ok().stderr, "");

@@ -1,15 +1,14 @@
-//! Rows between commas or tabs, quoted as RFC 4180 says.
+//! Records between commas, semicolons or tabs, quoted as RFC 4180 says.
 
-use std::io::{self, BufRead, Chain, Read};
+use std::fmt::Debug;
+use std::io::{self, BufRead, Chain, Cursor, Read};
 use std::path::Path;
 
 use ::csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
-use tinymood_core::LabelSet;
 
-use super::{ReadOptions, Row, soft_target, split_labels, targets_of};
+use super::Format;
+use crate::stream::MAX_LINE;
 use crate::{DataError, RowProblem};
-
-type Keep<'a> = &'a mut dyn FnMut(Row) -> Result<(), DataError>;
 
 /// Records with the lines they start on.
 ///
@@ -93,126 +92,77 @@ impl<'a> Record<'a> {
     }
 }
 
-fn failed(path: &Path) -> impl Fn(io::Error) -> DataError + '_ {
-    |source| DataError::Io { path: path.to_owned(), source }
+/// A file of records, and the names of its columns where it has any.
+pub(crate) struct Table<R: Read> {
+    pub(crate) records: Records<Chain<Cursor<Vec<u8>>, R>>,
+    /// `None` in files as GoEmotions has them.
+    pub(crate) header: Option<Vec<String>>,
 }
 
-fn utf8<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a str, RowProblem> {
-    std::str::from_utf8(bytes).map_err(|_| RowProblem::Utf8 { field })
-}
-
-/// GoEmotions' own format: text, labels, and whatever follows.
-pub(super) fn read_tsv(
-    source: impl BufRead,
-    path: &Path,
-    options: &ReadOptions,
-    labels: &LabelSet,
-    keep: Keep<'_>,
-) -> Result<(), DataError> {
-    let mut records = Records::new(source, b'\t');
-    while let Some((line, record)) = records.next().map_err(failed(path))? {
-        let row = || {
-            let record = record?;
-            let (Some(text), Some(cell)) = (record.get(0), record.get(1)) else {
-                let expected = "text, labels and perhaps an id between tabs";
-                return Err(RowProblem::Columns { found: record.len(), expected });
-            };
-            let (text, cell) = (utf8(text, "text")?, utf8(cell, "labels")?);
-            let targets = targets_of(split_labels(cell, &options.label_separator), labels)?;
-            Ok((text.to_owned(), targets))
+impl<R: BufRead> Table<R> {
+    /// Opens what is CSV or TSV by its name. CSV stands between commas, unless its header `fits` only when
+    /// it is cut at semicolons, as spreadsheets write it in much of Europe, or at tabs. TSV has a header where
+    /// a cell of its first line is the name of the texts' column.
+    pub(crate) fn open(
+        mut source: R,
+        format: Format,
+        text_column: &str,
+        fits: impl Fn(&[String]) -> bool,
+    ) -> io::Result<Self> {
+        let start = first_line(&mut source)?;
+        let (delimiter, has_header) = match format {
+            Format::Tsv => (b'\t', position(&header_of(&start, b'\t'), text_column).is_some()),
+            _ => (delimiter(&start, fits), true),
         };
-        keep((line, row()))?;
+        let mut records = Records::new(Cursor::new(start).chain(source), delimiter);
+        let header = has_header.then(|| records.header()).transpose()?;
+        Ok(Self { records, header })
     }
-    Ok(())
 }
 
-/// Where the targets of a row stand.
-enum TargetColumns {
-    /// In one column of labels between separators.
-    List(usize),
-    /// In one column of numbers a label; (C).
-    Soft(Vec<usize>),
+/// What a file begins with, up to the end of the first line that is not blank.
+fn first_line(source: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    while start.len() < MAX_LINE && start.iter().all(u8::is_ascii_whitespace) {
+        if source.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut start)? == 0 {
+            break;
+        }
+    }
+    Ok(start)
 }
 
-/// A file with a header.
-pub(super) fn read_csv(
-    source: impl BufRead,
-    path: &Path,
-    options: &ReadOptions,
-    labels: &LabelSet,
-    keep: Keep<'_>,
-) -> Result<(), DataError> {
-    let mut records = Records::new(source, b',');
-    let header = records.header().map_err(failed(path))?;
-    let text_column = column(&header, &options.text_column, path)?;
-    let targets = target_columns(&header, options, labels, path)?;
-    while let Some((line, record)) = records.next().map_err(failed(path))? {
-        let row = || {
-            let record = record?;
-            let cell = |column: usize| {
-                let expected = "as many as the header has";
-                let found = record.len();
-                record.get(column).ok_or(RowProblem::Columns { found, expected })
-            };
-            let text = utf8(cell(text_column)?, "text")?;
-            let targets = match &targets {
-                TargetColumns::List(column) => {
-                    let cell = utf8(cell(*column)?, "labels")?;
-                    targets_of(split_labels(cell, &options.label_separator), labels)?
-                }
-                TargetColumns::Soft(columns) => {
-                    let soft = columns.iter().zip(labels.names()).map(|(&column, label)| {
-                        soft_target(utf8(cell(column)?, "targets")?, label)
-                    });
-                    soft.collect::<Result<_, _>>()?
-                }
-            };
-            Ok((text.to_owned(), targets))
-        };
-        keep((line, row()))?;
-    }
-    Ok(())
+/// Column names as they are when cut at `delimiter`; none where they go on behind `start`.
+fn header_of(start: &[u8], delimiter: u8) -> Vec<String> {
+    Records::new(start, delimiter).header().unwrap_or_default()
+}
+
+/// What a header is to be cut at: the first that makes it fit, else what makes most columns of it.
+fn delimiter(start: &[u8], fits: impl Fn(&[String]) -> bool) -> u8 {
+    let headers = [b',', b';', b'\t'].map(|delimiter| (delimiter, header_of(start, delimiter)));
+    let fitting = headers.iter().find(|(_, header)| fits(header));
+    let most = || headers.iter().rev().max_by_key(|(_, header)| header.len());
+    fitting.or_else(most).map_or(b',', |(delimiter, _)| *delimiter)
 }
 
 /// The index of a column by name; case counts only where two names differ by it alone.
-pub(crate) fn column(header: &[String], name: &str, path: &Path) -> Result<usize, DataError> {
+pub(crate) fn position(header: &[String], name: &str) -> Option<usize> {
     let exact = header.iter().position(|column| column == name);
-    let loose = || header.iter().position(|column| column.eq_ignore_ascii_case(name));
-    exact.or_else(loose).ok_or_else(|| DataError::Header {
+    exact.or_else(|| header.iter().position(|column| column.eq_ignore_ascii_case(name)))
+}
+
+/// The index of the column of the texts.
+pub(crate) fn text_column(header: &[String], name: &str, path: &Path) -> Result<usize, DataError> {
+    position(header, name).ok_or_else(|| DataError::Header {
         path: path.to_owned(),
         found: listed(header),
         expected: format!("a column {name:?}"),
+        hint: "name the column that has it: --text-column NAME".to_owned(),
     })
 }
 
-fn target_columns(
-    header: &[String],
-    options: &ReadOptions,
-    labels: &LabelSet,
-    path: &Path,
-) -> Result<TargetColumns, DataError> {
-    if let Ok(list) = column(header, &options.labels_column, path) {
-        return Ok(TargetColumns::List(list));
-    }
-    let soft: Vec<Option<usize>> =
-        labels.names().iter().map(|label| column(header, label, path).ok()).collect();
-    let missing = labels.names().iter().zip(&soft).find(|(_, column)| column.is_none());
-    match missing {
-        None => Ok(TargetColumns::Soft(soft.into_iter().flatten().collect())),
-        Some((label, _)) => Err(DataError::Header {
-            path: path.to_owned(),
-            found: listed(header),
-            expected: format!(
-                "a column {:?}, or one of each label (there is none of {label:?})",
-                options.labels_column
-            ),
-        }),
-    }
-}
-
-/// Column names between commas, at most twelve.
-fn listed(header: &[String]) -> String {
-    let shown: Vec<String> = header.iter().take(12).map(|column| format!("{column:?}")).collect();
-    let more = if header.len() > 12 { ", ..." } else { "" };
+/// Names between commas, at most twelve.
+pub(super) fn listed<S: Debug>(names: &[S]) -> String {
+    let shown: Vec<String> = names.iter().take(12).map(|name| format!("{name:?}")).collect();
+    let more = if names.len() > 12 { ", ..." } else { "" };
     shown.join(", ") + more
 }

@@ -1,13 +1,15 @@
 //! One JSON object a line: `{"text": "...", "labels": ["joy", 18]}`, or with soft targets
-//! `{"text": "...", "labels": {"joy": 0.7}}`, where labels left out are 0.
+//! `{"text": "...", "labels": {"joy": 0.7}}`, where labels left out are 0, or with a field for each label:
+//! `{"text": "...", "joy": true, "love": false}`.
 
 use std::io::BufRead;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use tinymood_core::LabelSet;
 
-use super::{ReadOptions, Row, soft_target, split_labels, targets_of};
+use super::csv::listed;
+use super::{ReadOptions, Row, soft_target};
+use crate::labels::Known;
 use crate::stream::{Line, read_line};
 use crate::{DataError, RowProblem};
 
@@ -15,18 +17,18 @@ pub(super) fn read(
     mut source: impl BufRead,
     path: &Path,
     options: &ReadOptions,
-    labels: &LabelSet,
+    known: Known<'_>,
     keep: &mut dyn FnMut(Row) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let mut buffer = Vec::new();
     for number in 1.. {
         let line = read_line(&mut source, &mut buffer);
-        let line = line.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        let line = line.map_err(DataError::io(path))?;
         let row = match line {
             Line::End => break,
             Line::TooLong => Err(RowProblem::TooLong { limit: crate::stream::MAX_LINE }),
             Line::Whole if buffer.iter().all(u8::is_ascii_whitespace) => continue,
-            Line::Whole => row(&buffer, options, labels),
+            Line::Whole => row(&buffer, options, known),
         };
         keep((number, row))?;
     }
@@ -36,7 +38,7 @@ pub(super) fn read(
 fn row(
     line: &[u8],
     options: &ReadOptions,
-    labels: &LabelSet,
+    known: Known<'_>,
 ) -> Result<(String, Vec<f32>), RowProblem> {
     let mut object = object(line)?;
     let text = text(&mut object, &options.text_column)?;
@@ -49,22 +51,57 @@ fn row(
                 other => Err(unexpected(Some(other), field, "label names and ids")),
             });
             let names = names.collect::<Result<Vec<String>, _>>()?;
-            targets_of(names.iter().map(String::as_str), labels)?
+            known.targets(names.iter().map(String::as_str))?
         }
-        Some(Value::String(cell)) => {
-            targets_of(split_labels(&cell, &options.label_separator), labels)?
-        }
-        Some(Value::Number(id)) => targets_of([id.to_string().as_str()], labels)?,
+        Some(Value::String(cell)) => known.targets_of_cell(&cell)?,
+        Some(Value::Number(id)) => known.targets([id.to_string().as_str()])?,
         Some(Value::Object(soft)) => {
-            let mut targets = vec![0.0; labels.len()];
+            let mut targets = vec![0.0; known.labels.len()];
             for (label, value) in soft {
-                targets[labels.parse(&label)?] = soft_target(&value.to_string(), &label)?;
+                targets[known.parse(&label)?] = soft_value(&value, &label)?;
             }
             targets
         }
+        None => fields_of_labels(&object, field, known)?,
         other => return Err(unexpected(other.as_ref(), field, "a list of labels")),
     };
     Ok((text, targets))
+}
+
+/// The targets of an object with a field for each label, since it has none of them all; (C).
+fn fields_of_labels(
+    object: &Map<String, Value>,
+    labels_field: &str,
+    known: Known<'_>,
+) -> Result<Vec<f32>, RowProblem> {
+    let names = known.labels.names();
+    let values: Vec<Option<&Value>> = names.iter().map(|label| field(object, label)).collect();
+    let pairs = names.iter().zip(&values);
+    let missing: Vec<&String> =
+        pairs.clone().filter(|(_, value)| value.is_none()).map(|(label, _)| label).collect();
+    if !missing.is_empty() {
+        let found = match missing.len() == names.len() {
+            true => format!("no field {labels_field:?}"),
+            false => format!("no field {labels_field:?}, and none of {}", listed(&missing)),
+        };
+        let expected = "a list of labels there, or a field for each label".to_owned();
+        return Err(RowProblem::Json { found, expected });
+    }
+    let targets = pairs.filter_map(|(label, value)| Some(soft_value((*value)?, label)));
+    targets.collect()
+}
+
+/// The field of a name; case counts only where two names differ by it alone.
+fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let loose = || object.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
+    object.get(name).or_else(|| loose().map(|(_, value)| value))
+}
+
+fn soft_value(value: &Value, label: &str) -> Result<f32, RowProblem> {
+    match value {
+        Value::String(text) => soft_target(text, label),
+        other => soft_target(&other.to_string(), label),
+    }
 }
 
 /// The object of a line.

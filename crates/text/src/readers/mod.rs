@@ -1,28 +1,32 @@
 //! Rows of files to texts and targets.
 
 mod csv;
+mod decoded;
 mod jsonl;
+mod table;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use tinymood_core::LabelSet;
 
-use crate::{DataError, Dataset, Example, RowError, RowProblem};
+use crate::labels::Known;
+use crate::{DataError, Dataset, Example, LabelList, RowError, RowProblem};
 
-pub(crate) use self::csv::{Records, column as csv_column};
+pub(crate) use self::csv::{Records, Table, text_column as csv_text_column};
+pub(crate) use self::decoded::decoded;
 pub(crate) use self::jsonl::{object as json_object, text as json_text};
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// GoEmotions' own: no header, tabs, CSV quoting; text, labels, and perhaps an id.
+    /// Tabs, CSV quoting; without a header text, labels and perhaps an id, as GoEmotions is published.
     Tsv,
-    /// With a header (RFC 4180).
+    /// With a header (RFC 4180); commas, or semicolons or tabs.
     Csv,
     /// One JSON object a line.
     Jsonl,
@@ -59,8 +63,7 @@ fn is_compressed(path: &Path) -> bool {
 /// # Errors
 /// When it cannot be opened.
 pub(crate) fn open_file(path: &Path) -> Result<Box<dyn Read + Send>, DataError> {
-    let file = File::open(path);
-    let file = file.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    let file = File::open(path).map_err(DataError::io(path))?;
     Ok(match is_compressed(path) {
         true => Box::new(MultiGzDecoder::new(file)),
         false => Box::new(file),
@@ -76,8 +79,8 @@ pub struct ReadOptions {
     pub labels_column: String,
     /// What stands between the labels of a row.
     pub label_separator: String,
-    /// The labels; GoEmotions' own where none are given.
-    pub labels: Option<LabelSet>,
+    /// The labels; GoEmotions' own where none are given, and numbers are no ids then.
+    pub labels: Option<LabelList>,
     /// Passes over malformed rows and lists them, instead of stopping at the first.
     pub skip_bad_rows: bool,
 }
@@ -108,12 +111,17 @@ pub fn read_dataset(path: &Path, options: &ReadOptions) -> Result<Dataset, DataE
 
 /// Reads rows of `format`; `path` names their file in errors.
 pub(crate) fn read_from(
-    source: impl Read,
+    source: impl Read + Send,
     path: &Path,
     format: Format,
     options: &ReadOptions,
 ) -> Result<Dataset, DataError> {
-    let labels = options.labels.clone().unwrap_or_else(LabelSet::goemotions);
+    let default = LabelSet::goemotions();
+    let known = Known::new(options, &default);
+    let hint = |row: &RowError, is_first| match &row.problem {
+        RowProblem::Label(error) => known.hint(error, format == Format::Tsv && row.line == 1),
+        other => other.hint(is_first).to_owned(),
+    };
     let mut examples = Vec::new();
     let mut bad_rows = Vec::new();
     let mut keep = |(line, row): Row| -> Result<(), DataError> {
@@ -124,64 +132,39 @@ pub(crate) fn read_from(
         match row {
             Ok(example) => examples.push(example),
             Err(problem) => {
-                let error = RowError { path: path.to_owned(), line, problem };
+                let row = RowError { path: path.to_owned(), line, problem };
                 if !options.skip_bad_rows {
-                    return Err(error.into());
+                    let hint = hint(&row, examples.is_empty());
+                    return Err(DataError::Row { row, hint });
                 }
-                bad_rows.push(error);
+                bad_rows.push(row);
             }
         }
         Ok(())
     };
-    let source = without_mark(source, path)?;
+    let source = decoded(source).map_err(DataError::io(path))?;
     match format {
-        Format::Tsv => self::csv::read_tsv(source, path, options, &labels, &mut keep)?,
-        Format::Csv => self::csv::read_csv(source, path, options, &labels, &mut keep)?,
-        Format::Jsonl => jsonl::read(source, path, options, &labels, &mut keep)?,
+        Format::Jsonl => jsonl::read(source, path, options, known, &mut keep)?,
+        table => table::read(source, path, table, options, known, &mut keep)?,
     }
     if examples.is_empty() {
         return Err(match bad_rows.into_iter().next() {
-            Some(first) => DataError::AllBad(first),
+            Some(row) => DataError::AllBad { hint: hint(&row, true), row },
             None => DataError::Empty(path.to_owned()),
         });
     }
+    let labels = known.labels.clone();
     Ok(Dataset { path: path.to_owned(), labels, examples, bad_rows })
 }
 
-/// Passes over the byte order mark that some programs begin a file with.
-pub(crate) fn without_mark<R: Read>(source: R, path: &Path) -> Result<BufReader<R>, DataError> {
-    let mut source = BufReader::with_capacity(1 << 16, source);
-    let start = source.fill_buf();
-    let start = start.map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    if start.starts_with(b"\xEF\xBB\xBF") {
-        source.consume(3);
-    }
-    Ok(source)
-}
-
-/// The targets of a list of labels, each a name or an id.
-fn targets_of<'a>(
-    list: impl IntoIterator<Item = &'a str>,
-    labels: &LabelSet,
-) -> Result<Vec<f32>, RowProblem> {
-    let mut targets = vec![0.0; labels.len()];
-    for label in list {
-        targets[labels.parse(label)?] = 1.0;
-    }
-    Ok(targets)
-}
-
-/// The labels of a cell: what stands between separators, none when it is blank.
-fn split_labels<'a>(cell: &'a str, separator: &'a str) -> impl Iterator<Item = &'a str> {
-    let blank = cell.trim().is_empty();
-    let parts = if separator.is_empty() { None } else { Some(cell.split(separator)) };
-    let whole = if parts.is_none() { Some(cell) } else { None };
-    parts.into_iter().flatten().chain(whole).filter(move |_| !blank)
-}
-
-/// A soft target.
+/// A soft target: a number, with a comma too, or what pandas writes of booleans.
 fn soft_target(cell: &str, label: &str) -> Result<f32, RowProblem> {
-    let number = cell.trim().parse::<f32>().ok().filter(|number| (0.0..=1.0).contains(number));
+    let number = match cell.trim().to_lowercase().as_str() {
+        "true" => Some(1.0),
+        "false" => Some(0.0),
+        number => number.replace(',', ".").parse::<f32>().ok(),
+    };
+    let number = number.filter(|number| (0.0..=1.0).contains(number));
     number.ok_or_else(|| RowProblem::Target {
         label: label.to_owned(),
         found: cell.chars().take(40).collect(),

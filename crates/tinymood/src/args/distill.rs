@@ -27,6 +27,9 @@ pub struct DistillArgs {
     /// Texts to learn from: one a line, .tsv, .csv or .jsonl; may be given several times
     #[arg(long, value_name = "FILE", required_unless_present = "resume")]
     pub texts: Vec<PathBuf>,
+    /// Column or field of the text, in .csv, .jsonl and .tsv with a header
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    pub text_column: String,
     /// Pass over malformed rows instead of stopping at the first
     #[arg(long)]
     pub skip_bad_rows: bool,
@@ -66,8 +69,8 @@ pub struct DistillArgs {
     pub output: Option<PathBuf>,
     /// Go on with a run that was stopped or killed; all settings come from its folder
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "teacher", "texts", "skip_bad_rows", "student", "layers", "state_weight", "last_weight", "mean_weight",
-        "pooler_weight", "relation_weight", "relation_heads", "relation_layer", "recipe", "output",
+        "teacher", "texts", "text_column", "skip_bad_rows", "student", "layers", "state_weight", "last_weight",
+        "mean_weight", "pooler_weight", "relation_weight", "relation_heads", "relation_layer", "recipe", "output",
     ])]
     pub resume: Option<PathBuf>,
 

@@ -176,7 +176,8 @@ pub enum Command {
 #[command(next_help_heading = "Data")]
 pub struct DatasetArgs {
     /// `sample` (bundled), `goemotions` (downloaded once), a file, or a folder with train, dev and
-    /// test files. Files: .tsv (text, labels, id; no header), .csv (with header), .jsonl; also as .gz
+    /// test files. Files: .tsv (text, labels, id; or as .csv, where its first line names --text-column),
+    /// .csv (with header; commas, semicolons or tabs), .jsonl; also as .gz
     #[arg(long, value_name = "DATA", default_value = "sample")]
     pub data: String,
     #[command(flatten)]
@@ -198,13 +199,14 @@ pub struct JudgingArgs {
 #[derive(Clone, Debug, PartialEq, Args)]
 #[command(next_help_heading = "Data")]
 pub struct ReadingArgs {
-    /// File of label names, one a line [default: labels.txt in the data's folder, else GoEmotions' 28]
+    /// File of label names, one a line; in the data a number counts its lines from 0. Or `goemotions`,
+    /// for files with GoEmotions' ids [default: labels.txt in the data's folder, else GoEmotions' names]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Column or field of the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub text_column: String,
-    /// Column or field of the labels
+    /// Column or field of the labels; where there is none, each label has its own
     #[arg(long, value_name = "NAME", default_value = "labels")]
     pub labels_column: String,
     /// What stands between the labels of a row
@@ -213,6 +215,10 @@ pub struct ReadingArgs {
     /// Count and list malformed rows instead of stopping at the first
     #[arg(long)]
     pub skip_bad_rows: bool,
+    /// Share of the train rows to hold out as dev split, for a lone file or a folder without one: 0.1,
+    /// say. Which rows depends on their texts alone, so the same share always gives the same split
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = parse_dev_share)]
+    pub dev_share: f64,
 }
 
 impl Default for ReadingArgs {
@@ -224,6 +230,7 @@ impl Default for ReadingArgs {
             labels_column: "labels".to_owned(),
             label_separator: ",".to_owned(),
             skip_bad_rows: false,
+            dev_share: 0.0,
         }
     }
 }
@@ -290,6 +297,14 @@ fn parse_share(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
+/// A number from 0 to below 1.
+fn parse_dev_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to below 1".to_owned()),
     }
 }
 

@@ -32,8 +32,8 @@ pub struct PredictArgs {
     pub texts: Vec<String>,
     #[command(flatten)]
     pub model: ModelArg,
-    /// A file of texts: .csv (with header), .tsv, .jsonl, else one text a line, any of
-    /// them also as .gz; - for standard input
+    /// A file of texts: .csv (with header), .tsv (without one, the first column), .jsonl, else one text a
+    /// line, any of them also as .gz; - for standard input
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
     /// Column or field of the text

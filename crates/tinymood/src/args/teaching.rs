@@ -14,6 +14,9 @@ pub struct TeachingArgs {
     /// .jsonl, also as .gz; may be given several times
     #[arg(long, value_name = "FILE")]
     pub unlabelled: Vec<PathBuf>,
+    /// Column or field of the text in these files [default: that of --text-column]
+    #[arg(long, value_name = "NAME", requires = "unlabelled")]
+    pub unlabelled_column: Option<String>,
     /// How many of these texts are used, drawn by the seed; 0 for all
     #[arg(long, value_name = "N", default_value_t = 0, requires = "unlabelled")]
     pub unlabelled_rows: usize,

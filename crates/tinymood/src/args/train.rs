@@ -22,6 +22,7 @@ Examples:
   tinymood train --data goemotions --init sentence-transformers/all-MiniLM-L6-v2
   tinymood train --data goemotions --recipe seed
   tinymood train --data my-data/ --labels my-labels.txt --epochs 6 --loss focal:gamma=2
+  tinymood train --data comments.csv --text-column body --dev-share 0.1
   tinymood train --data goemotions --teacher runs/a --teacher runs/b --unlabelled texts.txt.gz
   tinymood train --resume runs/sample-default")]
 pub struct TrainArgs {
@@ -43,9 +44,9 @@ pub struct TrainArgs {
     pub output: Option<PathBuf>,
     /// Go on with a run that was stopped or killed; all settings come from its folder
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_rows",
+        "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_column", "unlabelled_rows",
         "augment", "labels", "text_column", "labels_column", "label_separator", "skip_bad_rows",
-        "taxonomy",
+        "taxonomy", "dev_share",
     ])]
     pub resume: Option<PathBuf>,
     /// Print the final evaluation as one JSON document on standard output

@@ -7,7 +7,7 @@ use tinymood_text::{EncodedSplit, SplitStats, Stats, Tokenizer, Wanted, goemotio
 
 use super::{print, print_json};
 use crate::args::{DataArgs, DataCommand, DatasetArgs, GlobalArgs, SplitArg, StatsArgs};
-use crate::data::{DataSettings, choose, goemotions_source};
+use crate::data::{DataSettings, goemotions_source};
 
 pub(super) fn run(args: DataArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     match args.command {
@@ -101,7 +101,7 @@ fn show(
 ) -> anyhow::Result<()> {
     let settings = DataSettings::new(dataset, Taxonomy::Original)?;
     let splits = settings.open(global, split.into())?;
-    let (_, dataset) = choose(splits, split, &settings.data)?;
+    let (_, dataset) = settings.choose(splits, split)?;
     for example in dataset.examples.iter().take(rows) {
         let holding = example.targets.iter().enumerate().filter(|(_, target)| **target > 0.0);
         let labels: serde_json::Map<String, serde_json::Value> = holding

@@ -42,6 +42,8 @@ const BASIS_BATCH: usize = 16;
 struct Source {
     teacher: String,
     texts: Vec<PathBuf>,
+    #[serde(default = "text")]
+    text_column: String,
     #[serde(default)]
     skip_bad_rows: bool,
     student: String,
@@ -60,6 +62,11 @@ struct Source {
     relation_layer: Option<usize>,
     #[serde(default)]
     precision: PrecisionArg,
+}
+
+/// The column of texts in runs that name none.
+fn text() -> String {
+    "text".to_owned()
 }
 
 /// A teacher that infers, with its parts.
@@ -92,6 +99,7 @@ impl Plan {
                 let source = Source {
                     teacher: absolute_model(&args.teacher.context("no teacher: --teacher")?),
                     texts: args.texts.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
+                    text_column: args.text_column,
                     skip_bad_rows: args.skip_bad_rows,
                     student: args.student,
                     layers: args.layers,
@@ -234,7 +242,7 @@ impl Source {
         global: &GlobalArgs,
     ) -> anyhow::Result<Vec<TokenizedText>> {
         let Unlabelled { texts, bad_rows, .. } =
-            Unlabelled::read(&self.texts, "text", self.skip_bad_rows)?;
+            Unlabelled::read(&self.texts, &self.text_column, self.skip_bad_rows)?;
         if !bad_rows.is_empty() {
             global.warn(&format!("{} malformed rows passed over", bad_rows.len()));
         }

@@ -6,13 +6,13 @@ use serde_json::Value;
 use tinymood_core::{LabelSet, Logits, Taxonomy, TokenizedText};
 use tinymood_eval::{Calibration, Evaluation, Faithfulness, Predictions, Thresholds};
 use tinymood_report::{KeptPredictions, KeptRow};
-use tinymood_text::{Dataset, EncodedSplit, Example, label_file};
+use tinymood_text::{Dataset, EncodedSplit, Example, LabelList, label_file};
 use tinymood_train::RunFolder;
 
 use super::train::Source;
 use super::{print, print_json};
 use crate::args::{DatasetArgs, EvaluateArgs, GlobalArgs, JudgingArgs, ReadingArgs, SplitArg};
-use crate::data::{DataSettings, choose};
+use crate::data::DataSettings;
 use crate::misuse::Misuse;
 use crate::model::{Model, ModelError, Origin};
 
@@ -175,17 +175,17 @@ impl Rows {
                 (None, _) => return Err(ModelError::NoData(model.path.clone()).into()),
             },
         };
-        let is_own = own.is_some_and(|own| own.data == settings.data);
-        let is_file = Path::new(&settings.data).is_file();
+        let is_own = own.is_some_and(|own| own.has_rows_of(&settings));
+        let is_lone = settings.is_lone();
         // A lone file is all training data: nothing of it was kept apart to judge on.
-        if is_own && split != SplitArg::Train && is_file {
+        if is_own && split != SplitArg::Train && is_lone {
             return Err(ModelError::NoValidation(settings.data).into());
         }
         let splits = settings.open(global, split.into())?;
-        if split == SplitArg::Dev && splits.dev.is_none() && !is_file {
+        if split == SplitArg::Dev && splits.dev.is_none() && !is_lone {
             return Err(ModelError::NoValidation(settings.data).into());
         }
-        let (split, dataset) = choose(splits, split, &settings.data)?;
+        let (split, dataset) = settings.choose(splits, split)?;
         let (name, tuned_on) = (settings.name(), split.clone());
         let tuned_on =
             if is_own || split == name { tuned_on } else { format!("{split} of {name}") };
@@ -202,14 +202,15 @@ fn own_data(model: &Model) -> anyhow::Result<Option<DataSettings>> {
 
 /// Where data is, read in the model's labels where neither it nor the arguments name others.
 fn named_data(model: &Model, args: &DatasetArgs) -> anyhow::Result<DataSettings> {
-    let mut settings = DataSettings::new(args, Taxonomy::Original)?;
+    let settings = DataSettings::new(args, Taxonomy::Original)?;
     let bundled = ["sample", "goemotions"].contains(&settings.data.as_str());
     let is_view = view_of(&LabelSet::goemotions(), &model.labels).is_some();
     let brings_labels = label_file(Path::new(&settings.data)).is_some();
-    if settings.labels.is_none() && !bundled && !is_view && !brings_labels {
-        settings.labels = Some(model.labels.names().to_vec());
+    if settings.has_labels() || bundled || is_view || brings_labels {
+        return Ok(settings);
     }
-    Ok(settings)
+    let (labels, source) = (model.labels.clone(), "the model".to_owned());
+    Ok(settings.with_labels(LabelList { labels, source }))
 }
 
 /// The taxonomy that makes `from` into `to`.
@@ -223,13 +224,6 @@ pub(super) fn in_labels(dataset: Dataset, labels: &LabelSet) -> anyhow::Result<D
     if let Some(taxonomy) = view_of(&dataset.labels, labels) {
         return Ok(dataset.with_taxonomy(taxonomy)?);
     }
-    let (data, model) = (listed(&dataset.labels), listed(labels));
+    let (data, model) = (dataset.labels.first_names(), labels.first_names());
     Ok(dataset.in_order_of(labels).ok_or(ModelError::OtherLabels { data, model })?)
-}
-
-fn listed(labels: &LabelSet) -> String {
-    let names: Vec<&str> = labels.names().iter().take(6).map(String::as_str).collect();
-    let more = labels.len().saturating_sub(6);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", names.join(", "))
 }

@@ -12,7 +12,7 @@ use tinymood_text::{Dataset, EncodedSplit, Tokenizer, Unlabelled};
 use tinymood_train::{RunFolder, TrainSettings, draw_rows, mix};
 
 use crate::args::{GlobalArgs, PrecisionArg, TeachingArgs};
-use crate::data::DataSettings;
+use crate::data::{DataSettings, is_default};
 use crate::init::absolute_model;
 use crate::teachers::{TeacherError, Teachers, altered};
 
@@ -23,16 +23,15 @@ pub(super) struct Teaching {
     teachers: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unlabelled: Vec<PathBuf>,
+    /// The text's, where it is not that of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unlabelled_column: Option<String>,
     /// 0 for all.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     unlabelled_rows: usize,
     /// Altered copies of each text of the training split.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     augment: u8,
-}
-
-fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
-    *count == T::default()
 }
 
 /// Teachers that are there, with the texts that only they label.
@@ -50,6 +49,7 @@ impl Teaching {
         Ok(Self {
             teachers: args.teacher.iter().map(|name| absolute_model(name)).collect(),
             unlabelled: unlabelled.collect::<Result<_, _>>().context("--unlabelled is no path")?,
+            unlabelled_column: args.unlabelled_column.clone(),
             unlabelled_rows: args.unlabelled_rows,
             augment: args.augment,
         })
@@ -77,8 +77,10 @@ impl Teaching {
             return Ok(None);
         }
         let teachers = Teachers::find(&self.teachers, labels, global)?;
+        let column = self.unlabelled_column.as_ref().unwrap_or(&data.text_column);
         let Unlabelled { mut texts, blank, bad_rows } =
-            Unlabelled::read(&self.unlabelled, &data.text_column, data.skip_bad_rows)?;
+            Unlabelled::read(&self.unlabelled, column, data.skip_bad_rows)
+                .map_err(|error| error.naming("--unlabelled-column"))?;
         if blank > 0 || !bad_rows.is_empty() {
             let malformed = bad_rows.len();
             global.say(&format!(

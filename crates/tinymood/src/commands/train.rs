@@ -274,7 +274,11 @@ fn describe_data(
     dev: Option<&Dataset>,
 ) -> String {
     let dev = dev.map_or_else(
-        || "no dev split: the last weights become the model".to_owned(),
+        || {
+            "no dev split, so no figures and no tuned thresholds (--dev-share 0.1 holds out a tenth of \
+             the rows): the last weights become the model"
+                .to_owned()
+        },
         |dev| format!("{} dev rows", dev.examples.len()),
     );
     let (rows, labels) = (train.examples.len(), train.labels.len());

@@ -1,0 +1,162 @@
+//! Which labels a file may name, and who says so.
+//!
+//! A number is a label only where a list gives it a meaning, or in a row as GoEmotions publishes it.
+//! Elsewhere it may count stars, or say no and yes, and a model would learn emotions from that.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use tinymood_core::{LabelError, LabelSet};
+
+use crate::readers::{decoded, open_file};
+use crate::{DataError, ReadOptions, RowProblem};
+
+/// Labels that are given, in the order of their ids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelList {
+    /// The labels.
+    pub labels: LabelSet,
+    /// What names them, as hints say it: `data/labels.txt`, `the model`.
+    pub source: String,
+}
+
+impl LabelList {
+    /// GoEmotions' own.
+    pub fn goemotions() -> Self {
+        Self { labels: LabelSet::goemotions(), source: "GoEmotions".to_owned() }
+    }
+
+    /// Reads a file of label names, one a line; blank lines are passed over.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the names make no label set.
+    pub fn read(path: &Path) -> Result<Self, DataError> {
+        let mut text = String::new();
+        let read = decoded(open_file(path)?).and_then(|mut file| file.read_to_string(&mut text));
+        read.map_err(DataError::io(path))?;
+        let labels = LabelSet::new(text.lines().filter(|line| !line.trim().is_empty()))
+            .map_err(|source| DataError::Labels { path: path.to_owned(), source })?;
+        Ok(Self { labels, source: path.display().to_string() })
+    }
+}
+
+/// The list of labels in the folder of `data`, a folder or a file: `labels.txt` or `emotions.txt`.
+pub fn label_file(data: &Path) -> Option<PathBuf> {
+    let folder = match data.is_file() {
+        true => data.parent()?,
+        false => data,
+    };
+    let candidates = ["labels.txt", "emotions.txt"].map(|name| folder.join(name));
+    candidates.into_iter().find(|path| path != data && path.is_file())
+}
+
+/// The labels that the rows of a file may name.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) labels: &'a LabelSet,
+    /// What names them; `None` where they are GoEmotions' because nothing does.
+    source: Option<&'a str>,
+    /// What stands between those of a row.
+    separator: &'a str,
+    /// Whether numbers are ids.
+    has_ids: bool,
+}
+
+impl<'a> Known<'a> {
+    /// The labels of `options`, else `default`, GoEmotions'.
+    pub(crate) fn new(options: &'a ReadOptions, default: &'a LabelSet) -> Self {
+        let list = options.labels.as_ref();
+        Self {
+            labels: list.map_or(default, |list| &list.labels),
+            source: list.map(|list| list.source.as_str()),
+            separator: &options.label_separator,
+            has_ids: list.is_some(),
+        }
+    }
+
+    /// As they are in a row whose third column holds `id`: that of a comment marks GoEmotions' rows.
+    pub(crate) fn beside(self, id: Option<&[u8]>) -> Self {
+        Self { has_ids: self.has_ids || id.is_some_and(is_comment_id), ..self }
+    }
+
+    /// The index of a label given by name, or by id where these have a meaning.
+    pub(crate) fn parse(self, label: &str) -> Result<usize, RowProblem> {
+        if !self.has_ids && is_number(label) && self.labels.index_of(label).is_none() {
+            return Err(RowProblem::Number { found: label.trim().to_owned() });
+        }
+        Ok(self.labels.parse(label)?)
+    }
+
+    /// The targets of a list of labels; (C).
+    pub(crate) fn targets<'b>(
+        self,
+        list: impl IntoIterator<Item = &'b str>,
+    ) -> Result<Vec<f32>, RowProblem> {
+        let mut targets = vec![0.0; self.labels.len()];
+        for label in list {
+            targets[self.parse(label)?] = 1.0;
+        }
+        Ok(targets)
+    }
+
+    /// The targets of a cell: labels between separators, none when it is blank; (C).
+    pub(crate) fn targets_of_cell(self, cell: &str) -> Result<Vec<f32>, RowProblem> {
+        match (cell.trim().is_empty(), self.separator.is_empty()) {
+            (true, _) => self.targets([]),
+            (_, true) => self.targets([cell]),
+            (_, false) => self.targets(cell.split(self.separator)),
+        }
+    }
+
+    /// What to do about a label that is none, on a line that may name columns or may not.
+    pub(crate) fn hint(self, error: &LabelError, may_be_header: bool) -> String {
+        if let LabelError::Unknown { found, .. } = error
+            && let Some(separator) = self.other_separator(found)
+        {
+            return format!(
+                "labels seem to stand apart by {separator:?}: --label-separator {separator:?}"
+            );
+        }
+        let header = match may_be_header {
+            true => {
+                "where this line names columns, name that of the texts: --text-column NAME; else "
+            }
+            false => "",
+        };
+        let first = self.labels.first_names();
+        match self.source {
+            Some(source) => {
+                format!(
+                    "{header}the labels are those of {source}, {first}: mend the row, or give a list that has it \
+                     with --labels FILE"
+                )
+            }
+            None => format!(
+                "{header}where no labels are given they are GoEmotions', {first}: list yours, one a line, in a \
+                 labels.txt in the data's folder or in --labels FILE"
+            ),
+        }
+    }
+
+    /// What `found` would have to be split by to be labels, all of them.
+    fn other_separator(self, found: &str) -> Option<&'static str> {
+        let all_known = |separator: &&str| {
+            let mut parts = found.trim().split(*separator);
+            found.trim().contains(*separator) && parts.all(|part| self.parse(part).is_ok())
+        };
+        ["|", ";", ",", " "].into_iter().find(all_known)
+    }
+}
+
+/// Whether GoEmotions' comments have such ids: seven digits in base 36, from 2018 and 2019.
+fn is_comment_id(cell: &[u8]) -> bool {
+    let in_base_36 = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
+    cell.len() == 7 && cell.starts_with(b"e") && cell.iter().all(in_base_36)
+}
+
+/// Whether a label is written in digits, as `4`, `-1` or `4.0`.
+fn is_number(label: &str) -> bool {
+    let label = label.trim();
+    let digits = label.strip_prefix('-').unwrap_or(label);
+    digits.starts_with(|first: char| first.is_ascii_digit()) && digits.parse::<f64>().is_ok()
+}
