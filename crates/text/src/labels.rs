@@ -138,6 +138,17 @@ impl<'a> Known<'a> {
         }
     }
 
+    /// What to do about a header without a column of labels and without one of each.
+    pub(crate) fn columns_hint(self) -> String {
+        let each = match self.source {
+            Some(source) => format!("or give each label of {source} a column"),
+            None => "where each has a column, list them, one a line, in a labels.txt in the data's folder or \
+                     in --labels FILE"
+                .to_owned(),
+        };
+        format!("name the column that has the labels: --labels-column NAME; {each}")
+    }
+
     /// What `found` would have to be split by to be labels, all of them.
     fn other_separator(self, found: &str) -> Option<&'static str> {
         let all_known = |separator: &&str| {

@@ -102,6 +102,7 @@ fn tables_are_cut_where_their_header_says() {
     for (name, bytes, text_column) in [
         ("a.csv", "text;labels\n\"a; b\";joy,anger\nc;\n", "text"),
         ("a.csv", "\r\n\r\nText;labels;x\r\n\"a; b\";\"joy,anger\";\r\nc;;\r\n", "text"),
+        ("a.csv", "text;p,q,r,s;labels\n\"a; b\";;joy,anger\nc;;\n", "text"),
         ("a.csv", "labels\ttext\njoy,anger\ta; b\n\tc\n", "text"),
         ("a.csv", "body;joy;anger\n\"a; b\";1;1\nc;0;0,2\n", "body"),
         ("a.csv", "\"text\",\"labels\"\n\"a; b\",\"joy,anger\"\nc,\n", "text"),
@@ -119,6 +120,8 @@ fn tables_are_cut_where_their_header_says() {
         let expected = [("a; b", vec![0, 1], first), ("c", vec![], last)];
         assert_eq!(rows(&dataset), expected, "{bytes:?}");
     }
+    let ours = hint(&[("a.csv", "text,praise\nx,1\n")], &ReadOptions::default());
+    assert!(ours.contains("--labels-column") && ours.contains("labels.txt"), "{ours}");
     // What is wrong, and what a hint says of it and does not.
     for (name, bytes, problem, said, unsaid) in [
         (
@@ -129,7 +132,13 @@ fn tables_are_cut_where_their_header_says() {
             "--labels",
         ),
         ("a.csv", "text;tags\nx;joy\n", "none of \"joy\"", "--labels-column", "--text-column"),
-        ("a.tsv", "text\tjoy\nx\t1\n", "none of \"anger\"", "--labels FILE", "--text-column"),
+        (
+            "a.tsv",
+            "text\tjoy\nx\t1\n",
+            "none of \"anger\"",
+            "each label of a list",
+            "--labels FILE",
+        ),
         ("a.tsv", "ID\tTweet\tjoy\n1\tx\t0\n", "label \"Tweet\"", "--text-column", "--skip"),
         ("a.tsv", "only text\n", "1 columns", "--text-column", "--skip"),
         ("a.csv", "text;labels\nx\n", "1 columns, expected 2 as in", "mend the row", ".tsv"),
@@ -459,6 +468,9 @@ fn rows_are_held_out_by_their_texts() {
         splits.named().map(|(_, split)| split.examples.len()).collect::<Vec<_>>(),
         [40, 10, 1]
     );
+    let alone = open_with(folder.0.path(), 0.2, Wanted::DEV).unwrap();
+    assert_eq!(alone.named().map(|(name, _)| name).collect::<Vec<_>>(), ["dev"]);
+    assert_eq!(texts(&alone.dev), texts(&splits.dev));
     folder.write("val.tsv", "no row that anyone reads");
     for data in [folder.0.path(), Path::new("sample"), Path::new("goemotions")] {
         let error = open_with(data, 0.2, Wanted::TRAIN).unwrap_err();

@@ -18,9 +18,9 @@ use crate::{DataError, RowProblem};
 ///
 /// A quote that nobody closes makes one cell of all that follows, rows and all. Such cells are refused
 /// where they can be told: those that swallow the [`END`] added to the file, and those of tab-separated
-/// files in which there are both tabs and ends of lines.
+/// files in which there are both tabs and ends of lines. A record longer than [`MAX_RECORD`] ends the file.
 pub(crate) struct Records<R: Read> {
-    reader: Reader<Chain<R, &'static [u8]>>,
+    reader: Reader<Bounded<Chain<R, &'static [u8]>>>,
     delimiter: u8,
     record: ByteRecord,
 }
@@ -37,14 +37,20 @@ impl<R: BufRead> Records<R> {
             .terminator(Terminator::Any(b'\n'))
             .has_headers(false)
             .flexible(true)
-            .from_reader(source.chain(ENDING));
+            .from_reader(Bounded { source: source.chain(ENDING), read: 0 });
         Self { reader, delimiter, record: ByteRecord::new() }
     }
 
     /// The first line of the next record and its cells, unless a quote of it went too far; `None` after
     /// the last.
     pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Result<Record<'_>, RowProblem>)>> {
-        while self.reader.read_byte_record(&mut self.record)? {
+        loop {
+            self.reader.get_mut().read = 0;
+            let line = self.reader.position().line();
+            let read = self.reader.read_byte_record(&mut self.record);
+            if !read.map_err(|error| io::Error::other(format!("line {line}: {error}")))? {
+                return Ok(None);
+            }
             let only = (self.record.len() == 1).then(|| &self.record[0]);
             if only == Some(b"\r") {
                 continue; // a blank line
@@ -65,7 +71,6 @@ impl<R: BufRead> Records<R> {
             }
             return Ok(Some((line, Ok(Record(&self.record)))));
         }
-        Ok(None)
     }
 
     /// The next record as column names.
@@ -73,6 +78,30 @@ impl<R: BufRead> Records<R> {
         let Some((_, Ok(record))) = self.next()? else { return Ok(Vec::new()) };
         let cells = (0..record.len()).filter_map(|column| record.get(column));
         Ok(cells.map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect())
+    }
+}
+
+/// The most bytes of a record, about: the reader reads ahead.
+const MAX_RECORD: usize = 4 * MAX_LINE;
+
+/// A source that fails when too much of it is read for one record.
+struct Bounded<R> {
+    source: R,
+    /// Since the record began.
+    read: usize,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.read > MAX_RECORD {
+            let problem = format!(
+                "a row of more than {MAX_RECORD} bytes: a quote that is never closed, or no table"
+            );
+            return Err(io::Error::other(problem));
+        }
+        let count = self.source.read(out)?;
+        self.read += count;
+        Ok(count)
     }
 }
 
@@ -165,4 +194,29 @@ pub(super) fn listed<S: Debug>(names: &[S]) -> String {
     let shown: Vec<String> = names.iter().take(12).map(|name| format!("{name:?}")).collect();
     let more = if names.len() > 12 { ", ..." } else { "" };
     shown.join(", ") + more
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    #[test]
+    fn a_record_without_end_is_refused_before_it_fills_memory() {
+        let endless = b"one,two\n".chain(io::repeat(b'x'));
+        let mut records = Records::new(BufReader::new(endless), b',');
+        assert_eq!(records.next().unwrap().unwrap().0, 1);
+        let error = records.next().err().unwrap().to_string();
+        assert!(error.starts_with("line 2: a row of more than"), "{error}");
+
+        let long = vec![b'x'; MAX_RECORD - (1 << 20)];
+        let twice = [&long[..], b"\n", &long, b"\n"].concat();
+        let mut records = Records::new(&twice[..], b',');
+        for line in [1, 2] {
+            let (found, record) = records.next().unwrap().unwrap();
+            assert_eq!((found, record.unwrap().get(0).unwrap().len()), (line, long.len()));
+        }
+        assert!(records.next().unwrap().is_none());
+    }
 }

@@ -107,9 +107,7 @@ fn label_columns(
                 "a column {:?}, or one of each label (there is none of {label:?})",
                 options.labels_column
             ),
-            hint: "name the column that has them: --labels-column NAME; where each label has a column, \
-                   list the labels, one a line, in a labels.txt in the data's folder or in --labels FILE"
-                .to_owned(),
+            hint: known.columns_hint(),
         })
     };
     known.labels.names().iter().map(column).collect()
