@@ -20,7 +20,8 @@ pub(super) fn run(args: ServeArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     }
     let mut opening = Opening { name: args.model, folder: None, global: global.clone() };
     let classifier = opening.open_first()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // It accepts connections and hears signals; the server has threads of its own for the rest.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the server")?;
     let in_time = runtime.block_on(serve(settings, classifier, opening))?;
     // What a client has left behind (an engine at work, a text being tokenized) need not be waited for.
@@ -41,6 +42,7 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         max_body_bytes: limits.max_body_bytes,
         max_texts: limits.max_texts,
         max_characters: limits.max_characters,
+        max_connections: limits.max_connections,
         max_concurrent_requests: limits.max_concurrent_requests,
         max_queue_tokens: limits.max_queue_tokens,
         max_batch_tokens: limits.max_batch_tokens,
