@@ -341,6 +341,76 @@ fn copy_of_the_model(to: &Path) {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_costs_no_answer() {
+    let asked = json!({ "inputs": "so happy" });
+    // Whoever reads it dies, as in `| logger`.
+    let mut server = Served::start(trained(), &["runs/quick"], &[]);
+    let before = server.post("/predict", &asked);
+    drop(server.child.stderr.take());
+    assert_eq!(server.post("/predict", &asked), before);
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_keeps_no_server_from_starting() {
+    let mut command = tinymood(trained());
+    command.args(["serve", "runs/quick", "--port", "0"]);
+    command.stderr(fs::File::options().write(true).open("/dev/full").unwrap());
+    let server = Served::start_as(command);
+    server.post("/predict", &json!({ "inputs": "so happy" }));
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn who_does_not_read_the_address_is_served_all_the_same() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let mut command = tinymood(trained());
+    command.args(["serve", "runs/quick", "--port", "0", "--quiet"]);
+    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let mut server = Served { child, address: String::new() };
+    // The log has it then, or nobody would know.
+    let line = server.wait_for_log("listening on http://");
+    let (_, address) = line.split_once("listening on http://").unwrap();
+    server.address = address.split([',', ' ']).next().unwrap().to_owned();
+    server.post("/predict", &json!({ "inputs": "so happy" }));
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn a_reload_that_hangs_holds_nothing_up_and_is_done_again_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    copy_of_the_model(&model);
+    let mut server = Served::start(folder.path(), &["model"], &[]);
+    let thresholds = model.join("thresholds.json");
+    let content = fs::read(&thresholds).unwrap();
+    let hang = || {
+        fs::remove_file(&thresholds).unwrap();
+        assert!(Command::new("mkfifo").arg(&thresholds).status().unwrap().success());
+    };
+    hang();
+    server.signal("-HUP");
+    server.wait_for_log("reloading the model");
+    let mut hung = fs::File::options().write(true).open(&thresholds).unwrap(); // once it is read
+    // What is asked meanwhile is done after, once however often it was asked.
+    server.signal("-HUP");
+    server.signal("-HUP");
+    server.get("/health");
+    fs::remove_file(&thresholds).unwrap();
+    fs::write(&thresholds, &content).unwrap();
+    hung.write_all(&content).unwrap();
+    drop(hung); // and the first goes on
+    server.wait_for_metric("tinymood_reloads 2");
+    hang();
+    server.signal("-HUP");
+    server.wait_for_log("reloading the model"); // the second
+    server.wait_for_log("reloading the model"); // the one that hangs
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
 fn a_thread_that_the_system_refuses_is_an_error() {
     for threads in ["1", "2"] {
         let mut command = tinymood(trained());
