@@ -63,7 +63,7 @@ impl Connections {
                 Ok(client) => return client,
                 Err(error) if is_of_client(&error) => tracing::debug!(%error, "a client left"),
                 Err(error) => {
-                    if let Some(times) = self.failures.to_be_said(Instant::now()) {
+                    if let Some(times) = self.failures.again(Instant::now()) {
                         tracing::warn!(%error, times, "connections could not be accepted: raise the limit of \
                              files (ulimit -n), or lower --max-connections");
                     }
@@ -75,7 +75,7 @@ impl Connections {
 
     async fn accept(&mut self, listener: &TcpListener) -> io::Result<Client> {
         if self.places.available_permits() == 0
-            && let Some(times) = self.waits.to_be_said(Instant::now())
+            && let Some(times) = self.waits.again(Instant::now())
         {
             let limit = self.app.settings.max_connections;
             tracing::warn!(limit, times, "no more connections for now (--max-connections)");
@@ -128,8 +128,8 @@ struct Repeated {
 }
 
 impl Repeated {
-    /// Counts it once more. How often it has happened since it was said, if it is to be said now.
-    fn to_be_said(&mut self, now: Instant) -> Option<u64> {
+    /// It happens again. How often it has since it was said, if it is to be said now.
+    fn again(&mut self, now: Instant) -> Option<u64> {
         self.times += 1;
         if self.said.is_some_and(|said| now - said < Duration::from_secs(1)) {
             return None;
@@ -147,9 +147,8 @@ mod tests {
     fn what_happens_again_and_again_is_said_once_a_second_with_its_count() {
         let mut repeated = Repeated::default();
         let start = Instant::now();
-        let said: Vec<Option<u64>> = (0..25_u64)
-            .map(|n| repeated.to_be_said(start + Duration::from_millis(n * 100)))
-            .collect();
+        let said: Vec<Option<u64>> =
+            (0..25_u64).map(|n| repeated.again(start + Duration::from_millis(n * 100))).collect();
         let expected = |n: u64| match n {
             0 => Some(1),
             10 | 20 => Some(10),

@@ -21,7 +21,8 @@ text-embeddings-inference and of Hugging Face's inference, POST /v1/emotions thi
 
 Ctrl-C and SIGTERM finish what is accepted, then stop; a second one stops at once. SIGHUP opens MODEL \
 again: requests that have begun are answered by the old one, and where the new one cannot be opened the \
-old one stays. Without anyone to read the log or the address it serves all the same. Flags that show a variable can be set by it; flags win.
+old one stays. Where nobody reads the log or the address, it serves all the same. Flags that show a \
+variable can be set by it; flags win.
 
 Examples:
   tinymood serve
