@@ -3,7 +3,10 @@
 //! The way of a request:
 //!
 //! ```text
-//! server        connections, reloading, stopping
+//! server        listening, reloading, stopping
+//! connections   how many there may be, and what serves each
+//! threads       those that read and write them
+//! stalled       gives up who does not read
 //! observe       its id, its log line, its errors as JSON
 //! request       allowed, let in, read in time, JSON
 //! api           one module an endpoint; the page
@@ -22,6 +25,7 @@
 mod api;
 mod app;
 mod classifier;
+mod connections;
 mod error;
 mod infer;
 mod metrics;
@@ -30,6 +34,8 @@ mod queue;
 mod request;
 mod server;
 mod settings;
+mod stalled;
+mod threads;
 mod tokenization;
 
 pub use classifier::{About, Classifier, ClassifierError};

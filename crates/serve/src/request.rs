@@ -1,7 +1,8 @@
 //! What a request must be before its handler sees it: allowed, let in, read in time, JSON.
 //!
 //! The order is that of cost: a key is compared before a place is taken, and a place is taken before a
-//! byte of the body is read, so that `max_concurrent_requests` bodies are the most that memory holds.
+//! byte of the body is read, so that `max_concurrent_requests` bodies are the most that memory holds. Who gets
+//! a large answer keeps the place until it is sent, so the same goes for answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(crate) struct Asked<T> {
     pub(crate) body: T,
     /// To be told once the texts are known.
     pub(crate) kind: Kind,
-    pub(crate) _place: OwnedSemaphorePermit,
+    pub(crate) place: OwnedSemaphorePermit,
 }
 
 impl FromRequestParts<Arc<App>> for Allowed {
@@ -73,7 +74,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Asked<T> {
                 tokio::time::timeout(DISCARD_TIME, discard(body, limit.saturating_mul(DISCARDED)))
                     .await;
         }
-        Ok(Self { body: parse_object(&read?)?, kind, _place: place })
+        Ok(Self { body: parse_object(&read?)?, kind, place })
     }
 }
 

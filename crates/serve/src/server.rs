@@ -1,4 +1,4 @@
-//! The server itself: connections, reloading, and how it stops.
+//! The server itself: listening, reloading, and how it stops.
 //!
 //! Told to stop, it
 //!
@@ -21,20 +21,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::api;
 use crate::app::App;
 use crate::classifier::{Classifier, ClassifierError, Served};
+use crate::connections::Connections;
 use crate::observe::observe;
 use crate::settings::{Settings, SettingsError};
-
-/// How long a connection may take to send a request's head, and to stay idle before it.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::threads::Threads;
 
 /// How long open connections have for one more request once the server is told to stop.
 const LINGER: Duration = Duration::from_millis(500);
@@ -57,9 +53,25 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
-    /// The system gives no threads or sockets.
+    /// The system gives no more threads.
+    #[error("the system refuses a thread that the server needs")]
+    Thread(#[source] io::Error),
+    /// The system gives no sockets.
     #[error("cannot start the server")]
     System(#[from] io::Error),
+}
+
+impl ServeError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Thread(_) => Some(
+                "raise the limit of processes and threads: ulimit -u, TasksMax= of systemd, \
+                 --pids-limit of a container",
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// A server that listens, and answers once it is run.
@@ -67,6 +79,7 @@ pub enum ServeError {
 pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
+    threads: Threads,
 }
 
 /// Replaces the classifier of a running server.
@@ -105,14 +118,16 @@ impl Server {
     /// Listens; must be called on a tokio runtime.
     ///
     /// # Errors
-    /// When settings or classifier are wrong, or the address cannot be had.
+    /// When settings or classifier are wrong, or the system gives neither address nor threads.
     pub async fn bind(settings: Settings, classifier: Classifier) -> Result<Self, ServeError> {
         settings.check()?;
         let served = Served::new(classifier)?;
         let address = settings.address;
         let listen = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
-        Ok(Self { app: App::new(settings, served)?, listener })
+        let threads = Threads::new()?;
+        let app = App::new(settings, served).map_err(ServeError::Thread)?;
+        Ok(Self { app, listener, threads })
     }
 
     /// Where it listens.
@@ -131,28 +146,25 @@ impl Server {
     /// Answers until `stop` is done, then finishes what it has accepted. Returns whether all of it got
     /// an answer in time.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
-        let Self { app, listener } = self;
-        let connections = Connections {
-            service: router(&app),
-            graceful: GracefulShutdown::new(),
-            app: app.clone(),
-        };
+        let Self { app, listener, threads } = self;
+        let mut connections = Connections::new(app.clone(), router(&app), threads);
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                accepted = listener.accept() => connections.accepted(accepted).await,
+                client = connections.next(&listener) => connections.serve(client),
             }
         }
         app.drain();
         tracing::info!("shutting down");
         // What the system has accepted in our name counts as accepted.
         let soon = Duration::from_millis(10);
-        while let Ok(accepted) = tokio::time::timeout(soon, listener.accept()).await {
-            connections.accepted(accepted).await;
+        while let Ok(client) = tokio::time::timeout(soon, connections.next(&listener)).await {
+            connections.serve(client);
         }
         drop(listener);
-        let Connections { graceful, .. } = connections;
+        // Dropped at the end, and with them whoever has no answer by then.
+        let Connections { graceful, threads: _threads, .. } = connections;
         let until = tokio::time::Instant::now() + LINGER;
         while graceful.count() > 0 && tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -168,45 +180,6 @@ impl Server {
         }
         tracing::info!("stopped");
         in_time.is_ok()
-    }
-}
-
-/// What serves each connection.
-struct Connections {
-    service: Router,
-    graceful: GracefulShutdown,
-    app: Arc<App>,
-}
-
-impl Connections {
-    async fn accepted(&self, accepted: io::Result<(TcpStream, std::net::SocketAddr)>) {
-        match accepted {
-            Ok((stream, _)) => self.serve(stream),
-            // The client left, or files have run out: waiting for some to be closed is all there is.
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-    }
-
-    fn serve(&self, stream: TcpStream) {
-        let _ = stream.set_nodelay(true); // answers are small, and whole
-        let service = TowerToHyperService::new(self.service.clone());
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = self.graceful.watch(connection);
-        let app = self.app.clone();
-        app.metrics.connections.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                // Clients that leave, or send what is no HTTP: theirs to know.
-                tracing::debug!(%error, "a connection ended");
-            }
-            app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-        });
     }
 }
 

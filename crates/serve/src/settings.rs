@@ -20,13 +20,16 @@ pub struct Settings {
     pub max_texts: usize,
     /// The longest text, in Unicode code points.
     pub max_characters: usize,
+    /// The most connections at once; more wait until one is closed.
+    pub max_connections: usize,
     /// The most requests being read, waiting or answered at once.
     pub max_concurrent_requests: usize,
     /// The most tokens that wait to be computed; also the most of one request.
     pub max_queue_tokens: usize,
     /// The most tokens computed at once (one text may be longer).
     pub max_batch_tokens: usize,
-    /// How long a request's body may take to arrive, and then its answer to be computed.
+    /// How long a request's body may take to arrive, then its answer to be computed, and then its client to
+    /// take in none of it.
     pub request_timeout: Duration,
     /// How long accepted requests may take once the server is told to stop.
     pub shutdown_timeout: Duration,
@@ -45,6 +48,8 @@ impl Default for Settings {
             max_body_bytes: 2 << 20,
             max_texts: 256,
             max_characters: 10_000,
+            // Below the 1,024 files that most systems let a process open.
+            max_connections: 768,
             max_concurrent_requests: 512,
             max_queue_tokens: 65_536,
             max_batch_tokens: 512,
@@ -83,6 +88,7 @@ impl Settings {
             ("max_body_bytes", self.max_body_bytes),
             ("max_texts", self.max_texts),
             ("max_characters", self.max_characters),
+            ("max_connections", self.max_connections),
             ("max_concurrent_requests", self.max_concurrent_requests),
             ("max_queue_tokens", self.max_queue_tokens),
             ("max_batch_tokens", self.max_batch_tokens),
@@ -91,9 +97,12 @@ impl Settings {
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(SettingsError::Zero(name));
         }
-        let (found, most) = (self.max_concurrent_requests, Semaphore::MAX_PERMITS);
-        if found > most {
-            return Err(SettingsError::TooMany("max_concurrent_requests", found, most));
+        let most = Semaphore::MAX_PERMITS;
+        for name in ["max_connections", "max_concurrent_requests"] {
+            let found = counts.iter().find(|count| count.0 == name).map_or(0, |count| count.1);
+            if found > most {
+                return Err(SettingsError::TooMany(name, found, most));
+            }
         }
         if self.request_timeout.is_zero() {
             return Err(SettingsError::Zero("request_timeout"));
@@ -133,6 +142,9 @@ mod tests {
             let settings = Settings { max_concurrent_requests, ..ok.clone() };
             assert_eq!(settings.check().is_ok(), fine, "{max_concurrent_requests}");
         }
+        let connections = |max_connections| Settings { max_connections, ..ok.clone() }.check();
+        assert_eq!(connections(0), Err(SettingsError::Zero("max_connections")));
+        assert!(matches!(connections(usize::MAX), Err(SettingsError::TooMany(..))));
         for key in ["", "two words", "naïve", "a\nb"] {
             let settings = Settings { api_key: Some(key.to_owned()), ..ok.clone() };
             assert_eq!(settings.check(), Err(SettingsError::ApiKey), "{key:?}");

@@ -2,6 +2,7 @@
 
 use tinymood_hub::HubError;
 use tinymood_report::ReportError;
+use tinymood_serve::ServeError;
 use tinymood_text::{DataError, TokenizerError};
 use tinymood_train::{RunFolderError, TrainError};
 use tinymood_weights::WeightsError;
@@ -31,6 +32,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = cause.downcast_ref::<ReportError>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = cause.downcast_ref::<ServeError>() {
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = cause.downcast_ref::<ModelError>() {

@@ -4,12 +4,14 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use common::{run, run_with, tinymood, trained};
+use common::{Ran, run, run_with, tinymood, trained};
 use serde_json::{Value, json};
 
 /// A server process; killed when dropped.
@@ -22,15 +24,19 @@ impl Served {
     fn start(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = tinymood(folder);
         command.args(["serve", "--port", "0"]).args(arguments).envs(environment.iter().copied());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        command.stderr(Stdio::piped());
+        Self::start_as(command)
+    }
+
+    fn start_as(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on http://").map(str::to_owned);
         let address = address.unwrap_or_else(|| {
             let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("said {line:?} and {said}")
+            let stderr = child.stderr.take().map(|mut log| log.read_to_string(&mut said));
+            panic!("said {line:?} and {said} ({stderr:?})")
         });
         Self { child, address }
     }
@@ -68,19 +74,57 @@ impl Served {
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
-    /// Tells it to stop; its exit status, and what it has logged.
+    /// Tells it to stop; its exit status, and what it has logged, where that is read at all.
     fn stop(mut self) -> (Option<i32>, String) {
         self.signal("-TERM");
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (self.child.wait().unwrap().code(), log)
+        let log = self.child.stderr.take().map(|mut stderr| {
+            thread::spawn(move || {
+                let mut log = String::new();
+                stderr.read_to_string(&mut log).map(|_| log).unwrap()
+            })
+        });
+        let status = self.ended();
+        (status, log.map(|log| log.join().unwrap()).unwrap_or_default())
+    }
+
+    /// Waits until it has ended by itself; a server that does not fails the test.
+    #[track_caller]
+    fn ended(&mut self) -> Option<i32> {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(120) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("it goes on")
+    }
+
+    /// Reads the log until a line holds `what`; returns that line.
+    #[track_caller]
+    fn wait_for_log(&mut self, what: &str) -> String {
+        let log = BufReader::new(ByteByByte(self.child.stderr.as_mut().unwrap()));
+        let line = log.lines().map(Result::unwrap).find(|line| line.contains(what));
+        line.unwrap_or_else(|| panic!("no {what} in its log"))
     }
 
     /// Waits until a sample of `/metrics` has a value.
+    #[track_caller]
     fn wait_for_metric(&self, sample: &str) {
+        let started = Instant::now();
         while !self.get("/metrics").lines().any(|line| line == sample) {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            assert!(started.elapsed() < Duration::from_secs(120), "no {sample}");
+            thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+/// Takes nothing from a log that who reads on would miss.
+struct ByteByByte<'a>(&'a mut ChildStderr);
+
+impl Read for ByteByByte<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(&mut buffer[..1])
     }
 }
 
@@ -196,15 +240,8 @@ fn flags_come_from_the_environment_and_texts_stay_out_of_the_log() {
 #[test]
 fn a_hang_up_opens_the_model_again_unless_it_is_broken() {
     let folder = tempfile::tempdir().unwrap();
-    let copy = |to: &Path| {
-        fs::create_dir_all(to).unwrap();
-        for file in fs::read_dir(trained().join("runs/quick/best")).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
-    };
     let model = folder.path().join("model");
-    copy(&model);
+    copy_of_the_model(&model);
     let server = Served::start(folder.path(), &["model", "--precision", "f32"], &[]);
     let asked = json!({ "inputs": "so happy" });
     let before = server.post("/predict", &asked);
@@ -292,4 +329,113 @@ fn what_cannot_be_served_is_said_before_anything_else() {
     let port = taken.local_addr().unwrap().port();
     run(folder, &format!("serve runs/quick --port {port}"))
         .fails(1, &["cannot listen on 127.0.0.1"]);
+}
+
+/// A copy of the trained model, for tests that break theirs.
+fn copy_of_the_model(to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(trained().join("runs/quick/best")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_costs_no_answer() {
+    let asked = json!({ "inputs": "so happy" });
+    // Whoever reads it dies, as in `| logger`.
+    let mut server = Served::start(trained(), &["runs/quick"], &[]);
+    let before = server.post("/predict", &asked);
+    drop(server.child.stderr.take());
+    assert_eq!(server.post("/predict", &asked), before);
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_keeps_no_server_from_starting() {
+    let mut command = tinymood(trained());
+    command.args(["serve", "runs/quick", "--port", "0"]);
+    command.stderr(fs::File::options().write(true).open("/dev/full").unwrap());
+    let server = Served::start_as(command);
+    server.post("/predict", &json!({ "inputs": "so happy" }));
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn who_does_not_read_the_address_is_served_all_the_same() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let mut command = tinymood(trained());
+    command.args(["serve", "runs/quick", "--port", "0", "--quiet"]);
+    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let mut server = Served { child, address: String::new() };
+    // The log has it then, or nobody would know.
+    let line = server.wait_for_log("listening on http://");
+    let (_, address) = line.split_once("listening on http://").unwrap();
+    server.address = address.split([',', ' ']).next().unwrap().to_owned();
+    server.post("/predict", &json!({ "inputs": "so happy" }));
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn a_reload_that_hangs_holds_nothing_up_and_is_done_again_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    copy_of_the_model(&model);
+    let mut server = Served::start(folder.path(), &["model"], &[]);
+    let thresholds = model.join("thresholds.json");
+    let content = fs::read(&thresholds).unwrap();
+    let hang = || {
+        fs::remove_file(&thresholds).unwrap();
+        assert!(Command::new("mkfifo").arg(&thresholds).status().unwrap().success());
+    };
+    hang();
+    server.signal("-HUP");
+    server.wait_for_log("reloading the model");
+    let mut hung = fs::File::options().write(true).open(&thresholds).unwrap(); // once it is read
+    // What is asked meanwhile is done after, once however often it was asked.
+    server.signal("-HUP");
+    server.signal("-HUP");
+    server.get("/health");
+    fs::remove_file(&thresholds).unwrap();
+    fs::write(&thresholds, &content).unwrap();
+    hung.write_all(&content).unwrap();
+    drop(hung); // and the first goes on
+    server.wait_for_metric("tinymood_reloads 2");
+    hang();
+    server.signal("-HUP");
+    server.wait_for_log("reloading the model"); // the second
+    server.wait_for_log("reloading the model"); // the one that hangs
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn a_thread_that_the_system_refuses_is_an_error() {
+    for threads in ["1", "2"] {
+        let mut command = tinymood(trained());
+        command.args(["serve", "runs/quick", "--port", "0", "--threads", threads]);
+        // A stack that no address space holds is refused as a thread over the limit is.
+        command.env("RUST_MIN_STACK", (1_u64 << 52).to_string());
+        let ran = Ran::from(command.output().unwrap());
+        match threads {
+            "1" => ran.fails(1, &["refuses a thread", "hint: ", "ulimit -u"]),
+            _ => ran.fails(1, &["cannot start 2 threads", "--threads"]),
+        };
+    }
+}
+
+#[test]
+fn who_runs_out_of_files_stops_when_told_to() {
+    let tinymood = tinymood(trained());
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 256; exec \"$0\" serve runs/quick --port 0"]);
+    command.arg(tinymood.get_program()).current_dir(trained()).stderr(Stdio::piped());
+    let mut server = Served::start_as(command);
+    let idle: Vec<TcpStream> =
+        (0..300).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+    let line = server.wait_for_log("could not be accepted");
+    assert!(line.contains("ulimit -n") && line.contains("--max-connections"), "{line}");
+    assert_eq!(server.stop().0, Some(0));
+    drop(idle);
 }

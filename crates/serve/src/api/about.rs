@@ -40,6 +40,8 @@ pub(super) struct Info<'a> {
     max_characters: usize,
     /// Bytes of a request's body.
     max_body_bytes: usize,
+    /// Connections at once.
+    max_connections: usize,
     /// Requests being read, waiting or answered at once.
     max_concurrent_requests: usize,
     /// Tokens that wait; also those of one request.
@@ -101,6 +103,7 @@ pub(super) async fn info(_: Allowed, State(app): State<Arc<App>>) -> Result<Resp
         max_texts: settings.max_texts,
         max_characters: settings.max_characters,
         max_body_bytes: settings.max_body_bytes,
+        max_connections: settings.max_connections,
         max_concurrent_requests: settings.max_concurrent_requests,
         max_queue_tokens: settings.max_queue_tokens,
         max_batch_tokens: settings.max_batch_tokens,

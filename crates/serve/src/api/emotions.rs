@@ -205,7 +205,7 @@ pub(super) async fn emotions(
     });
     let results = results.collect();
     let model = &served.classifier.about.model_id;
-    answer(&EmotionsResponse { model, taxonomy, results }, work)
+    answer(&EmotionsResponse { model, taxonomy, results }, work, asked.place)
 }
 
 /// How labels are chosen, as the request says.

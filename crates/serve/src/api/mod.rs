@@ -19,10 +19,12 @@ mod tokenize;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::{App, Work};
 use crate::error::ApiError;
@@ -54,18 +56,48 @@ async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }
 
+/// An answer that sockets may not take at once has so many bytes.
+const LARGE: usize = 64 << 10;
+
+/// A large answer, and the place of its request, which is taken until the client has it all.
+struct Unsent {
+    bytes: Vec<u8>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Unsent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// An answer with what it took.
-fn answer(body: &impl Serialize, work: Work) -> Result<Response, ApiError> {
-    let mut response = json(body)?;
+fn answer(
+    body: &impl Serialize,
+    work: Work,
+    place: OwnedSemaphorePermit,
+) -> Result<Response, ApiError> {
+    let bytes = json_bytes(body)?;
+    let bytes = match bytes.len() < LARGE {
+        true => bytes.into(),
+        false => Bytes::from_owner(Unsent { bytes, _place: place }),
+    };
+    let mut response = json_response(bytes);
     response.extensions_mut().insert(work);
     Ok(response)
 }
 
 fn json(body: &impl Serialize) -> Result<Response, ApiError> {
-    let failed = |error: serde_json::Error| {
+    Ok(json_response(json_bytes(body)?.into()))
+}
+
+fn json_bytes(body: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(body).map_err(|error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "backend", error.to_string())
-    };
-    let body = serde_json::to_vec(body).map_err(failed)?;
+    })
+}
+
+fn json_response(bytes: Bytes) -> Response {
     let json = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, json)], body).into_response())
+    ([(header::CONTENT_TYPE, json)], bytes).into_response()
 }

@@ -168,7 +168,7 @@ pub(super) async fn predict(
         true => PredictResponse::Single(answers.next().unwrap_or_default()),
         false => PredictResponse::Batch(answers.collect()),
     };
-    answer(&response, work)
+    answer(&response, work, asked.place)
 }
 
 impl Inputs {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::answer;
 use crate::app::{App, Work};
 use crate::classifier::Served;
-use crate::error::ApiError;
+use crate::error::{ApiError, REQUEST_TOKENS};
 use crate::request::{Asked, OneOrMany};
 
 /// Texts to tokenize.
@@ -59,12 +59,35 @@ pub(super) async fn tokenize(
     let texts = inputs.into_vec();
     let mut work = Work { texts: texts.len(), ..Work::default() };
     work.characters = app.check_texts("inputs", &texts)?;
+    let limit = app.settings.max_queue_tokens;
     let tokenize = move |served: &Served, texts: &[String]| {
-        texts.iter().map(|text| tokens(served, text, add_special_tokens)).collect()
+        tokens_of_all(served, texts, add_special_tokens, limit)
     };
-    let tokens: Vec<Vec<SimpleToken>> =
-        app.tokenize(&app.served(), texts, &mut work, tokenize).await?;
-    answer(&tokens, work)
+    let Some(tokens) = app.tokenize(&app.served(), texts, &mut work, tokenize).await? else {
+        let what = "inputs holds more tokens than that";
+        return Err(ApiError::limit(what, REQUEST_TOKENS, limit));
+    };
+    answer(&tokens, work, asked.place)
+}
+
+/// Tokens of texts; `None` as soon as they are more than `limit`, since what is told of a token is much
+/// larger than its text.
+fn tokens_of_all(
+    served: &Served,
+    texts: &[String],
+    add_special_tokens: bool,
+    limit: usize,
+) -> Result<Option<Vec<Vec<SimpleToken>>>, TokenizerError> {
+    let (mut all, mut count) = (Vec::with_capacity(texts.len()), 0);
+    for text in texts {
+        let tokens = tokens(served, text, add_special_tokens)?;
+        count += tokens.len();
+        if count > limit {
+            return Ok(None);
+        }
+        all.push(tokens);
+    }
+    Ok(Some(all))
 }
 
 fn tokens(

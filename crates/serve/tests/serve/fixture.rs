@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tinymood_core::{EngineError, Infer, LabelSet, Logits, ModelConfig, PackedBatch};
@@ -156,11 +156,7 @@ impl Fixture {
         change(&mut settings);
         let gate = Arc::new(Gate::default());
         let classifier = classifier(&gate, 0.0);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let server = runtime.block_on(Server::bind(settings, classifier)).unwrap();
         let (address, reloader) = (server.local_address().unwrap(), server.reloader());
         let (stop, stopped) = oneshot::channel();
@@ -202,9 +198,12 @@ impl Fixture {
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
 
-    /// Waits until a sample of `/metrics` has a value; the test's own time is the limit.
+    /// Waits until a sample of `/metrics` has a value; one that never has it fails the test.
+    #[track_caller]
     pub fn wait_for_metric(&self, name: &str, value: f64) {
+        let started = Instant::now();
         while self.metric(name) != value {
+            assert!(started.elapsed() < Duration::from_secs(120), "{name} is not {value}");
             thread::sleep(Duration::from_millis(2));
         }
     }

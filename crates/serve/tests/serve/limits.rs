@@ -79,6 +79,73 @@ fn texts_have_limits_on_every_endpoint() {
 }
 
 #[test]
+fn tokens_of_a_request_are_limited_where_they_are_told_too() {
+    let server = Fixture::with(|settings| settings.max_queue_tokens = 8);
+    let ask = |texts: &[&str]| server.post("/tokenize", &json!({ "inputs": texts }));
+    assert_eq!(ask(&["a b", "c d"]).status, 200); // 4 tokens each
+    let refused = ask(&["a b", "c d", "e"]);
+    let error = refused.is_error(422, "validation", Some("max_queue_tokens"));
+    assert_eq!(
+        error["error"],
+        "inputs holds more tokens than that, the limit is 8 (--max-queue-tokens)"
+    );
+    let bare = json!({ "inputs": ["a b", "c d", "e"], "add_special_tokens": false });
+    assert_eq!(server.post("/tokenize", &bare).status, 200);
+}
+
+/// A request whose answer is larger than what sockets hold.
+fn large_request() -> Vec<u8> {
+    let body = json!({ "inputs": vec!["x ".repeat(3_900); 80] }).to_string();
+    request("POST", "/tokenize", &[], body.as_bytes())
+}
+
+#[test]
+fn a_large_answer_has_its_place_until_it_is_read() {
+    let server = Fixture::with(|settings| settings.max_queue_tokens = 1 << 20);
+    let mut client = server.connect();
+    client.write(&large_request()).unwrap();
+    server.wait_for_metric("te_request_success{method=\"batch\"}", 1.0);
+    for _ in 0..20 {
+        assert_eq!(server.metric("tinymood_requests_in_flight"), 1.0);
+    }
+    assert_eq!(client.answer().unwrap().json().as_array().unwrap().len(), 80);
+    server.wait_for_metric("tinymood_requests_in_flight", 0.0);
+}
+
+#[test]
+fn who_reads_nothing_of_an_answer_is_cut_off() {
+    let server = Fixture::with(|settings| {
+        settings.max_queue_tokens = 1 << 20;
+        settings.request_timeout = Duration::from_secs(5);
+    });
+    let mut clients: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| client.write(&large_request()).unwrap());
+    server.wait_for_metric("te_request_success{method=\"batch\"}", 2.0);
+    // Only who asks for the figures is left.
+    server.wait_for_metric("tinymood_connections", 1.0);
+    server.wait_for_metric("tinymood_requests_in_flight", 0.0);
+    assert!(server.stopped(), "it waits for nobody");
+}
+
+#[test]
+fn so_many_connections_at_once_and_the_next_waits() {
+    let server = Fixture::with(|settings| settings.max_connections = 2);
+    let (mut one, mut two) = (server.connect(), server.connect());
+    for client in [&mut one, &mut two] {
+        assert_eq!(client.send("GET", "/health", &[], b"").status, 200);
+    }
+    let mut next = server.connect();
+    next.write(&request("GET", "/health", &[], b"")).unwrap();
+    for _ in 0..20 {
+        let figures = one.send("GET", "/metrics", &[], b"").text();
+        assert!(figures.contains("\ntinymood_connections 2\n"), "{figures}");
+        thread::sleep(Duration::from_millis(5));
+    }
+    drop(two);
+    assert_eq!(next.answer().unwrap().status, 200);
+}
+
+#[test]
 fn a_body_has_a_size_whether_it_says_so_or_not() {
     let server = Fixture::with(|settings| settings.max_body_bytes = 100);
     let body = json!({ "inputs": "x".repeat(100) }).to_string();

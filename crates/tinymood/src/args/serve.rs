@@ -21,7 +21,8 @@ text-embeddings-inference and of Hugging Face's inference, POST /v1/emotions thi
 
 Ctrl-C and SIGTERM finish what is accepted, then stop; a second one stops at once. SIGHUP opens MODEL \
 again: requests that have begun are answered by the old one, and where the new one cannot be opened the \
-old one stays. Flags that show a variable can be set by it; flags win.
+old one stays. Where nobody reads the log or the address, it serves all the same. Flags that show a \
+variable can be set by it; flags win.
 
 Examples:
   tinymood serve
@@ -75,16 +76,21 @@ pub struct LimitArgs {
     /// The longest text, in Unicode code points
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CHARACTERS", default_value_t = Settings::default().max_characters)]
     pub max_characters: usize,
+    /// The most connections at once; more wait until one is closed. Each takes one of the files that
+    /// the system allows (ulimit -n)
+    #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CONNECTIONS", default_value_t = Settings::default().max_connections)]
+    pub max_connections: usize,
     /// The most requests being read, waiting or answered at once
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CONCURRENT_REQUESTS", default_value_t = Settings::default().max_concurrent_requests)]
     pub max_concurrent_requests: usize,
-    /// The most tokens that wait to be computed; also the most of one request
+    /// The most tokens that wait to be computed; also the most of one request, /tokenize's too
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_QUEUE_TOKENS", default_value_t = Settings::default().max_queue_tokens)]
     pub max_queue_tokens: usize,
     /// The most tokens computed at once; more is slower, as it leaves the cache
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_BATCH_TOKENS", default_value_t = Settings::default().max_batch_tokens)]
     pub max_batch_tokens: usize,
-    /// How long a body may take to arrive, and then its answer to be computed
+    /// How long a body may take to arrive, then its answer to be computed, and then its client to take
+    /// in none of it
     #[arg(long, value_name = "SECONDS", env = "TINYMOOD_REQUEST_TIMEOUT", value_parser = parse_seconds, default_value = "30")]
     pub request_timeout: Duration,
     /// How long what is accepted may take once the server is told to stop

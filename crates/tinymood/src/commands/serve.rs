@@ -2,9 +2,12 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
 
 use anyhow::{Context, bail};
-use tinymood_serve::{About, Classifier, Reloader, Server, Settings};
+use tinymood_serve::{About, Classifier, Reloader, ServeError, Server, Settings};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{GlobalArgs, LogFormatArg, ServeArgs};
@@ -20,11 +23,10 @@ pub(super) fn run(args: ServeArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     }
     let mut opening = Opening { name: args.model, folder: None, global: global.clone() };
     let classifier = opening.open_first()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // It accepts connections and hears signals; the server has threads of its own for the rest.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the server")?;
     let in_time = runtime.block_on(serve(settings, classifier, opening))?;
-    // What a client has left behind (an engine at work, a text being tokenized) need not be waited for.
-    runtime.shutdown_background();
     if !in_time {
         bail!("some requests were not answered within --shutdown-timeout");
     }
@@ -41,6 +43,7 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         max_body_bytes: limits.max_body_bytes,
         max_texts: limits.max_texts,
         max_characters: limits.max_characters,
+        max_connections: limits.max_connections,
         max_concurrent_requests: limits.max_concurrent_requests,
         max_queue_tokens: limits.max_queue_tokens,
         max_batch_tokens: limits.max_batch_tokens,
@@ -62,7 +65,8 @@ fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
 fn start_log(format: LogFormatArg, quiet: bool) -> anyhow::Result<()> {
     let level = if quiet { LevelFilter::WARN } else { LevelFilter::INFO };
     let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level);
-    let log = log.with_target(false).with_ansi(false);
+    // It says on standard error that it cannot write to standard error, which panics.
+    let log = log.with_target(false).with_ansi(false).log_internal_errors(false);
     let started = match format {
         LogFormatArg::Text => log.try_init(),
         LogFormatArg::Json => log.json().flatten_event(true).try_init(),
@@ -112,9 +116,11 @@ async fn serve(
     let mut signals = Signals::new().context("cannot listen to signals")?;
     let server = Server::bind(settings, classifier).await?;
     let address = server.local_address().context("cannot tell the address")?;
-    super::print(&format!("listening on http://{address}\n"))?;
-    let opening = std::sync::Arc::new(opening);
-    let reloader = server.reloader();
+    let reloads = reloads(server.reloader(), opening)?;
+    if let Err(error) = super::print(&format!("listening on http://{address}\n")) {
+        // Nobody reads it, which is no reason to serve nobody.
+        tracing::warn!("listening on http://{address}, but {error:#}");
+    }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     tokio::spawn(async move {
         let mut stop = Some(stop);
@@ -122,7 +128,8 @@ async fn serve(
             match (signals.next().await, stop.take()) {
                 (Signal::Reload, still) => {
                     stop = still;
-                    reload(&reloader, &opening).await;
+                    // One that waits already has not begun, and will do for this one.
+                    let _ = reloads.try_send(());
                 }
                 (Signal::Stop, Some(stop)) => drop(stop), // the receiver sees it gone
                 (Signal::Stop, None) => {
@@ -138,15 +145,22 @@ async fn serve(
     Ok(server.run(stopped).await)
 }
 
+/// A thread that opens the model again for each message, one after the other. Where that takes for ever, nobody
+/// waits for it.
+fn reloads(reloader: Reloader, opening: Opening) -> Result<SyncSender<()>, ServeError> {
+    let (reloads, asked) = mpsc::sync_channel(1);
+    let work = move || asked.iter().for_each(|()| reload(&reloader, &opening));
+    thread::Builder::new().name("reload".to_owned()).spawn(work).map_err(ServeError::Thread)?;
+    Ok(reloads)
+}
+
 /// Opens the model again; where that fails, says why, and the old one goes on.
-async fn reload(reloader: &Reloader, opening: &std::sync::Arc<Opening>) {
+fn reload(reloader: &Reloader, opening: &Opening) {
     tracing::info!("reloading the model");
-    let (reloader, opening) = (reloader.clone(), opening.clone());
-    let reloaded = tokio::task::spawn_blocking(move || reloader.reload(opening.open())).await;
-    match reloaded {
+    match catch_unwind(AssertUnwindSafe(|| reloader.reload(opening.open()))) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!("the model before goes on: {error:#}"),
-        Err(error) => tracing::error!("the model before goes on: opening failed: {error}"),
+        Err(_) => tracing::error!("the model before goes on: opening another panicked"),
     }
 }
 
