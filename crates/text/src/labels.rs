@@ -3,13 +3,16 @@
 //! A number is a label only where a list gives it a meaning, or in a row as GoEmotions publishes it.
 //! Elsewhere it may count stars, or say no and yes, and a model would learn emotions from that.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use tinymood_core::{LabelError, LabelSet};
 
 use crate::readers::{decoded, open_file};
 use crate::{DataError, ReadOptions, RowProblem};
+
+/// Larger files list no labels.
+const MAX_LIST: u64 = 1 << 20;
 
 /// Labels that are given, in the order of their ids.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +35,13 @@ impl LabelList {
     /// When it cannot be read, or the names make no label set.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let mut text = String::new();
-        let read = decoded(open_file(path)?).and_then(|mut file| file.read_to_string(&mut text));
+        let limited = open_file(path)?.take(MAX_LIST + 1); // a device never ends
+        let read = decoded(limited).and_then(|mut file| file.read_to_string(&mut text));
         read.map_err(DataError::io(path))?;
+        if text.len() as u64 > MAX_LIST {
+            let problem = format!("larger than {MAX_LIST} bytes, which no list of labels is");
+            return Err(DataError::io(path)(io::Error::other(problem)));
+        }
         let labels = LabelSet::new(text.lines().filter(|line| !line.trim().is_empty()))
             .map_err(|source| DataError::Labels { path: path.to_owned(), source })?;
         Ok(Self { labels, source: path.display().to_string() })
@@ -170,4 +178,19 @@ fn is_number(label: &str) -> bool {
     let label = label.trim();
     let digits = label.strip_prefix('-').unwrap_or(label);
     digits.starts_with(|first: char| first.is_ascii_digit()) && digits.parse::<f64>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_list_is_endless() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.txt");
+        std::fs::write(&path, "joy\n".repeat(1 << 18) + "anger\n").unwrap();
+        let error = LabelList::read(&path).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("larger than"), "{source}");
+    }
 }

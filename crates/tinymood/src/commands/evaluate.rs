@@ -175,10 +175,11 @@ impl Rows {
                 (None, _) => return Err(ModelError::NoData(model.path.clone()).into()),
             },
         };
+        let is_trained_on = own.as_ref().is_some_and(|own| own.data == settings.data);
         let is_own = own.is_some_and(|own| own.has_rows_of(&settings));
         let is_lone = settings.is_lone();
-        // A lone file is all training data: nothing of it was kept apart to judge on.
-        if is_own && split != SplitArg::Train && is_lone {
+        // A lone file is training data, all of it or all that was not held out.
+        if is_trained_on && is_lone && split != SplitArg::Train {
             return Err(ModelError::NoValidation(settings.data).into());
         }
         let splits = settings.open(global, split.into())?;
