@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
@@ -381,32 +381,30 @@ fn who_does_not_read_the_address_is_served_all_the_same() {
 #[test]
 fn a_reload_that_hangs_holds_nothing_up_and_is_done_again_when_asked() {
     let folder = tempfile::tempdir().unwrap();
-    let model = folder.path().join("model");
-    copy_of_the_model(&model);
-    let mut server = Served::start(folder.path(), &["model"], &[]);
-    let thresholds = model.join("thresholds.json");
-    let content = fs::read(&thresholds).unwrap();
+    let of_hub = folder.path().join("hub/models--org--name");
+    copy_of_the_model(&of_hub.join("snapshots/0123abcd"));
+    let reference = of_hub.join("refs/main");
+    fs::create_dir_all(of_hub.join("refs")).unwrap();
+    fs::write(&reference, "0123abcd").unwrap();
+    // A hub that never answers, asked once the reference has gone.
+    let hub = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", hub.local_addr().unwrap());
+    let server = Served::start(folder.path(), &["org/name"], &[("HF_ENDPOINT", &endpoint)]);
     let hang = || {
-        fs::remove_file(&thresholds).unwrap();
-        assert!(Command::new("mkfifo").arg(&thresholds).status().unwrap().success());
+        fs::remove_file(&reference).unwrap();
+        server.signal("-HUP");
+        hub.accept().unwrap().0
     };
-    hang();
-    server.signal("-HUP");
-    server.wait_for_log("reloading the model");
-    let mut hung = fs::File::options().write(true).open(&thresholds).unwrap(); // once it is read
+    let hung = hang();
     // What is asked meanwhile is done after, once however often it was asked.
     server.signal("-HUP");
     server.signal("-HUP");
     server.get("/health");
-    fs::remove_file(&thresholds).unwrap();
-    fs::write(&thresholds, &content).unwrap();
-    hung.write_all(&content).unwrap();
-    drop(hung); // and the first goes on
-    server.wait_for_metric("tinymood_reloads 2");
-    hang();
-    server.signal("-HUP");
-    server.wait_for_log("reloading the model"); // the second
-    server.wait_for_log("reloading the model"); // the one that hangs
+    fs::write(&reference, "0123abcd").unwrap();
+    drop(hung); // and the first fails
+    server.wait_for_metric("tinymood_failed_reloads 1");
+    server.wait_for_metric("tinymood_reloads 1");
+    let _hung = hang();
     assert_eq!(server.stop().0, Some(0));
 }
 
