@@ -2,7 +2,7 @@
 pooling: no missing or unexpected weights, the same token ids, logits within 1e-4. With mean pooling: the
 Python of its model card gives these logits.
 
-usage: python reference/check_transformers.py TINYMOOD MODEL_FOLDER
+usage: python reference/check_transformers.py TINYMOOD MODEL_FOLDER...
 """
 
 import json
@@ -77,4 +77,5 @@ def main(binary, folder):
     print(f"transformers opens {folder}: {len(TEXTS)} texts, logits within {worst:.1e}")
 
 
-main(*sys.argv[1:])
+for folder in sys.argv[2:]:
+    main(sys.argv[1], folder)
