@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn labels_that_the_model_cannot_tell_flood_nothing() {
-        // Eighty rows of hardly different scores, five of them positive: F1 is largest with all of them.
+        // Eighty rows of hardly different scores, the lowest five positive: F1 is largest with all of them.
         let scores: Vec<f32> = (0..80).map(|row| 0.001 + 1e-5 * row as f32).collect();
         let decided = |shrinkage: f64, has: fn(usize) -> bool| {
             let targets: Vec<f32> = (0..80).map(|row| f32::from(has(row))).collect();
@@ -437,7 +437,7 @@ mod tests {
         };
         for shrinkage in [0.0, SHRINKAGE] {
             assert_eq!(decided(shrinkage, |_| false), 0);
-            let found = decided(shrinkage, |row| row % 16 == 8);
+            let found = decided(shrinkage, |row| row < 5);
             assert!(found <= 20, "{found} rows of 80, where 5 have the label");
         }
         assert_eq!(decided(0.0, |row| row != 7), 80, "nearly all have it");
