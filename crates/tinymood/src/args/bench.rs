@@ -8,22 +8,22 @@ pub struct BenchArgs {
     /// The model: a folder, a hub id, or random:SHAPE
     #[arg(long, default_value = "random:4L-312D")]
     pub init: String,
-    /// Whose texts: `sample`, `goemotions`, a file or a folder
+    /// Dataset to take texts from: `sample`, `goemotions`, a file or a folder
     #[arg(long, default_value = "sample")]
     pub data: String,
-    /// Texts of a training step; several are measured in turn
+    /// Texts per training step; several sizes are measured in turn
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "16", value_parser = parse_batch_size)]
     pub batch_size: Vec<usize>,
     /// What to measure
     #[arg(long, value_enum, default_value_t)]
     pub what: BenchWhat,
-    /// Seconds for each figure
+    /// Seconds per measurement
     #[arg(long, value_name = "X", default_value = "5", value_parser = parse_seconds)]
     pub seconds: f64,
     /// Print one JSON document on standard output
     #[arg(long)]
     pub json: bool,
-    /// Append the figures to a file, one JSON object a line
+    /// Append the figures to a file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 }
@@ -36,7 +36,7 @@ pub enum BenchWhat {
     All,
     /// Training steps: forward, backward, clipping, AdamW
     Train,
-    /// From text to logits, many texts and one at a time
+    /// Inference from text to logits, for many texts and one at a time
     Infer,
 }
 

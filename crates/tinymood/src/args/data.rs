@@ -13,15 +13,15 @@ pub struct DataArgs {
 /// What to do with data.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
-    /// Rows, labels, lengths, truncation, duplicates
+    /// Show rows, labels, lengths, truncation and duplicates
     Stats(StatsArgs),
-    /// Download GoEmotions into the cache and check it
+    /// Download GoEmotions into the cache and verify it
     Fetch {
-        /// The test split too
+        /// Download the test split too
         #[arg(long)]
         test: bool,
     },
-    /// Print rows of a split as the readers see them, one JSON object a line
+    /// Print rows of a split as parsed, one JSON object per line
     Show {
         #[command(flatten)]
         dataset: DatasetArgs,
@@ -42,7 +42,7 @@ pub struct StatsArgs {
     /// Count coarser labels
     #[arg(long, value_enum, default_value = "original")]
     pub taxonomy: TaxonomyArg,
-    /// Longest text in tokens
+    /// Maximum text length in tokens
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub max_length: usize,
     /// Print one JSON document on standard output

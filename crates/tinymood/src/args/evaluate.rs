@@ -15,16 +15,16 @@ pub struct EvaluateArgs {
     pub model: ModelArg,
     #[command(flatten)]
     pub judging: JudgingArgs,
-    /// Which split; a lone file has only one
+    /// Split to evaluate; a single file has only one
     #[arg(long, value_enum, default_value = "dev")]
     pub split: SplitArg,
     /// One threshold for all labels, instead of the model's own
     #[arg(long, value_name = "X", value_parser = parse_share)]
     pub threshold: Option<f32>,
-    /// Resamplings behind the confidence intervals, 0 for none
+    /// Bootstrap resamples for the confidence intervals, 0 for none
     #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_resamples)]
     pub bootstrap: usize,
-    /// Judge `predict --explain` too: delete the words it names, and as many random ones
+    /// Also evaluate `predict --explain`: delete the words it names, and as many random ones
     #[arg(long)]
     pub faithfulness: bool,
     /// Print one JSON document on standard output

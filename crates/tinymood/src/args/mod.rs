@@ -35,7 +35,7 @@ pub use teaching::TeachingArgs;
 pub use train::{OverrideArgs, StepArgs, TrainArgs};
 pub use tune::{ObjectiveArg, PolicyArg, TuneArgs};
 
-/// Fine-tune, judge and use tiny multi-label emotion classifiers, on the machine you have.
+/// Fine-tune, evaluate and run tiny multi-label emotion classifiers, on the machine you have.
 #[derive(Debug, Parser)]
 #[command(name = "tinymood", version, max_term_width = 100, propagate_version = true)]
 #[command(after_help = "\
@@ -44,8 +44,8 @@ First steps:
   tinymood train                          train on the bundled sample, offline
   tinymood train --data goemotions        the real thing: 43,410 comments
 
-Data goes to standard output, all else to standard error. Exit status: 0 done, 1 failed,
-2 wrong usage, 128 and the signal where one stopped it. `tinymood COMMAND --help` says more.")]
+Data goes to standard output, everything else to standard error. Exit status: 0 success, 1 failure,
+2 wrong usage, 128 + the signal that stopped it. For details, see `tinymood COMMAND --help`.")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -62,18 +62,18 @@ pub struct GlobalArgs {
     /// Number of threads [default: all cores]
     #[arg(long, global = true, value_name = "N", env = "TINYMOOD_THREADS", value_parser = parse_threads)]
     pub threads: Option<usize>,
-    /// What multiplications multiply: bf16 is mixed precision, twice as fast where the CPU has it;
-    /// int8 is for using a model, not for training one
+    /// Number format of multiplications: bf16 is mixed precision, twice as fast where the CPU has it;
+    /// int8 is for inference only
     #[arg(long, global = true, value_enum, default_value_t, env = "TINYMOOD_PRECISION")]
     pub precision: PrecisionArg,
     /// Never use the network: models and data come from the cache or from folders
     #[arg(long, global = true)]
     pub offline: bool,
-    /// Where datasets and what teachers said are kept; models of the hub lie in HF_HOME
+    /// Cache for datasets and teachers' predictions; hub models are in HF_HOME
     /// [default: tinymood in the system's cache folder]
     #[arg(long, global = true, value_name = "DIR", env = "TINYMOOD_CACHE")]
     pub cache_dir: Option<PathBuf>,
-    /// Say nothing but warnings and errors
+    /// Print only warnings and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
 }
@@ -107,12 +107,12 @@ impl GlobalArgs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PrecisionArg {
-    /// int8 for a model that was exported so, else bf16 where the CPU has it, else f32
+    /// int8 for a model exported as int8, else bf16 where the CPU has it, else f32
     #[default]
     Auto,
     /// 32-bit floats throughout
     F32,
-    /// Operands rounded to bfloat16; sums, weights and all else in f32
+    /// Operands rounded to bfloat16; sums, weights and everything else in f32
     Bf16,
     /// Operands rounded to 8 bits, weights per output and activations per token; not for training
     Int8,
@@ -144,25 +144,25 @@ impl PrecisionArg {
 pub enum Command {
     /// Fine-tune a BERT-family encoder
     Train(Box<TrainArgs>),
-    /// Make a smaller encoder of a large one, from plain text
+    /// Make a smaller encoder from a large one, using plain text
     Distill(Box<DistillArgs>),
-    /// Judge a model on a labelled split
+    /// Evaluate a model on a labelled split
     Evaluate(EvaluateArgs),
-    /// Tune a model's thresholds on a labelled split and save them with it
+    /// Tune a model's thresholds on a labelled split and save them
     Tune(TuneArgs),
-    /// Say what emotions texts show
+    /// Predict the emotions that texts show
     Predict(PredictArgs),
-    /// Answer over HTTP: a page for people, JSON for programs
+    /// Serve predictions over HTTP: a web page, and JSON for programs
     Serve(Box<ServeArgs>),
-    /// Show what a run did, or several side by side, as a page
+    /// Show a run, or compare several, as an HTML page
     Report(ReportArgs),
-    /// Write a model in another form: int8, a quarter of the size, or floats for other tools
+    /// Write a model as int8, a quarter of the size, or as floats for other tools
     Export(ExportArgs),
-    /// Look at datasets, or fetch one
+    /// Inspect datasets, or download one
     Data(DataArgs),
     /// Measure training and inference on this machine
     Bench(BenchArgs),
-    /// Show what this machine and installation offer
+    /// Show what this machine and installation support
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions {
@@ -176,7 +176,7 @@ pub enum Command {
 #[command(next_help_heading = "Data")]
 pub struct DatasetArgs {
     /// `sample` (bundled), `goemotions` (downloaded once), a file, or a folder with train, dev and
-    /// test files. Files: .tsv (text, labels, id; or as .csv, where its first line names --text-column),
+    /// test files. Files: .tsv (text, labels, id; read like .csv if its first line names --text-column),
     /// .csv (with header; commas, semicolons or tabs), .jsonl; also as .gz
     #[arg(long, value_name = "DATA", default_value = "sample")]
     pub data: String,
@@ -188,7 +188,7 @@ pub struct DatasetArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct JudgingArgs {
-    /// As of `train --data` [default: the data of the model's run; `sample` for the bundled classifier]
+    /// Same as `train --data` [default: the data of the model's run; `sample` for the bundled classifier]
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
     #[command(flatten)]
@@ -199,24 +199,24 @@ pub struct JudgingArgs {
 #[derive(Clone, Debug, PartialEq, Args)]
 #[command(next_help_heading = "Data")]
 pub struct ReadingArgs {
-    /// File of label names, one a line; in the data a number counts its lines from 0. Or `goemotions`,
+    /// File of label names, one per line; numbers in the data are its line numbers from 0. Or `goemotions`,
     /// for files with GoEmotions' ids [default: labels.txt in the data's folder, else GoEmotions' names]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// Column or field of the text
+    /// Name of the text column or field
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub text_column: String,
-    /// Column or field of the labels; where there is none, each label has its own
+    /// Name of the labels column or field; if there is none, each label has its own
     #[arg(long, value_name = "NAME", default_value = "labels")]
     pub labels_column: String,
-    /// What stands between the labels of a row
+    /// Separator between the labels of a row
     #[arg(long, value_name = "TEXT", default_value = ",")]
     pub label_separator: String,
-    /// Count and list malformed rows instead of stopping at the first
+    /// Skip and list malformed rows instead of stopping at the first
     #[arg(long)]
     pub skip_bad_rows: bool,
-    /// Share of the train rows to hold out as dev split, for a lone file or a folder without one: 0.1,
-    /// say. Which rows depends on their texts alone, so the same share always gives the same split
+    /// Share of the train rows to hold out as the dev split, such as 0.1, for a single file or a folder
+    /// without one. The choice depends only on their texts: the same share always gives the same split
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = parse_dev_share)]
     pub dev_share: f64,
 }
@@ -240,7 +240,7 @@ impl Default for ReadingArgs {
 pub enum TaxonomyArg {
     /// The labels as they are
     Original,
-    /// Ekman's six basic emotions and neutral
+    /// Ekman's six basic emotions, and neutral
     Ekman,
     /// Positive, negative, ambiguous and neutral
     Sentiment,
@@ -259,12 +259,12 @@ impl From<TaxonomyArg> for Taxonomy {
 /// Which part of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SplitArg {
-    /// What models are trained on
+    /// The training split
     Train,
-    /// The validation split, which thresholds are tuned on
+    /// The validation split, on which thresholds are tuned
     #[value(alias = "validation", alias = "valid")]
     Dev,
-    /// The split that nothing is tuned on
+    /// The test split, on which nothing is tuned
     Test,
 }
 

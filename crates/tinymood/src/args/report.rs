@@ -13,21 +13,21 @@ Examples:
   tinymood report runs/a --examples 0      a page without any text of the data
   tinymood report runs/a --output a.html   somewhere else
 
-`train` writes report.html into its run's folder when it ends, and `report` writes it again: after \
-`tune`, say, or of a run that was stopped. Beside the page lies a JSON file with all its numbers; the \
-model's README.md gets the figures too, unless it was taken for your own. Runs that were judged on \
-different rows are not compared.")]
+`train` writes report.html into its run's folder when it ends, and `report` writes it again, for example \
+after `tune` or for a run that was stopped. A JSON file beside the page has all its numbers. The figures \
+also go into the model's README.md, unless you have made that file your own. Runs evaluated on different \
+rows are not compared.")]
 pub struct ReportArgs {
-    /// Folders of runs, as runs/NAME, or `latest`; the first is what others are held against
+    /// Run folders, such as runs/NAME, or `latest`; the others are compared with the first
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
-    /// The page [default: RUN/report.html; for several, comparison.html]
+    /// File to write [default: RUN/report.html; for several runs, comparison.html]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Resamplings behind intervals and tests, 0 for none
+    /// Bootstrap resamples for intervals and tests, 0 for none
     #[arg(long, value_name = "N", default_value = "2000", value_parser = parse_resamples)]
     pub bootstrap: usize,
-    /// How many texts of each kind are shown; 0 leaves all texts out
+    /// How many texts of each kind to show; 0 leaves all texts out
     #[arg(long, value_name = "N", default_value = "12", value_parser = parse_examples)]
     pub examples: usize,
     /// Print the numbers as one JSON document on standard output

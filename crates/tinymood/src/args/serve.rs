@@ -7,22 +7,22 @@ use tinymood_serve::Settings;
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormatArg {
-    /// For people
+    /// Human-readable
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
 /// `tinymood serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The page for people is at /, what programs ask at /docs. POST /predict and / speak the forms of \
-text-embeddings-inference and of Hugging Face's inference, POST /v1/emotions this program's own.
+The web page is at /, the API documentation at /docs. POST /predict and / accept the formats of \
+text-embeddings-inference and of Hugging Face's inference API; POST /v1/emotions is tinymood's own.
 
-Ctrl-C and SIGTERM finish what is accepted, then stop; a second one stops at once. SIGHUP opens MODEL \
-again: requests that have begun are answered by the old one, and where the new one cannot be opened the \
-old one stays. Where nobody reads the log or the address, it serves all the same. Flags that show a \
-variable can be set by it; flags win.
+On Ctrl-C or SIGTERM the server finishes accepted requests, then stops; a second one stops it at once. \
+SIGHUP reloads MODEL: requests that have begun are answered by the old one, which stays if the new one \
+cannot be opened. It serves even if the log or the printed address cannot be written. Where an environment \
+variable is shown, it sets the flag's default.
 
 Examples:
   tinymood serve
@@ -35,17 +35,17 @@ pub struct ServeArgs {
     #[arg(value_name = "MODEL", env = "TINYMOOD_MODEL")]
     pub model: Option<String>,
 
-    /// Where to listen; 0.0.0.0 for all of this machine's addresses
+    /// Address to listen on; 0.0.0.0 for all of this machine's addresses
     #[arg(long, value_name = "HOST", env = "TINYMOOD_HOST", default_value = "127.0.0.1")]
     pub host: String,
-    /// The port; 0 for any that is free. The address is printed
+    /// Port to listen on; 0 for any free one. The address is printed
     #[arg(long, value_name = "PORT", env = "TINYMOOD_PORT", default_value_t = 8080)]
     pub port: u16,
-    /// What requests must bring as `Authorization: Bearer KEY`; the page's files, /docs,
+    /// Key that requests must send as `Authorization: Bearer KEY`; the page's files, /docs,
     /// /openapi.json and /health need none
     #[arg(long, value_name = "KEY", env = "TINYMOOD_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
-    /// An origin whose pages may ask (CORS), or *; may be given several times
+    /// Origin whose pages may send requests (CORS), or *; may be given several times
     #[arg(long, value_name = "ORIGIN", env = "TINYMOOD_CORS_ALLOW_ORIGIN", value_delimiter = ',')]
     pub cors_allow_origin: Vec<String>,
 
@@ -55,10 +55,10 @@ pub struct ServeArgs {
     /// Threads that tokenize long texts
     #[arg(long, value_name = "N", env = "TINYMOOD_TOKENIZATION_WORKERS", default_value_t = Settings::default().tokenization_workers)]
     pub tokenization_workers: usize,
-    /// How to log, to standard error; --quiet leaves out all but warnings
+    /// Format of the log on standard error; --quiet logs only warnings
     #[arg(long, value_enum, env = "TINYMOOD_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormatArg,
-    /// Log the texts, too
+    /// Also log the texts
     #[arg(long, env = "TINYMOOD_LOG_TEXTS", value_parser = BoolishValueParser::new())]
     pub log_texts: bool,
 }
@@ -67,33 +67,33 @@ pub struct ServeArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// The largest body of a request, in bytes
+    /// Maximum size of a request body in bytes
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_BODY_BYTES", default_value_t = Settings::default().max_body_bytes)]
     pub max_body_bytes: usize,
-    /// The most texts of a request
+    /// Maximum number of texts per request
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_TEXTS", default_value_t = Settings::default().max_texts)]
     pub max_texts: usize,
-    /// The longest text, in Unicode code points
+    /// Maximum length of a text in Unicode code points
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CHARACTERS", default_value_t = Settings::default().max_characters)]
     pub max_characters: usize,
-    /// The most connections at once; more wait until one is closed. Each takes one of the files that
-    /// the system allows (ulimit -n)
+    /// Maximum number of open connections; more wait until one closes. Each uses one of the file
+    /// descriptors that the system allows (ulimit -n)
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CONNECTIONS", default_value_t = Settings::default().max_connections)]
     pub max_connections: usize,
-    /// The most requests being read, waiting or answered at once
+    /// Maximum number of requests being read, waiting or answered at once
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CONCURRENT_REQUESTS", default_value_t = Settings::default().max_concurrent_requests)]
     pub max_concurrent_requests: usize,
-    /// The most tokens that wait to be computed; also the most of one request, /tokenize's too
+    /// Maximum number of tokens in the queue, and in one request (also for /tokenize)
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_QUEUE_TOKENS", default_value_t = Settings::default().max_queue_tokens)]
     pub max_queue_tokens: usize,
-    /// The most tokens computed at once; more is slower, as it leaves the cache
+    /// Maximum number of tokens per batch; larger batches are slower, as they no longer fit in the cache
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_BATCH_TOKENS", default_value_t = Settings::default().max_batch_tokens)]
     pub max_batch_tokens: usize,
-    /// How long a body may take to arrive, then its answer to be computed, and then its client to take
-    /// in none of it
+    /// Time limit for receiving a body, then for computing its answer, and then for a client that reads
+    /// nothing of it
     #[arg(long, value_name = "SECONDS", env = "TINYMOOD_REQUEST_TIMEOUT", value_parser = parse_seconds, default_value = "30")]
     pub request_timeout: Duration,
-    /// How long what is accepted may take once the server is told to stop
+    /// Time limit for accepted requests once the server is told to stop
     #[arg(long, value_name = "SECONDS", env = "TINYMOOD_SHUTDOWN_TIMEOUT", value_parser = parse_seconds, default_value = "30")]
     pub shutdown_timeout: Duration,
 }

@@ -6,22 +6,24 @@ use clap::{Args, value_parser};
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Teachers")]
 pub struct TeachingArgs {
-    /// A trained model to learn from: a run, a model folder, a hub id, or `bundled`, the classifier that
-    /// comes with tinymood; of several, the mean of their probabilities is learned. Targets move to it by --teacher-weight
+    /// Trained model to learn from: a run, a model folder, a hub id, or `bundled`, the classifier that
+    /// comes with tinymood. Targets move toward its probabilities, or the mean of several teachers', by
+    /// --teacher-weight
     #[arg(long, value_name = "MODEL")]
     pub teacher: Vec<String>,
-    /// Texts for the teachers to label, in which labels are not looked at: one a line, .csv, .tsv or
-    /// .jsonl, also as .gz; may be given several times
+    /// Texts for the teachers to label, ignoring any labels in the file: .csv, .tsv, .jsonl, or one text
+    /// per line, also as .gz; may be given several times
     #[arg(long, value_name = "FILE")]
     pub unlabelled: Vec<PathBuf>,
-    /// Column or field of the text in these files [default: that of --text-column]
+    /// Name of the text column or field in these files [default: that of --text-column]
     #[arg(long, value_name = "NAME", requires = "unlabelled")]
     pub unlabelled_column: Option<String>,
-    /// How many of these texts are used, drawn by the seed; 0 for all
+    /// How many of these texts to use, sampled with the seed; 0 for all
     #[arg(long, value_name = "N", default_value_t = 0, requires = "unlabelled")]
     pub unlabelled_rows: usize,
-    /// How many altered copies of each training text the teachers label: words that are one token give
-    /// way with probability 0.4 to one of the 15 nearest in --init's word embeddings (as TinyBERT does); at most 100
+    /// How many altered copies of each training text the teachers label, at most 100. In a copy, each
+    /// single-token word is replaced with probability 0.4 by one of its 15 nearest neighbours in --init's
+    /// word embeddings (similar to TinyBERT)
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u8).range(..=100))]
     pub augment: u8,
 }

@@ -14,8 +14,8 @@ use super::{DatasetArgs, TaxonomyArg, TeachingArgs};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A run is a folder: settings.toml, log.jsonl, tensorboard/, checkpoints/, best/ (the model; with \
---pooling cls transformers opens it too), evaluation.json and report.html. Ctrl-C saves a checkpoint; `train --resume RUN` goes on \
-and ends in the very bytes of a run that was never stopped.
+--pooling cls, transformers opens it too), evaluation.json and report.html. Ctrl-C saves a checkpoint; \
+`train --resume RUN` continues and produces the same bytes as a run that was never stopped.
 
 Examples:
   tinymood train --init random:4L-312D
@@ -33,16 +33,16 @@ pub struct TrainArgs {
     pub taxonomy: TaxonomyArg,
 
     /// Where training starts: `bundled` (an encoder of TinyBERT's shape), a run, a model folder, a hub id,
-    /// `tinybert` (the hub's), or random:SHAPE as random:4L-312D
+    /// `tinybert` (from the hub), or random:SHAPE, such as random:4L-312D
     #[arg(long, value_name = "INIT", default_value = "bundled")]
     pub init: String,
-    /// `default`, `seed`, or a TOML file, as the `settings.toml` of a run; flags below override it
+    /// Recipe: `default`, `seed`, or a TOML file, such as a run's `settings.toml`; flags below override it
     #[arg(long, value_name = "RECIPE", default_value = "default")]
     pub recipe: String,
-    /// The run's folder [default: runs/DATA-RECIPE, numbered when it exists]
+    /// Folder of the run [default: runs/DATA-RECIPE, numbered if it exists]
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Go on with a run that was stopped or killed; all settings come from its folder
+    /// Continue a run that was stopped or killed; all settings come from its folder
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_column", "unlabelled_rows",
         "augment", "labels", "text_column", "labels_column", "label_separator", "skip_bad_rows",
@@ -72,40 +72,40 @@ pub struct OverrideArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Recipe (each overrides the recipe's value)")]
 pub struct StepArgs {
-    /// Passes over the texts to learn from
+    /// Passes over the training texts
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Optimizer steps in all, in place of epochs; 0 to go by these
+    /// Total optimizer steps, overriding epochs; 0 to use epochs
     #[arg(long, value_name = "N")]
     max_steps: Option<u64>,
-    /// Steps at least, where epochs would make fewer [off where --epochs is given]
+    /// Minimum number of steps, if epochs would give fewer [ignored with --epochs]
     #[arg(long, value_name = "N")]
     min_steps: Option<u64>,
-    /// Texts of one pass
+    /// Texts per forward and backward pass
     #[arg(long, value_name = "N")]
     batch_size: Option<u64>,
-    /// Passes gathered into one optimizer step
+    /// Passes accumulated into one optimizer step
     #[arg(long, value_name = "N")]
     gradient_accumulation: Option<u64>,
-    /// Whether texts of like length share a batch
+    /// Whether to batch texts of similar length
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     group_by_length: Option<bool>,
-    /// Longest text in tokens
+    /// Maximum text length in tokens
     #[arg(long, value_name = "N")]
     max_length: Option<u64>,
-    /// Decides order, dropout and new weights
+    /// Seed of batch order, dropout and new weights
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// The largest learning rate
+    /// Peak learning rate
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
-    /// linear, cosine or constant
+    /// Learning-rate schedule: linear, cosine or constant
     #[arg(long, value_name = "NAME", value_parser = ScheduleKind::from_str)]
     schedule: Option<ScheduleKind>,
-    /// Share of the steps in which the learning rate rises
+    /// Share of the steps used for learning-rate warm-up
     #[arg(long, value_name = "X")]
     warmup_ratio: Option<f64>,
-    /// The same in steps
+    /// Warm-up in steps
     #[arg(long, value_name = "N")]
     warmup_steps: Option<u64>,
     /// AdamW's weight decay
@@ -120,79 +120,79 @@ pub struct StepArgs {
     /// AdamW's epsilon
     #[arg(long, value_name = "X")]
     epsilon: Option<f64>,
-    /// Largest gradient norm, 0 for any
+    /// Gradient norm to clip to, 0 for no clipping
     #[arg(long, value_name = "X")]
     max_grad_norm: Option<f64>,
-    /// Each layer learns at this times the rate of the one above
+    /// Learning rate of each layer relative to the one above
     #[arg(long, value_name = "X")]
     layer_decay: Option<f64>,
-    /// Decay of the average of the weights (less in the first steps), 0 for none
+    /// Decay of the weight average (lower in the first steps), 0 for no average
     #[arg(long, value_name = "X")]
     ema_decay: Option<f64>,
-    /// Dropout after embeddings and sublayers, or "model": as its configuration says
+    /// Dropout after embeddings and sublayers, or "model" for the configuration's
     #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
     hidden_dropout: Option<DropoutRecipe>,
     /// Dropout of attention probabilities, or "model"
     #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
     attention_dropout: Option<DropoutRecipe>,
-    /// evaluation, or a number of steps
+    /// When to write checkpoints: evaluation, or a number of steps
     #[arg(long, value_name = "WHEN", value_parser = CheckpointEvery::from_str)]
     checkpoint_every: Option<CheckpointEvery>,
-    /// Also write one after this many minutes, 0 for never
+    /// Also write a checkpoint after this many minutes, 0 for never
     #[arg(long, value_name = "X")]
     checkpoint_minutes: Option<f64>,
-    /// How many checkpoints are kept
+    /// How many checkpoints to keep
     #[arg(long, value_name = "N")]
     keep_checkpoints: Option<u64>,
-    /// Steps from one line of the log to the next
+    /// Steps between log lines
     #[arg(long, value_name = "N")]
     log_every: Option<u64>,
 }
 
 /// Settings that only classifiers have, as flags.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Recipe, of classifiers")]
+#[command(next_help_heading = "Recipe, for classifiers")]
 struct ClassifierArgs {
-    /// Whether [NAME] and [RELIGION] become tokens of their own
+    /// Whether [NAME] and [RELIGION] become single tokens
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     placeholder_tokens: Option<bool>,
-    /// bce, focal[:gamma=2,alpha=0.25] or asymmetric[:gamma_positive=1,gamma_negative=4,clip=0.05]
+    /// Loss: bce, focal[:gamma=2,alpha=0.25] or asymmetric[:gamma_positive=1,gamma_negative=4,clip=0.05]
     #[arg(long, value_name = "LOSS", value_parser = LossRecipe::from_str)]
     loss: Option<LossRecipe>,
-    /// none, auto, or one number a label between commas
+    /// Weights of positives: none, auto, or one number per label, comma-separated
     #[arg(long, value_name = "W", value_parser = PosWeightRecipe::from_str)]
     pos_weight: Option<PosWeightRecipe>,
-    /// Largest weight that auto gives
+    /// Maximum weight that auto gives
     #[arg(long, value_name = "X")]
     pos_weight_cap: Option<f64>,
-    /// Share by which targets move to each label's frequency
+    /// Share by which targets move toward each label's frequency
     #[arg(long, value_name = "X")]
     label_smoothing: Option<f64>,
-    /// Share by which targets move to what teachers say
+    /// Share by which targets move toward the teachers' probabilities
     #[arg(long, value_name = "X")]
     teacher_weight: Option<f64>,
-    /// cls (BERT's pooler) or mean
+    /// Pooling: cls (BERT's pooler) or mean
     #[arg(long, value_name = "NAME", value_parser = parse_pooling)]
     pooling: Option<Pooling>,
-    /// Start of a new classifier's bias: zero, or prior (each label's log odds in the training split)
+    /// Initial bias of a new classifier: zero, or prior (each label's log odds in the training split)
     #[arg(long, value_name = "NAME", value_parser = ClassifierBias::from_str)]
     classifier_bias: Option<ClassifierBias>,
-    /// Epochs that a new classifier on a pretrained encoder learns alone before training, 0 for none
+    /// Epochs of linear probing for a new classifier on a pretrained encoder, before training; 0 for none
     #[arg(long, value_name = "N")]
     probe_epochs: Option<u64>,
     /// Dropout before the classifier, or "model"
     #[arg(long, value_name = "P", value_parser = DropoutRecipe::from_str)]
     classifier_dropout: Option<DropoutRecipe>,
-    /// epoch, half-epoch (at least 100 steps), or a number of steps
+    /// When to evaluate: epoch, half-epoch (at least 100 steps), or a number of steps
     #[arg(long, value_name = "WHEN", value_parser = EvaluateEvery::from_str)]
     evaluate_every: Option<EvaluateEvery>,
-    /// What makes one evaluation better than another: macro_f1, micro_f1, loss, ...
+    /// Metric that selects the best model: macro_f1, micro_f1, loss, ...
     #[arg(long, value_name = "NAME", value_parser = Metric::from_str)]
     metric: Option<Metric>,
-    /// A number, global, or per-label
+    /// Thresholds: a number, global, or per-label
     #[arg(long, value_name = "POLICY", value_parser = ThresholdRecipe::from_str)]
     thresholds: Option<ThresholdRecipe>,
-    /// Evaluations without improvement after which training ends, 0 for never
+    /// Stop after this many evaluations without improvement, 0 for never
     #[arg(long, value_name = "N")]
     early_stopping_patience: Option<u64>,
 }

@@ -5,7 +5,7 @@ use super::{JudgingArgs, ModelArg, SplitArg};
 /// What thresholds are tuned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PolicyArg {
-    /// One for each label, for its F1; rare labels lean on the model's own expectation
+    /// One per label, tuned for its F1; rare labels are shrunk toward the model's own expected optimum
     PerLabel,
     /// One for all labels
     Global,
@@ -17,16 +17,16 @@ pub enum PolicyArg {
 pub enum ObjectiveArg {
     /// F1 over all decisions
     MicroF1,
-    /// Mean F1 of the labels
+    /// Mean of the labels' F1
     MacroF1,
 }
 
 /// `tinymood tune`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Tune on a split that nothing else is judged on. The figures are those on the very split the
-thresholds were tuned on, and beside them cross-validated ones (tuned on one half, judged on the
-other), which do not flatter.
+Tune on a split that is not used for evaluation. Figures are printed for the split the thresholds
+were tuned on, which are optimistic, and cross-validated (tuned on one half, evaluated on the
+other), which are not.
 
 Example:
   tinymood tune --model runs/x --policy global")]
@@ -35,18 +35,18 @@ pub struct TuneArgs {
     pub model: ModelArg,
     #[command(flatten)]
     pub judging: JudgingArgs,
-    /// Which split
+    /// Split to tune on
     #[arg(long, value_enum, default_value = "dev")]
     pub split: SplitArg,
-    /// One threshold a label, or one for all
+    /// One threshold per label, or one for all
     #[arg(long, value_enum, default_value = "per-label")]
     pub policy: PolicyArg,
-    /// What the global threshold is to make largest
+    /// What the global threshold maximises
     #[arg(long, value_enum, default_value = "micro_f1")]
     pub objective: ObjectiveArg,
-    /// First scale the classifier's outputs so that probabilities mean what they say: by one
-    /// temperature, one a label, or none, whichever does best on rows it was not fitted on. The
-    /// model's weights are written anew
+    /// First calibrate probabilities by scaling the classifier's outputs: with one temperature, one per
+    /// label, or none, whichever does best on rows it was not fitted on. This rewrites the model's
+    /// weights
     #[arg(long, conflicts_with = "dry_run")]
     pub calibrate: bool,
     /// Show the thresholds without saving them
