@@ -92,8 +92,9 @@ impl Source {
 }
 
 fn is_whole(path: &Path, split: Split) -> bool {
-    let small = path.metadata().is_ok_and(|metadata| metadata.len() <= MAX_BYTES);
-    small && fs::read(path).is_ok_and(|bytes| tinymood_hub::sha256(&bytes) == split.sha256)
+    let is_file = |metadata: fs::Metadata| metadata.is_file() && metadata.len() <= MAX_BYTES;
+    path.metadata().is_ok_and(is_file)
+        && fs::read(path).is_ok_and(|bytes| tinymood_hub::sha256(&bytes) == split.sha256)
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ pub(super) fn run(args: BenchArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     }
     let bench = Bench::new(&args, global)?;
     let mut results = Vec::new();
+    let mut printed = Ok(());
     for precision in precisions {
         let mut engine = bench.engine(isa, precision)?;
         let difference = bench.check(&engine)?;
@@ -84,8 +85,8 @@ pub(super) fn run(args: BenchArgs, global: &GlobalArgs) -> anyhow::Result<()> {
                 args.batch_size.iter().map(of_size).collect();
             result["training"] = training?.into();
         }
-        if !args.json {
-            print(&describe(&result)?)?;
+        if !args.json && printed.is_ok() {
+            printed = print(&describe(&result)?);
         }
         results.push(result);
     }
@@ -104,7 +105,8 @@ pub(super) fn run(args: BenchArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         file.and_then(|mut file| writeln!(file, "{record}"))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    if args.json { print_json(&record) } else { Ok(()) }
+    // Only now: a reader that has gone, as `head` does, costs no record.
+    if args.json { print_json(&record) } else { printed }
 }
 
 impl Bench {
