@@ -27,16 +27,20 @@ def drawn(n, resample):
     return rows
 
 
-def f1(targets, decided):
-    """Micro and macro; by columns, since scikit-learn takes one column for two classes."""
-    columns = [metrics.f1_score(t, d, zero_division=0) for t, d in zip(targets.T, decided.T)]
+def f1(targets, decided, known):
+    """Micro and macro; by columns, since scikit-learn takes one column for two classes. A known label that no row has
+    here is left out of the macro-F1."""
+    pairs = [(t, d) for t, d, k in zip(targets.T, decided.T, known) if t.any() or not k]
+    columns = [metrics.f1_score(t, d, zero_division=0) for t, d in pairs] or [0.0]
     return [metrics.f1_score(targets.ravel(), decided.ravel(), zero_division=0), np.mean(columns)]
 
 
 def paired(targets, first, second):
-    observed = np.subtract(f1(targets, second), f1(targets, first))
-    rows = [drawn(len(targets), r) for r in range(RESAMPLES)]
-    resampled = np.array([np.subtract(f1(targets[r], second[r]), f1(targets[r], first[r])) for r in rows])
+    def difference(rows):
+        return np.subtract(*(f1(targets[rows], decided[rows], targets.any(0)) for decided in (second, first)))
+
+    observed = difference(slice(None))
+    resampled = np.array([difference(drawn(len(targets), r)) for r in range(RESAMPLES)])
     expected = {}
     for index, name in enumerate(("micro_f1", "macro_f1")):
         d = resampled[:, index]

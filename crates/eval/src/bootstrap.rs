@@ -19,7 +19,8 @@ pub struct Intervals {
     pub level: f64,
     /// Of F1 over all decisions.
     pub micro_f1: Interval,
-    /// Of the mean F1 of the labels.
+    /// Of the mean F1 of the labels; a label that no row of a resample has is left out of its mean, where there
+    /// are rows that have it.
     pub macro_f1: Interval,
 }
 
@@ -62,22 +63,12 @@ impl Tally {
     }
 }
 
-/// F1 over all decisions, and the mean F1 of the labels.
-pub(crate) fn micro_and_macro(tallies: &[Tally]) -> (f64, f64) {
-    let total = tallies.iter().fold(Tally::default(), |sum, tally| Tally {
-        hits: sum.hits + tally.hits,
-        decided: sum.decided + tally.decided,
-        positive: sum.positive + tally.positive,
-    });
-    let sum: f64 = tallies.iter().map(|tally| tally.f1()).sum();
-    (total.f1(), sum / tallies.len() as f64)
-}
-
 /// Rows as what they add to counts: labels that are neither decided nor true add nothing.
 pub(crate) struct Rows {
     entries: Vec<Entry>,
     ends: Vec<usize>,
-    num_labels: usize,
+    /// Whether any row has the label; (C).
+    known: Vec<bool>,
 }
 
 impl Rows {
@@ -86,22 +77,41 @@ impl Rows {
         let num_labels = predictions.num_labels();
         let mut entries = Vec::new();
         let mut ends = Vec::with_capacity(predictions.num_rows());
+        let mut known = vec![false; num_labels];
         for (probabilities, targets) in predictions.rows() {
             for label in 0..num_labels {
                 let decided = probabilities[label] >= thresholds[label];
                 let positive = is_positive(targets[label]);
+                known[label] |= positive;
                 if decided || positive {
                     entries.push(Entry { label: label as u32, decided, positive });
                 }
             }
             ends.push(entries.len());
         }
-        Self { entries, ends, num_labels }
+        Self { entries, ends, known }
     }
 
     /// A count for each label.
     pub(crate) fn tallies(&self) -> Vec<Tally> {
-        vec![Tally::default(); self.num_labels]
+        vec![Tally::default(); self.known.len()]
+    }
+
+    /// F1 over all decisions, and the mean F1 of the labels. A label that some row has, but none of those drawn,
+    /// has no F1 there, and no part in the mean: as a 0 it would draw the mean of rare labels down.
+    pub(crate) fn micro_and_macro(&self, tallies: &[Tally]) -> (f64, f64) {
+        let mut total = Tally::default();
+        let (mut sum, mut labels) = (0.0, 0);
+        for (tally, known) in tallies.iter().zip(&self.known) {
+            total.hits += tally.hits;
+            total.decided += tally.decided;
+            total.positive += tally.positive;
+            if tally.positive > 0 || !known {
+                sum += tally.f1();
+                labels += 1;
+            }
+        }
+        (total.f1(), sum / f64::from(labels.max(1)))
     }
 
     /// Counts the rows `drawn`, over what stands in `tallies`; (C).
@@ -142,7 +152,7 @@ pub fn intervals(
     for resample in 0..resamples {
         draw(predictions.num_rows(), seed, resample, &mut drawn);
         rows.count(&drawn, &mut tallies);
-        let (micro_f1, macro_f1) = micro_and_macro(&tallies);
+        let (micro_f1, macro_f1) = rows.micro_and_macro(&tallies);
         micro.push(micro_f1);
         averages.push(macro_f1);
     }
@@ -239,6 +249,19 @@ mod tests {
         assert!((0.43..0.47).contains(&low) && (0.53..0.57).contains(&high), "{low} {high}");
         assert_eq!(found[1].recall, Interval([1.0, 1.0]));
         assert_eq!(found[2].f1, Interval([0.0, 0.0]));
+    }
+
+    #[test]
+    fn labels_of_one_row_do_not_draw_the_mean_down() {
+        // 28 rows, each with a label of its own, and all right.
+        let own: Vec<f32> = (0..28 * 28).map(|i| f32::from(i / 28 == i % 28)).collect();
+        let predictions = Predictions::new(&own, &own, 28).unwrap();
+        let found = intervals(&predictions, &[0.5; 28], 200, 1).unwrap();
+        assert_eq!(found.macro_f1, Interval([1.0, 1.0]));
+        // A label that no row has counts as it does on the rows themselves.
+        let three = Predictions::new(&[0.9, 0.9, 0.1], &[1.0, 0.0, 0.0], 3).unwrap();
+        let found = intervals(&three, &[0.5; 3], 20, 1).unwrap();
+        assert_eq!(found.macro_f1, Interval([1.0 / 3.0, 1.0 / 3.0]));
     }
 
     #[test]

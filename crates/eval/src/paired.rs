@@ -13,7 +13,7 @@
 
 use serde::Serialize;
 
-use crate::bootstrap::{Interval, Rows, draw, interval, micro_and_macro};
+use crate::bootstrap::{Interval, Rows, draw, interval};
 use crate::predictions::{Predictions, is_positive};
 
 /// Two systems that cannot be compared.
@@ -92,7 +92,7 @@ pub fn paired_bootstrap(
     let mut figures = |drawn: &[usize]| {
         rows.each_ref().map(|rows| {
             rows.count(drawn, &mut tallies);
-            micro_and_macro(&tallies)
+            rows.micro_and_macro(&tallies)
         })
     };
     let mut drawn: Vec<usize> = (0..n).collect();
