@@ -1,6 +1,8 @@
 //! What decisions get right and wrong: precision, recall, F1 and their averages, with 0 for a
 //! quotient of nothings (`sklearn.metrics.precision_recall_fscore_support`, `zero_division=0`).
 
+use std::ops::AddAssign;
+
 use serde::Serialize;
 
 use crate::predictions::{Predictions, is_positive};
@@ -72,15 +74,27 @@ impl Counts {
         let product = (tp + fp) * (tp + fne) * (tn + fp) * (tn + fne);
         if product == 0.0 { 0.0 } else { (tp * tn - fp * fne) / product.sqrt() }
     }
+}
 
-    fn sum(self, other: Self) -> Self {
-        Self {
-            true_positives: self.true_positives + other.true_positives,
-            false_positives: self.false_positives + other.false_positives,
-            false_negatives: self.false_negatives + other.false_negatives,
-            true_negatives: self.true_negatives + other.true_negatives,
-        }
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.true_positives += other.true_positives;
+        self.false_positives += other.false_positives;
+        self.false_negatives += other.false_negatives;
+        self.true_negatives += other.true_negatives;
     }
+}
+
+/// All decisions together.
+pub(crate) fn total(labels: &[Counts]) -> Counts {
+    let mut total = Counts::default();
+    labels.iter().for_each(|&counts| total += counts);
+    total
+}
+
+/// Mean of the labels' scores.
+pub(crate) fn macro_average(labels: &[Counts]) -> Scores {
+    weighted(labels, |_| 1.0)
 }
 
 /// Everything that follows from decisions.
@@ -137,7 +151,7 @@ impl Decisions {
 
     /// All decisions together.
     pub fn total(&self) -> Counts {
-        self.labels.iter().copied().fold(Counts::default(), Counts::sum)
+        total(&self.labels)
     }
 
     /// Scores of all decisions together.
@@ -147,7 +161,7 @@ impl Decisions {
 
     /// Mean of the labels' scores.
     pub fn macro_average(&self) -> Scores {
-        weighted(&self.labels, |_| 1.0)
+        macro_average(&self.labels)
     }
 
     /// Mean of the labels' scores, weighed by support; plain where there is none.

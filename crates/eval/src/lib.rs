@@ -8,6 +8,7 @@
 //! ranking      what no threshold decides: average precision, ROC AUC, LRAP
 //! calibration  whether probabilities mean what they say
 //! temperature  logits scaled so that they do
+//! halves       rows to fit on, and others to judge on
 //! thresholds   fixed, one for all, one a label; tuned, saved, read back
 //! selection    probabilities to the labels that are told
 //! curves       what other thresholds would have given
@@ -29,6 +30,7 @@ pub mod counts;
 pub mod curves;
 mod evaluation;
 mod explain;
+mod halves;
 mod infer;
 pub mod paired;
 mod predictions;
@@ -46,5 +48,5 @@ pub use selection::{Choice, Selection};
 pub use temperature::{Calibration, CalibrationKind};
 pub use thresholds::{
     CrossValidated, MOST_DECIDED, Objective, SHRINKAGE, ThresholdError, ThresholdPolicy,
-    Thresholds, cross_validated,
+    Thresholds, cross_validated, cross_validated_with_temperatures,
 };

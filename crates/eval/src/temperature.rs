@@ -3,8 +3,13 @@
 
 use tinymood_core::Logits;
 
+use crate::halves::halvings;
+
 /// The range of a scale: beyond it a split says nothing that would hold on others.
 const SCALES: std::ops::RangeInclusive<f64> = 0.05..=20.0;
+
+/// How many halvings say which kind is best.
+const SHUFFLES: usize = 3;
 
 /// What logits are multiplied by, `1 / temperature`, one a label.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +32,8 @@ pub enum CalibrationKind {
 }
 
 impl Calibration {
-    /// Whichever kind has the least cross-entropy on rows that it was not fitted on (on even rows, judged
-    /// on odd ones, and the reverse), fitted on all rows then. `targets` are (N, C).
+    /// Whichever kind has the least cross-entropy on rows that it was not fitted on (on one half, judged on
+    /// the other, and the reverse), fitted on all rows then. `targets` are (N, C).
     ///
     /// # Panics
     /// When there are not as many targets as logits.
@@ -36,11 +41,15 @@ impl Calibration {
         assert_eq!(logits.values.len(), targets.len(), "(N, C) each");
         let rows: Vec<Row<'_>> =
             logits.rows().zip(targets.chunks(logits.num_labels.max(1))).collect();
-        let half = |parity: usize| rows.iter().skip(parity).step_by(2).copied().collect::<Vec<_>>();
-        let (even, odd) = (half(0), half(1));
-        let held_out = |kind: CalibrationKind| {
+        let held_out = |kind: CalibrationKind| -> f64 {
             let fitted_on = |rows: &[Row<'_>]| Self::fit(kind, rows, logits.num_labels);
-            fitted_on(&even).cross_entropy(&odd) + fitted_on(&odd).cross_entropy(&even)
+            let of_halves = halvings(rows.len()).take(SHUFFLES).map(|halves| {
+                let [first, second] =
+                    halves.map(|half| half.iter().map(|&row| rows[row]).collect());
+                let (first, second): (Vec<_>, Vec<_>) = (first, second);
+                fitted_on(&first).cross_entropy(&second) + fitted_on(&second).cross_entropy(&first)
+            });
+            of_halves.sum()
         };
         let kinds = [CalibrationKind::None, CalibrationKind::One, CalibrationKind::PerLabel];
         let losses = kinds.map(held_out);

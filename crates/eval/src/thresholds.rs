@@ -1,33 +1,43 @@
 //! Thresholds: from which probability on a label holds.
 //!
-//! Tuning is exact: F1 only changes where a score is passed, so one sweep from the highest score to
-//! the lowest sees every value it can take.
+//! One threshold for all labels is tuned exactly: F1 only changes where a score is passed, so one sweep from
+//! the highest score to the lowest sees every value that it can take.
 //!
-//! A label's own best threshold is noise when the label is rare, so it is pulled, on the logit
-//! scale with weight `n / (n + SHRINKAGE)` for `n` positives, toward one that needs no positives:
-//! the threshold that makes the F1 largest that the model's own probabilities lead to expect. (For
-//! calibrated probabilities that is half the best F1: Lipton et al., 2014.) Pulling toward the
-//! global threshold instead was measured, on GoEmotions dev, and costs macro-F1 on unseen rows: rare
-//! labels are less sure of themselves, and their best thresholds lie below the common one.
+//! A threshold of one label's own, tuned so, is mostly noise: F1 as a function of it is a jagged line, and
+//! its highest point on other rows is elsewhere. Two things help, and `benchmarks/quality.md` has what they
+//! are worth on unseen rows:
+//!
+//! - F1 is smoothed before its highest point is looked for. Where the threshold is `t`, on the logit scale,
+//!   a row counts as decided in part, from not at all at `t - h` to wholly at `t + h`. The half width `h`
+//!   shrinks as a kernel's bandwidth does, by the fifth root of the number of positives
+//!   (Silverman, 1986).
+//! - Few positives are filled up with what the model expects: a row counts as positive by its label with weight
+//!   `n / (n + SHRINKAGE)`, for `n` positives, and else by its probability. (For calibrated probabilities
+//!   the threshold that this leads to is half the best F1: Lipton et al., 2014.)
 //!
 //! For a label that the model cannot tell, F1 is largest when every row has it (Lipton et al., again),
-//! which nobody wants. So no threshold is tuned that gives a label to more than [`MOST_DECIDED`] times as
-//! many rows as have it, and one that no row has must be likelier than not.
+//! which nobody wants. So no label's threshold gives it to more than [`MOST_DECIDED`] times as many
+//! rows as have it, and one that no row has must be likelier than not.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tinymood_core::LabelSet;
+use tinymood_core::{LabelSet, Logits};
 
-use crate::counts::{Counts, Decisions, Scores};
+use crate::counts::{Counts, Decisions, macro_average, total};
+use crate::halves::halvings;
 use crate::predictions::Predictions;
+use crate::temperature::Calibration;
 
-/// Positives at which a label's own threshold and the expected one weigh alike.
-pub const SHRINKAGE: f64 = 5.0;
+/// Positives at which a label's rows and the model's own probabilities weigh alike.
+pub const SHRINKAGE: f64 = 10.0;
 
-/// Rows that a tuned threshold gives a label to, at most, for each row that has it.
-pub const MOST_DECIDED: f64 = 4.0;
+/// Half the width over which F1 is smoothed for a label with one positive, in logits.
+const BANDWIDTH: f64 = 2.5;
+
+/// Rows that a label's tuned threshold gives it to, at most, for each row that has it.
+pub const MOST_DECIDED: usize = 4;
 
 /// Where thresholds come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +47,7 @@ pub enum ThresholdPolicy {
     Fixed,
     /// One for all labels, tuned.
     Global,
-    /// One for each label, tuned for its F1; rare labels lean on the model's own expectation.
+    /// One for each label, tuned for its F1, smoothed; rare labels lean on the model's own expectation.
     PerLabel,
 }
 
@@ -139,18 +149,30 @@ impl Thresholds {
         let values = match policy {
             ThresholdPolicy::Fixed => return Self::fixed(0.5, c),
             ThresholdPolicy::Global => vec![global(objective, predictions); c],
-            ThresholdPolicy::PerLabel => return Self::per_label(predictions, split, SHRINKAGE),
+            ThresholdPolicy::PerLabel => return Self::per_label(predictions, split, smoothed),
         };
         Self { values, policy, objective: Some(objective), split: Some(split.to_owned()) }
     }
 
-    /// One threshold a label, each tuned for its label's F1, pulled toward the expected one with
-    /// weight `shrinkage / (n + shrinkage)` for `n` positives: 0 fits the split exactly, and
-    /// flatters.
-    pub fn per_label(predictions: &Predictions<'_>, split: &str, shrinkage: f64) -> Self {
-        let label = |label| of_label(predictions, label, shrinkage);
+    /// One threshold a label, each the one with the largest F1 that its label can have on these very rows:
+    /// how far tuning flatters.
+    pub fn fitted(predictions: &Predictions<'_>, split: &str) -> Self {
+        Self::per_label(predictions, split, exact)
+    }
+
+    /// One threshold a label, from its rows' probabilities and whether they have it, highest first.
+    fn per_label(
+        predictions: &Predictions<'_>,
+        split: &str,
+        of_rows: impl Fn(&[(f32, bool)]) -> f32,
+    ) -> Self {
+        let of_label = |label| {
+            let mut rows: Vec<(f32, bool)> = predictions.label(label).collect();
+            rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+            of_rows(&rows)
+        };
         Self {
-            values: (0..predictions.num_labels()).map(label).collect(),
+            values: (0..predictions.num_labels()).map(of_label).collect(),
             policy: ThresholdPolicy::PerLabel,
             objective: Some(Objective::MacroF1), // each label's F1 by itself
             split: Some(split.to_owned()),
@@ -286,43 +308,122 @@ fn global(objective: Objective, predictions: &Predictions<'_>) -> f32 {
     sweep.threshold
 }
 
-/// A label's own best threshold, shrunk toward the expected one.
-fn of_label(predictions: &Predictions<'_>, label: usize, shrinkage: f64) -> f32 {
-    let mut scores: Vec<(f32, bool)> = predictions.label(label).collect();
-    scores.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    let expected = best_f1(&scores, |score, _| f64::from(score));
-    let positives = scores.iter().filter(|(_, positive)| *positive).count();
-    if positives == 0 {
-        return expected.max(0.5);
-    }
-    let own = best_f1(&scores, |_, positive| f64::from(u8::from(positive)));
-    let own_share = positives as f64 / (positives as f64 + shrinkage);
-    let logit = |p: f32| {
-        let p = f64::from(p).clamp(1e-6, 1.0 - 1e-6);
-        (p / (1.0 - p)).ln()
-    };
-    let x = own_share * logit(own) + (1.0 - own_share) * logit(expected);
-    (1.0 / (1.0 + (-x).exp())) as f32
-}
-
-/// The threshold with the largest F1 over falling scores, where `weight` says how much of a positive
-/// each row is.
-fn best_f1(scores: &[(f32, bool)], weight: impl Fn(f32, bool) -> f64) -> f32 {
-    let support: f64 = scores.iter().map(|&(score, positive)| weight(score, positive)).sum();
-    let mut hits = 0.0;
+/// The threshold with the largest F1 on these rows, of falling probabilities.
+fn exact(rows: &[(f32, bool)]) -> f32 {
+    let support = positives(rows);
+    let mut hits = 0;
     let mut sweep = Sweep::new();
-    for (index, &(score, positive)) in scores.iter().enumerate() {
-        hits += weight(score, positive);
-        let next = scores.get(index + 1).map(|next| next.0);
-        let decided = (index + 1) as f64;
-        if decided > MOST_DECIDED * support {
-            break;
-        }
+    for (index, &(score, positive)) in rows.iter().enumerate() {
+        hits += usize::from(positive);
+        let next = rows.get(index + 1).map(|next| next.0);
         if next != Some(score) {
-            sweep.offer(2.0 * hits / (decided + support), score, next);
+            sweep.offer(2.0 * hits as f64 / (index + 1 + support) as f64, score, next);
         }
     }
     sweep.threshold
+}
+
+/// The threshold with the largest smoothed F1 on these rows, of falling probabilities, as the module says.
+fn smoothed(rows: &[(f32, bool)]) -> f32 {
+    let positives = positives(rows);
+    let share = positives as f64 / (positives as f64 + SHRINKAGE);
+    let weight = |(p, positive): (f32, bool)| {
+        share * f64::from(u8::from(positive)) + (1.0 - share) * f64::from(p)
+    };
+    let half_width = BANDWIDTH * (positives.max(1) as f64).powf(-0.2);
+    let logits: Vec<f64> = rows.iter().map(|&(p, _)| logit(p)).collect();
+    let decided = Ramp::new(&logits, half_width, |_| 1.0);
+    let hits = Ramp::new(&logits, half_width, |row| weight(rows[row]));
+
+    // Rows from `above` on are not decided at all, and those before `below` wholly.
+    let (mut above, mut below) = (0, 0);
+    let (mut best, mut first, mut last) = (0.0, 0, 0);
+    for step in 0..=2 * STEPS {
+        let t = at(step);
+        while above < rows.len() && logits[above] > t - half_width {
+            above += 1;
+        }
+        while below < rows.len() && logits[below] >= t + half_width {
+            below += 1;
+        }
+        let f1 = 2.0 * hits.at(t, below, above) / (decided.at(t, below, above) + hits.total());
+        if f1 > best {
+            (best, first, last) = (f1, step, step);
+        } else if f1 == best && last + 1 == step {
+            last = step;
+        }
+    }
+    if best == 0.0 {
+        return 0.5; // nothing is known
+    }
+    // Where no probability lies F1 does not change: the middle of that.
+    let x = (at(first) + at(last)) / 2.0;
+    let threshold = (1.0 / (1.0 + (-x).exp())) as f32;
+    match positives {
+        0 => threshold.max(0.5),
+        _ => threshold.max(lowest(rows, MOST_DECIDED * positives)),
+    }
+}
+
+/// Steps from a logit of 0 to the end of those that are tried, [`MOST_LOGIT`].
+const STEPS: usize = 14 * 32;
+
+/// Beyond it probabilities are told apart no more.
+const MOST_LOGIT: f64 = 14.0;
+
+/// The logit of a step, from the highest down.
+fn at(step: usize) -> f64 {
+    MOST_LOGIT * (1.0 - step as f64 / STEPS as f64)
+}
+
+fn logit(p: f32) -> f64 {
+    let p = f64::from(p);
+    (p / (1.0 - p)).ln().clamp(-MOST_LOGIT, MOST_LOGIT)
+}
+
+fn positives(rows: &[(f32, bool)]) -> usize {
+    rows.iter().filter(|(_, positive)| *positive).count()
+}
+
+/// The lowest threshold that at most `most` rows reach, of falling probabilities.
+fn lowest(rows: &[(f32, bool)], most: usize) -> f32 {
+    let Some(&(next, _)) = rows.get(most) else { return 0.0 };
+    let last = rows[most - 1].0;
+    let middle = next + (last - next) / 2.0;
+    if middle > next { middle } else { next.next_up().min(1.0) }
+}
+
+/// Sums of weights over rows of falling logits, each weight by the share of it that a threshold decides: none of a
+/// row at `t - h`, all of one at `t + h`, and in between by a straight line.
+struct Ramp {
+    half_width: f64,
+    /// Of the weights of the first rows.
+    weights: Vec<f64>,
+    /// Of the weights times logits of the first rows.
+    moments: Vec<f64>,
+}
+
+impl Ramp {
+    fn new(logits: &[f64], half_width: f64, weight: impl Fn(usize) -> f64) -> Self {
+        let (mut weights, mut moments) = (vec![0.0], vec![0.0]);
+        for (row, logit) in logits.iter().enumerate() {
+            weights.push(weights[row] + weight(row));
+            moments.push(moments[row] + weight(row) * logit);
+        }
+        Self { half_width, weights, moments }
+    }
+
+    fn total(&self) -> f64 {
+        self.weights[self.weights.len() - 1]
+    }
+
+    /// For a threshold of `t` in logits: rows before `below` are decided wholly, and rows from `above` on not at all.
+    fn at(&self, t: f64, below: usize, above: usize) -> f64 {
+        let weight = self.weights[above] - self.weights[below];
+        let moment = self.moments[above] - self.moments[below];
+        let partly = (moment - (t - self.half_width) * weight) / (2.0 * self.half_width);
+        self.weights[below] + partly
+    }
 }
 
 /// Figures with thresholds tuned on one half of the rows and judged on the other, and the reverse.
@@ -334,40 +435,88 @@ pub struct CrossValidated {
     pub macro_f1: f64,
 }
 
-/// Tunes on even rows and judges odd ones, and the reverse: what tuning is worth on rows it has not
-/// seen. `None` with fewer than two rows.
+/// Tunes on one half of the rows and judges the other, and the reverse: what tuned thresholds are worth on rows
+/// that they have not seen. The mean over ten shuffles; `None` with fewer than two rows.
 pub fn cross_validated(
     policy: ThresholdPolicy,
     objective: Objective,
     predictions: &Predictions<'_>,
 ) -> Option<CrossValidated> {
     let c = predictions.num_labels();
-    let half = |parity: usize| -> (Vec<f32>, Vec<f32>) {
-        let rows = predictions.rows().skip(parity).step_by(2);
-        let mut half = (Vec::new(), Vec::new());
-        for (probabilities, targets) in rows {
-            half.0.extend_from_slice(probabilities);
-            half.1.extend_from_slice(targets);
-        }
-        half
-    };
-    let halves = [half(0), half(1)];
-    let [even, odd] = halves.each_ref().map(|(p, t)| Predictions::new(p, t, c));
-    let (Ok(even), Ok(odd)) = (even, odd) else { return None };
-    let mut labels = vec![Counts::default(); c];
-    for (tuned_on, judged_on) in [(&even, &odd), (&odd, &even)] {
-        let thresholds = Thresholds::tune(policy, objective, tuned_on, "half");
-        let decisions = Decisions::new(judged_on, &thresholds.values);
-        for (sum, counts) in labels.iter_mut().zip(&decisions.labels) {
-            sum.true_positives += counts.true_positives;
-            sum.false_positives += counts.false_positives;
-            sum.false_negatives += counts.false_negatives;
-            sum.true_negatives += counts.true_negatives;
-        }
+    let (probabilities, targets) = (predictions.probabilities(), predictions.targets());
+    over_halves(predictions.num_rows(), |fitted_on, judged_on| {
+        let of = |rows| (take(probabilities, rows, c), take(targets, rows, c));
+        judged(policy, objective, &of(fitted_on), &of(judged_on), c)
+    })
+}
+
+/// As [`cross_validated`], for a model that is calibrated first: temperatures too are fitted on one half and
+/// judged on the other. `targets` are (N, C), from 0 to 1.
+///
+/// # Panics
+/// When there are not as many targets as logits.
+pub fn cross_validated_with_temperatures(
+    policy: ThresholdPolicy,
+    objective: Objective,
+    logits: &Logits,
+    targets: &[f32],
+) -> Option<CrossValidated> {
+    assert_eq!(logits.values.len(), targets.len(), "(N, C) each");
+    let c = logits.num_labels;
+    over_halves(targets.len() / c.max(1), |fitted_on, judged_on| {
+        let of = |rows| (take(&logits.values, rows, c), take(targets, rows, c));
+        let (fitted_on, judged_on) = (of(fitted_on), of(judged_on));
+        let part = Logits { values: fitted_on.0.clone(), num_labels: c };
+        let calibration = Calibration::choose(&part, &fitted_on.1);
+        let calibrated = |(values, targets): (Vec<f32>, Vec<f32>)| {
+            let mut logits = Logits { values, num_labels: c };
+            calibration.apply(&mut logits);
+            (logits.probabilities(), targets)
+        };
+        judged(policy, objective, &calibrated(fitted_on), &calibrated(judged_on), c)
+    })
+}
+
+/// Probabilities and targets of some rows; (N, C) each.
+type Part = (Vec<f32>, Vec<f32>);
+
+/// The rows named, of (N, C).
+fn take(values: &[f32], rows: &[usize], c: usize) -> Vec<f32> {
+    rows.iter().flat_map(|&row| &values[row * c..][..c]).copied().collect()
+}
+
+/// What thresholds tuned on one part get right on another; (C). `None` where there is nothing to tune on or judge.
+fn judged(
+    policy: ThresholdPolicy,
+    objective: Objective,
+    fitted_on: &Part,
+    judged_on: &Part,
+    c: usize,
+) -> Option<Vec<Counts>> {
+    let fitted_on = Predictions::new(&fitted_on.0, &fitted_on.1, c).ok()?;
+    let judged_on = Predictions::new(&judged_on.0, &judged_on.1, c).ok()?;
+    let thresholds = Thresholds::tune(policy, objective, &fitted_on, "half");
+    Some(Decisions::new(&judged_on, &thresholds.values).labels)
+}
+
+/// The mean over all halvings of what `judge`, given the rows to fit on and those to judge, finds in both.
+fn over_halves(
+    num_rows: usize,
+    judge: impl Fn(&[usize], &[usize]) -> Option<Vec<Counts>>,
+) -> Option<CrossValidated> {
+    let mut mean = CrossValidated { micro_f1: 0.0, macro_f1: 0.0 };
+    let mut count = 0.0;
+    for [first, second] in halvings(num_rows) {
+        let mut labels = judge(&first, &second)?;
+        let reverse = judge(&second, &first)?;
+        labels.iter_mut().zip(reverse).for_each(|(sum, counts)| *sum += counts);
+        mean.micro_f1 += total(&labels).scores().f1;
+        mean.macro_f1 += macro_average(&labels).f1;
+        count += 1.0;
     }
-    let none = Scores::default();
-    let both = Decisions { labels, samples: none, subset_accuracy: 0.0, rows_without_labels: 0.0 };
-    Some(CrossValidated { micro_f1: both.micro().f1, macro_f1: both.macro_average().f1 })
+    mean.micro_f1 /= count;
+    mean.macro_f1 /= count;
+    Some(mean)
 }
 
 #[cfg(test)]
@@ -375,6 +524,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bootstrap::below;
 
     fn labels() -> LabelSet {
         LabelSet::new(["joy", "anger"]).unwrap()
@@ -394,53 +544,88 @@ mod tests {
         assert_eq!(global.values[0], global.values[1]);
     }
 
+    /// How many rows each label's tuned threshold gives it to.
+    fn decided(thresholds: &Thresholds, predictions: &Predictions<'_>) -> Vec<u64> {
+        Decisions::new(predictions, &thresholds.values)
+            .labels
+            .iter()
+            .map(Counts::predicted)
+            .collect()
+    }
+
     #[test]
-    fn rare_labels_lean_on_what_the_model_expects() {
-        // 200 rows: one of 0.9, ninety-nine of 0.5, a hundred of 0.02. Expected F1 is largest with
-        // the first hundred decided: 2 * 50.4 / (100 + 52.4), so at (0.5 + 0.02) / 2 = 0.26.
-        let scores: Vec<f32> = (0..200)
-            .map(|row| match row {
-                0 => 0.9,
-                1..100 => 0.5,
-                _ => 0.02,
-            })
-            .collect();
-        let tune = |positives: usize| {
-            let targets: Vec<f32> = (0..200).map(|row| f32::from(row < positives)).collect();
+    fn few_positives_lean_on_what_the_model_expects() {
+        // Of 200 rows the two of 0.9 have the label and the six of 0.4 do not, though 2.4 of them were expected to:
+        // two times are chance, two hundred are not.
+        let scores = [[0.9; 2].as_slice(), &[0.4; 6], &[0.001; 192]].concat();
+        let targets: Vec<f32> = scores.iter().map(|&p| f32::from(p > 0.5)).collect();
+        let tune = |times: usize| {
+            let (scores, targets) = (scores.repeat(times), targets.repeat(times));
             let predictions = Predictions::new(&scores, &targets, 1).unwrap();
             let policy = ThresholdPolicy::PerLabel;
-            Thresholds::tune(policy, Objective::MicroF1, &predictions, "dev").values[0]
+            let tuned = Thresholds::tune(policy, Objective::MicroF1, &predictions, "dev");
+            decided(&tuned, &predictions)[0]
         };
-        let logit = |p: f32| (f64::from(p) / (1.0 - f64::from(p))).ln();
-        assert_eq!(tune(0), 0.5, "no row has it");
+        assert_eq!(tune(1), 8);
+        assert_eq!(tune(100), 200);
+    }
+
+    #[test]
+    fn smoothing_is_worth_something_on_other_rows() {
+        // Sixty labels of an honest model: rows have them with the probabilities that it gives.
+        const C: usize = 60;
+        let random = |i: usize| below(1 << 30, 1, i as u64) as f32 / (1 << 30) as f32;
+        let drawn = |rows: std::ops::Range<usize>| -> (Vec<f32>, Vec<f32>) {
+            let pair = |i| {
+                let p = random(2 * i).powi(8);
+                (p, f32::from(random(2 * i + 1) < p))
+            };
+            (rows.start * C..rows.end * C).map(pair).unzip()
+        };
+        let (few, others) = (drawn(0..200), drawn(200..4000));
+        let few = Predictions::new(&few.0, &few.1, C).unwrap();
+        let others = Predictions::new(&others.0, &others.1, C).unwrap();
+        let policy = ThresholdPolicy::PerLabel;
+        let tuned = Thresholds::tune(policy, Objective::MacroF1, &few, "dev");
+        let fitted = Thresholds::fitted(&few, "dev");
+        let f1 = |thresholds: &Thresholds, predictions| {
+            Decisions::new(predictions, &thresholds.values).macro_average().f1
+        };
+        assert!(f1(&fitted, &few) > f1(&tuned, &few), "fitted to these rows");
+        let (tuned, fitted) = (f1(&tuned, &others), f1(&fitted, &others));
+        assert!(tuned > fitted + 0.01, "{tuned} {fitted}");
+    }
+
+    #[test]
+    fn where_nothing_is_known_nothing_is_decided() {
         let zeros = Predictions::new(&[0.0; 9], &[0.0; 9], 1).unwrap();
         for policy in [ThresholdPolicy::PerLabel, ThresholdPolicy::Global] {
             let tuned = Thresholds::tune(policy, Objective::MicroF1, &zeros, "dev");
-            assert_eq!(tuned.values, [0.5], "nothing is decided for where nothing is known");
+            assert_eq!(tuned.values, [0.5]);
         }
-        // One positive: its own best is 0.7, and weighs a sixth.
-        let expected = logit(0.7) / 6.0 + logit(0.26) * 5.0 / 6.0;
-        assert!((logit(tune(1)) - expected).abs() < 1e-4, "{}", tune(1));
-        assert!((tune(100) - 0.26).abs() < 1e-6);
+        let unseen = Predictions::new(&[0.3, 0.2, 0.45, 0.1], &[0.0; 4], 1).unwrap();
+        let tuned = Thresholds::tune(ThresholdPolicy::PerLabel, Objective::MicroF1, &unseen, "dev");
+        assert_eq!(decided(&tuned, &unseen), [0], "no row has it, and none is likely to");
     }
 
     #[test]
     fn labels_that_the_model_cannot_tell_flood_nothing() {
         // Eighty rows of hardly different scores, the lowest five positive: F1 is largest with all of them.
         let scores: Vec<f32> = (0..80).map(|row| 0.001 + 1e-5 * row as f32).collect();
-        let decided = |shrinkage: f64, has: fn(usize) -> bool| {
-            let targets: Vec<f32> = (0..80).map(|row| f32::from(has(row))).collect();
-            let predictions = Predictions::new(&scores, &targets, 1).unwrap();
-            let tuned = Thresholds::per_label(&predictions, "dev", shrinkage);
-            let counts = Decisions::new(&predictions, &tuned.values).labels[0];
-            counts.true_positives + counts.false_positives
+        let rows = |has: fn(usize) -> bool| -> Vec<f32> {
+            (0..80).map(|row| f32::from(has(row))).collect()
         };
-        for shrinkage in [0.0, SHRINKAGE] {
-            assert_eq!(decided(shrinkage, |_| false), 0);
-            let found = decided(shrinkage, |row| row < 5);
-            assert!(found <= 20, "{found} rows of 80, where 5 have the label");
-        }
-        assert_eq!(decided(0.0, |row| row != 7), 80, "nearly all have it");
+        let five = rows(|row| row < 5);
+        let predictions = Predictions::new(&scores, &five, 1).unwrap();
+        assert_eq!(decided(&Thresholds::fitted(&predictions, "dev"), &predictions), [80]);
+        let tuned = |predictions| {
+            Thresholds::tune(ThresholdPolicy::PerLabel, Objective::MicroF1, predictions, "dev")
+        };
+        let found = decided(&tuned(&predictions), &predictions)[0];
+        assert!(found <= 20, "{found} rows of 80, where 5 have the label");
+        let most = rows(|row| row != 7);
+        let predictions = Predictions::new(&scores, &most, 1).unwrap();
+        assert_eq!(decided(&tuned(&predictions), &predictions), [80], "nearly all have it");
     }
 
     #[test]
@@ -467,6 +652,33 @@ mod tests {
         assert!(error(&text.replace("per-label", "global")).contains("differ"));
         let loud = Thresholds::from_json(&text.replace("joy", "Joy"), &labels()).unwrap();
         assert_eq!(loud.values, tuned.values);
+    }
+
+    #[test]
+    fn temperatures_are_cross_validated_too() {
+        // Labels whose probabilities are off by a factor each: one threshold for both wants temperatures, and gets
+        // them of the other half.
+        let noise = |i: u32| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 24) as f32;
+        let (mut values, mut targets) = (Vec::new(), Vec::new());
+        for row in 0..2000 {
+            for (label, factor) in [(0, 4.0), (1, 0.25)] {
+                let logit = 8.0 * noise(2 * row + label) - 4.0;
+                targets.push(f32::from(
+                    noise(70_000 + 2 * row + label) < 1.0 / (1.0 + (-logit).exp()),
+                ));
+                values.push(factor * logit);
+            }
+        }
+        let logits = Logits { values, num_labels: 2 };
+        let probabilities = logits.probabilities();
+        let predictions = Predictions::new(&probabilities, &targets, 2).unwrap();
+        let (policy, objective) = (ThresholdPolicy::Global, Objective::MicroF1);
+        let plain = cross_validated(policy, objective, &predictions).unwrap();
+        let calibrated =
+            cross_validated_with_temperatures(policy, objective, &logits, &targets).unwrap();
+        assert!(calibrated.micro_f1 > plain.micro_f1 + 0.001, "{calibrated:?} {plain:?}");
+        let none = Logits { values: Vec::new(), num_labels: 2 };
+        assert!(cross_validated_with_temperatures(policy, objective, &none, &[]).is_none());
     }
 
     #[test]
@@ -517,8 +729,51 @@ mod tests {
         }
 
         #[test]
-        fn no_file_panics(text in "\\PC*") {
-            let _ = Thresholds::from_json(&text, &labels());
+        fn thresholds_of_labels_keep_their_promises(
+            rows in prop::collection::vec((0..=20_u8, any::<bool>()), 1..60),
+        ) {
+            let probabilities: Vec<f32> = rows.iter().map(|row| f32::from(row.0) / 20.0).collect();
+            let targets: Vec<f32> = rows.iter().map(|row| f32::from(row.1)).collect();
+            let predictions = Predictions::new(&probabilities, &targets, 1).unwrap();
+            let f1 = |threshold| Decisions::new(&predictions, &[threshold]).micro().f1;
+            let policy = ThresholdPolicy::PerLabel;
+            let tuned = Thresholds::tune(policy, Objective::MicroF1, &predictions, "dev");
+            let exact = Thresholds::fitted(&predictions, "dev").values[0];
+            prop_assert!((0.0..=1.0).contains(&tuned.values[0]));
+            for step in 0..=41 {
+                prop_assert!(f1(step as f32 / 40.0) <= f1(exact) + 1e-12);
+            }
+            let positives = targets.iter().filter(|&&target| target > 0.0).count();
+            let certain = probabilities.iter().filter(|&&p| p == 1.0).count();
+            let most = (MOST_DECIDED * positives).max(certain) as u64;
+            if positives > 0 {
+                prop_assert!(decided(&tuned, &predictions)[0] <= most, "{tuned:?}");
+            } else {
+                prop_assert!(tuned.values[0] >= 0.5);
+            }
+        }
+
+        #[test]
+        fn no_file_panics(
+            threshold in prop_oneof![
+                any::<f64>().prop_map(|number| json!(number)),
+                any::<i64>().prop_map(|number| json!(number)),
+                "\\PC{0,4}".prop_map(|text| json!(text)),
+                Just(json!(null)),
+                Just(json!([0.5])),
+                Just(json!({"joy": 0.5})),
+            ],
+            field in "policy|objective|split|thresholds|joy|anger",
+        ) {
+            let mut file = Thresholds::fixed(0.5, 2).to_json(&labels());
+            let within = match field.as_str() {
+                "joy" | "anger" => &mut file["thresholds"][&field],
+                _ => &mut file[&field],
+            };
+            *within = threshold;
+            if let Ok(thresholds) = Thresholds::from_json(&file.to_string(), &labels()) {
+                prop_assert!(thresholds.values.iter().all(|value| (0.0..=1.0).contains(value)));
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{JudgingArgs, ModelArg, SplitArg};
 /// What thresholds are tuned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PolicyArg {
-    /// One per label, tuned for its F1; rare labels are shrunk toward the model's own expected optimum
+    /// One per label, tuned for its smoothed F1; rare labels lean on the model's own probabilities
     PerLabel,
     /// One for all labels
     Global,
@@ -26,7 +26,8 @@ pub enum ObjectiveArg {
 #[command(after_help = "\
 Tune on a split that is not used for evaluation. Figures are printed for the split the thresholds
 were tuned on, which are optimistic, and cross-validated (tuned on one half, evaluated on the
-other), which are not.
+other, the mean of ten shuffles), which are not. Per-label thresholds fitted exactly to the split,
+as they are often reported elsewhere, come last: they are more optimistic still, and are not saved.
 
 Example:
   tinymood tune --model runs/x --policy global")]

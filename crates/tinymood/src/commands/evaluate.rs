@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 use tinymood_core::{LabelSet, Logits, Taxonomy, TokenizedText};
-use tinymood_eval::{Calibration, Evaluation, Faithfulness, Predictions, Thresholds};
+use tinymood_eval::{
+    Calibration, CrossValidated, Evaluation, Faithfulness, Objective, Predictions, ThresholdPolicy,
+    Thresholds, cross_validated, cross_validated_with_temperatures,
+};
 use tinymood_report::{KeptPredictions, KeptRow};
 use tinymood_text::{Dataset, EncodedSplit, Example, LabelList, label_file};
 use tinymood_train::RunFolder;
@@ -128,6 +131,21 @@ impl Judged {
     /// What makes the model's probabilities mean what they say.
     pub(super) fn calibration(&self) -> Calibration {
         Calibration::choose(&self.logits, &self.encoded.targets)
+    }
+
+    /// Figures on rows that thresholds, and temperatures where there are to be any, were not fitted on.
+    pub(super) fn cross_validated(
+        &self,
+        policy: ThresholdPolicy,
+        objective: Objective,
+        calibrate: bool,
+    ) -> anyhow::Result<Option<CrossValidated>> {
+        Ok(if calibrate {
+            let targets = &self.encoded.targets;
+            cross_validated_with_temperatures(policy, objective, &self.logits, targets)
+        } else {
+            cross_validated(policy, objective, &self.predictions()?)
+        })
     }
 
     /// How far explanations can be trusted.
