@@ -148,7 +148,7 @@ pub(crate) fn list(checkpoints: &Path) -> Result<Vec<u64>, CheckpointError> {
     Ok(steps)
 }
 
-/// Writes a checkpoint of the engine; returns its folder.
+/// Writes a checkpoint of the engine, in place of one of the same step; returns its folder.
 ///
 /// # Errors
 /// When the disk refuses. Older checkpoints are untouched, and nothing unfinished bears a
@@ -160,13 +160,13 @@ pub(crate) fn write<E: Engine>(
 ) -> Result<PathBuf, CheckpointError> {
     let path = folder(checkpoints, state.step);
     let unfinished = durable::beside(&path);
+    let place = if path.is_dir() { durable::replace_folder } else { durable::place_folder };
     let written = write_files(&unfinished, engine, state)
-        .and_then(|()| fs::rename(&unfinished, &path).map_err(io_error("write", &path)));
+        .and_then(|()| place(&unfinished, &path).map_err(io_error("write", &path)));
     if let Err(error) = written {
         let _ = fs::remove_dir_all(&unfinished); // gives the room back; the first error is the news
         return Err(error);
     }
-    durable::sync_folder(checkpoints).map_err(io_error("write", checkpoints))?;
     Ok(path)
 }
 
@@ -238,6 +238,7 @@ pub(crate) fn newest(
     checkpoints: &Path,
     warn: &mut dyn FnMut(String),
 ) -> Result<Option<Checkpoint>, CheckpointError> {
+    restore(checkpoints)?;
     for step in list(checkpoints)?.into_iter().rev() {
         let path = folder(checkpoints, step);
         match read(&path) {
@@ -258,6 +259,18 @@ pub(crate) fn newest(
         fs::rename(&path, &aside).map_err(io_error("rename", &path))?;
     }
     Ok(None)
+}
+
+/// Puts a checkpoint back whose replacement was cut short after it had made way.
+fn restore(checkpoints: &Path) -> Result<(), CheckpointError> {
+    for entry in fs::read_dir(checkpoints).map_err(io_error("read", checkpoints))? {
+        let path = entry.map_err(io_error("read", checkpoints))?.path();
+        if path.extension().is_some_and(|extension| extension == "old") {
+            let path = path.with_extension("");
+            durable::restore_folder(&path).map_err(io_error("restore", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes all but the newest `keep` checkpoints, and damaged ones. To be called once a new one is

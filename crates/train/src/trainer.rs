@@ -154,8 +154,10 @@ struct Trainer<'a, E, L> {
     plan: BatchPlan,
     steps_per_epoch: u64,
     state: State,
-    /// Step of the newest checkpoint; `None` before the first.
+    /// Step of the newest checkpoint; `None` before the first, and where it names a model that is gone.
     saved: Option<u64>,
+    /// Step of the last evaluation since this process began.
+    judged: Option<u64>,
     saved_at: Instant,
     /// The batches of the epoch under way.
     order: Option<(u64, Vec<Vec<usize>>)>,
@@ -194,10 +196,16 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
         RunFolder::check_space(course.run.path(), count_parameters(engine), keep, average)?;
 
         let mut warnings = Vec::new();
-        let (state, resumed_from) = match resume(engine, course, &mut warnings)? {
+        let (mut state, resumed_from) = match resume(engine, course, &mut warnings)? {
             Some((state, path)) => (state, Some(path)),
             None => (State::new(course.fingerprint.clone()), None),
         };
+        let mut saved = resumed_from.is_some().then_some(state.step);
+        if state.best.is_some() && !course.run.best().exists() {
+            let gone = "the best model so far is gone: the next evaluation counts as best";
+            warnings.push(gone.to_owned());
+            (state.best, saved) = (None, None);
+        }
         let log_path = course.run.log();
         let log = JsonLog::open(&log_path, state.log_offset).map_err(failed("write", &log_path))?;
         let folder = course.run.tensorboard();
@@ -219,7 +227,8 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
             schedule: Schedule::new(settings, total_steps),
             plan,
             steps_per_epoch,
-            saved: resumed_from.is_some().then_some(state.step),
+            saved,
+            judged: None,
             saved_at: Instant::now(),
             state,
             order: None,
@@ -380,6 +389,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
         let begun = Instant::now();
         self.engine.infer_with_average(settings.ema_decay().is_some());
         let verdict = self.lesson.judge(self.engine);
+        self.judged = Some(step);
         self.engine.infer_with_average(false);
         let Verdict { value, metrics } =
             verdict.map_err(|source| TrainError::Judge { step, source })?;
@@ -402,7 +412,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
             self.state.evaluations_without_improvement += 1;
         }
         let waited = self.state.evaluations_without_improvement;
-        self.state.ended_early =
+        self.state.ended_early |=
             settings.early_stopping_patience().is_some_and(|patience| waited >= patience);
         self.tell(&Event::Evaluation(judged))
     }
@@ -430,6 +440,10 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
     }
 
     fn finish(&mut self) -> Result<Outcome, TrainError> {
+        // Of a run that had ended before, and whose model is gone, nothing here was judged yet.
+        if self.state.best.is_none() && self.judged != Some(self.state.step) {
+            self.evaluate()?;
+        }
         self.checkpoint()?;
         let model = self.course.run.best();
         // Without a validation split, or a single evaluation that came to a number.
@@ -524,11 +538,5 @@ fn resume<E: Engine>(
         let loaded = engine.load_tensors(*set, tensors);
         loaded.map_err(|source| TrainError::Engine { step: found.state.step, source })?;
     }
-    let mut state = found.state;
-    if state.best.is_some() && !course.run.best().exists() {
-        warnings
-            .push("the best model so far is gone: the next evaluation counts as best".to_owned());
-        state.best = None;
-    }
-    Ok(Some((state, found.path)))
+    Ok(Some((found.state, found.path)))
 }
