@@ -560,23 +560,94 @@ mod tests {
         assert_eq!(LabelSet::from_config_json(r#"{"id2label": {"0": "LABEL_0"}}"#), Ok(None));
     }
 
+    /// What is read of a `config.json`.
+    const FIELDS: [&str; 18] = [
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "max_position_embeddings",
+        "type_vocab_size",
+        "layer_norm_eps",
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "classifier_dropout",
+        "initializer_range",
+        "pad_token_id",
+        "hidden_act",
+        "position_embedding_type",
+        "model_type",
+        "tinymood",
+        "id2label",
+    ];
+
+    /// Values of every kind: numbers that fields take and any others, words, ids and what holds them.
+    fn values() -> impl Strategy<Value = Value> {
+        let number = prop_oneof![
+            0.0..1.0,
+            (0..400_i32).prop_map(|digits| 10.0_f64.powi(-digits)),
+            (0..20_i32).prop_map(|digits| 1.0 - 10.0_f64.powi(-digits)),
+            any::<f64>(),
+        ];
+        let word = prop_oneof![
+            Just("gelu"),
+            Just("absolute"),
+            Just("bert"),
+            Just("cls"),
+            Just("mean"),
+            Just("LABEL_0"),
+            Just(""),
+            Just("joy"),
+            Just("Joy"),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (0..100_u64).prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            number.prop_map(Value::from),
+            word.prop_map(Value::from),
+        ];
+        let name = prop_oneof![
+            (0..4_usize).prop_map(|id| id.to_string()),
+            Just("pooling".to_owned()),
+            any::<String>(),
+        ];
+        leaf.prop_recursive(2, 12, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((name.clone(), inner), 0..4)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
         #[test]
-        fn no_text_panics(text in "\\PC*") {
-            let _ = ModelConfig::from_json(&text);
-            let _ = LabelSet::from_config_json(&text);
-            let _ = ModelConfig::preset(&text);
+        fn no_value_panics_and_what_is_read_can_be_written_and_read_again(
+            changes in prop::collection::vec((prop::sample::select(&FIELDS[..]), values()), 1..4),
+        ) {
+            let mut json: Value = serde_json::from_str(TINYBERT).unwrap();
+            for (field, value) in changes {
+                json[field] = value;
+            }
+            let text = json.to_string();
+            let labels = LabelSet::from_config_json(&text);
+            if let Ok(config) = ModelConfig::from_json(&text) {
+                let labels = labels.ok().flatten();
+                let again = config.to_json(labels.as_ref()).to_string();
+                prop_assert_eq!(ModelConfig::from_json(&again), Ok(config));
+                prop_assert_eq!(LabelSet::from_config_json(&again), Ok(labels));
+            }
         }
 
         #[test]
-        fn no_value_panics(field in 0..10_usize, value in any::<i64>()) {
-            let fields = ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-                "intermediate_size", "max_position_embeddings", "type_vocab_size",
-                "layer_norm_eps", "pad_token_id", "id2label"];
-            let mut json: Value = serde_json::from_str(TINYBERT).unwrap();
-            json[fields[field]] = value.into();
-            let _ = ModelConfig::from_json(&json.to_string());
-            let _ = LabelSet::from_config_json(&json.to_string());
+        fn no_preset_panics(name in "[0-9]{0,21}(L|L-)[+-]?[0-9]{0,21}D?") {
+            let _ = ModelConfig::preset(&name);
         }
     }
 }
