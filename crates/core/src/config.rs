@@ -186,7 +186,7 @@ impl ModelConfig {
             intermediate_size: fields.size("intermediate_size", None)?,
             max_position_embeddings: fields.size("max_position_embeddings", Some(512))?,
             type_vocab_size: fields.size("type_vocab_size", Some(2))?,
-            layer_norm_eps: fields.number("layer_norm_eps", 1e-12, 0.0..1.0)?,
+            layer_norm_eps: fields.number("layer_norm_eps", 1e-12, f32::MIN_POSITIVE..1.0)?,
             hidden_dropout_prob: fields.number("hidden_dropout_prob", 0.1, 0.0..1.0)?,
             attention_probs_dropout_prob: fields.number(
                 "attention_probs_dropout_prob",
@@ -440,27 +440,27 @@ impl Fields {
         }
     }
 
+    /// A number of a range once it is an f32, as which it is used and written: 0.99999999999 is 1 then.
     fn optional_number(
         &self,
         field: &'static str,
-        range: std::ops::Range<f64>,
+        range: std::ops::Range<f32>,
     ) -> Result<Option<f32>, ConfigError> {
         let Some(value) = self.get(field) else { return Ok(None) };
-        match value.as_f64() {
-            Some(number) if range.contains(&number) => Ok(Some(number as f32)),
-            _ => Err(ConfigError::Field {
-                field,
-                found: excerpt(value),
-                expected: format!("a number from {} to below {}", range.start, range.end),
-            }),
-        }
+        let number = value.as_f64().map(|number| number as f32);
+        let wrong = || ConfigError::Field {
+            field,
+            found: excerpt(value),
+            expected: format!("a number from {:?} to below {:?}", range.start, range.end),
+        };
+        number.filter(|number| range.contains(number)).map(Some).ok_or_else(wrong)
     }
 
     fn number(
         &self,
         field: &'static str,
         default: f32,
-        range: std::ops::Range<f64>,
+        range: std::ops::Range<f32>,
     ) -> Result<f32, ConfigError> {
         Ok(self.optional_number(field, range)?.unwrap_or(default))
     }
@@ -550,6 +550,11 @@ mod tests {
             ("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 100000", "num_hidden_layers"),
             ("\"type_vocab_size\": 2", "\"type_vocab_size\": 16000000", "type_vocab_size"),
             ("0.02", "\"a\"", "initializer_range"),
+            // Inside of the range, until they are rounded to an f32.
+            ("0.02", "9.99999999999", "initializer_range"),
+            ("\"hidden_dropout_prob\": 0.1", "\"hidden_dropout_prob\": 0.99999999999", "dropout"),
+            ("\"cell\": {}", "\"layer_norm_eps\": 1e-60", "layer_norm_eps"),
+            ("\"cell\": {}", "\"layer_norm_eps\": 0", "layer_norm_eps"),
         ] {
             let message = wrong(from, to);
             assert!(message.contains(expected), "{to}: {message}");
