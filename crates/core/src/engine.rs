@@ -226,6 +226,10 @@ pub trait Infer {
 
 /// Something that computes a model and trains it.
 pub trait Engine: Infer {
+    /// What its bits depend on beside tensors, batches and precision, for people: `avx512`. Not the
+    /// number of threads.
+    fn arithmetic(&self) -> String;
+
     /// Forward and backward with dropout: adds the gradient of this batch's share of the step's
     /// mean loss. `rows_in_step` counts the texts of all batches of the step.
     ///

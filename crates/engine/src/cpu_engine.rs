@@ -462,6 +462,10 @@ impl Infer for CpuEngine {
 }
 
 impl Engine for CpuEngine {
+    fn arithmetic(&self) -> String {
+        self.cpu.isa().to_string()
+    }
+
     fn accumulate(
         &mut self,
         batch: &PackedBatch,

@@ -23,7 +23,7 @@ use tinymood_core::{Engine, TensorMap, TensorSet};
 use tinymood_weights::{WeightsError, durable, read_tensors, regular, write_safetensors};
 
 /// The version of the layout.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Larger text files are no part of a checkpoint.
 const MAX_TEXT_BYTES: u64 = 4 << 20;
 const SUMS: &str = "SHA256SUMS";
@@ -59,6 +59,8 @@ pub struct State {
     pub window_steps: u64,
     /// Length of the log, in bytes.
     pub log_offset: u64,
+    /// What the engine's bits depended on: [`Engine::arithmetic`].
+    pub arithmetic: String,
     /// Everything that decides the result and must not change in between, by name.
     pub fingerprint: BTreeMap<String, String>,
 }
@@ -295,10 +297,15 @@ pub(crate) fn prune(checkpoints: &Path, keep: usize) -> Result<(), CheckpointErr
 
 /// Reads `state.json`.
 fn parse_state(text: &str) -> Result<State, String> {
-    let state: State = serde_json::from_str(text).map_err(|error| format!("{STATE}: {error}"))?;
-    match state.format {
-        FORMAT => Ok(state),
-        other => Err(format!("{STATE}: format is {other}, expected {FORMAT}")),
+    let wrong = |error| format!("{STATE}: {error}");
+    let state: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
+    // First, since other formats have other fields.
+    match state.get("format") {
+        Some(found) if *found == FORMAT => serde_json::from_value(state).map_err(wrong),
+        found => {
+            let found = found.map_or_else(|| "missing".to_owned(), ToString::to_string);
+            Err(format!("{STATE}: format is {found}, expected {FORMAT}"))
+        }
     }
 }
 
@@ -362,7 +369,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 impl State {
     /// A run that has not begun.
-    pub(crate) fn new(fingerprint: BTreeMap<String, String>) -> Self {
-        Self { format: FORMAT, fingerprint, ..Self::default() }
+    pub(crate) fn new(arithmetic: String, fingerprint: BTreeMap<String, String>) -> Self {
+        Self { format: FORMAT, arithmetic, fingerprint, ..Self::default() }
     }
 }

@@ -198,8 +198,17 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
         let mut warnings = Vec::new();
         let (mut state, resumed_from) = match resume(engine, course, &mut warnings)? {
             Some((state, path)) => (state, Some(path)),
-            None => (State::new(course.fingerprint.clone()), None),
+            None => (State::new(engine.arithmetic(), course.fingerprint.clone()), None),
         };
+        let arithmetic = engine.arithmetic();
+        if state.arithmetic != arithmetic {
+            warnings.push(format!(
+                "the run was computed with {} so far, and now with {arithmetic}: the result will not be \
+                 that of either alone, bit for bit",
+                state.arithmetic
+            ));
+            state.arithmetic = arithmetic;
+        }
         let mut saved = resumed_from.is_some().then_some(state.step);
         if state.best.is_some() && !course.run.best().exists() {
             let gone = "the best model so far is gone: the next evaluation counts as best";

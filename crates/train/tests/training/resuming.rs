@@ -159,6 +159,27 @@ fn with_all_checkpoints_damaged_it_begins_again() {
 }
 
 #[test]
+fn other_arithmetic_is_warned_of_once() {
+    let mut case = Case::new();
+    let temporary = tempfile::tempdir().unwrap();
+    case.begin(temporary.path(), Watch::stopping_after(4)).unwrap();
+    let mut warnings = |arithmetic, step| {
+        case.arithmetic = arithmetic;
+        let watch = Watch::stopping_after(step);
+        case.resume(temporary.path(), watch.clone()).unwrap();
+        let messages = watch.events().into_iter().filter_map(|event| match event {
+            Event::Warning { message } => Some(message),
+            _ => None,
+        });
+        messages.collect::<Vec<_>>()
+    };
+    assert_eq!(warnings("f64", 5), [""; 0]);
+    let told = warnings("f80", 6);
+    assert!(told.len() == 1 && told[0].contains("f64") && told[0].contains("f80"), "{told:?}");
+    assert_eq!(warnings("f80", 7), [""; 0]);
+}
+
+#[test]
 fn a_lost_model_is_made_again() {
     let case = Case::new();
     let temporary = tempfile::tempdir().unwrap();
