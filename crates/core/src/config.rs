@@ -326,46 +326,37 @@ impl ModelConfig {
     }
 }
 
-/// The labels that a `config.json` names in `id2label`, or `None` where it names none or only
-/// `transformers`' placeholders (`LABEL_0`, …).
-///
-/// # Errors
-/// When `id2label` is there but its ids are not 0, 1, 2, … or its names not distinct.
-pub(crate) fn labels_from_json(text: &str) -> Result<Option<LabelSet>, ConfigError> {
-    let fields = Fields::parse(text)?;
-    let Some(value) = fields.0.get("id2label").filter(|value| !value.is_null()) else {
-        return Ok(None);
-    };
-    let wrong = |found: String| ConfigError::Field {
-        field: "id2label",
-        found,
-        expected: "an object from ids \"0\", \"1\", … to label names".to_owned(),
-    };
-    let Value::Object(map) = value else { return Err(wrong(excerpt(value))) };
-    let mut names = vec![None; map.len()];
-    for (id, name) in map {
-        let slot = id.parse().ok().and_then(|id: usize| names.get_mut(id));
-        let (Some(slot), Value::String(name)) = (slot, name) else {
-            return Err(wrong(format!("{{{id:?}: {}}}", excerpt(name))));
-        };
-        *slot = Some(name.as_str());
-    }
-    let names: Option<Vec<&str>> = names.into_iter().collect();
-    let names = names.ok_or_else(|| wrong("an object with a repeated id".to_owned()))?;
-    if names.iter().all(|name| name.starts_with("LABEL_")) {
-        return Ok(None);
-    }
-    LabelSet::new(names).map(Some).map_err(ConfigError::Labels)
-}
-
 impl LabelSet {
     /// The labels that a `config.json` names in `id2label`, or `None` where it names none or only
-    /// the placeholders `LABEL_0`, `LABEL_1`, …
+    /// `transformers`' placeholders (`LABEL_0`, …).
     ///
     /// # Errors
     /// When `id2label` is there but its ids are not 0, 1, 2, … or its names not distinct.
     pub fn from_config_json(text: &str) -> Result<Option<Self>, ConfigError> {
-        labels_from_json(text)
+        let fields = Fields::parse(text)?;
+        let Some(value) = fields.0.get("id2label").filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let wrong = |found: String| ConfigError::Field {
+            field: "id2label",
+            found,
+            expected: "an object from ids \"0\", \"1\", … to label names".to_owned(),
+        };
+        let Value::Object(map) = value else { return Err(wrong(excerpt(value))) };
+        let mut names = vec![None; map.len()];
+        for (id, name) in map {
+            let slot = id.parse().ok().and_then(|id: usize| names.get_mut(id));
+            let (Some(slot), Value::String(name)) = (slot, name) else {
+                return Err(wrong(format!("{{{id:?}: {}}}", excerpt(name))));
+            };
+            *slot = Some(name.as_str());
+        }
+        let names: Option<Vec<&str>> = names.into_iter().collect();
+        let names = names.ok_or_else(|| wrong("an object with a repeated id".to_owned()))?;
+        if names.iter().all(|name| name.starts_with("LABEL_")) {
+            return Ok(None);
+        }
+        LabelSet::new(names).map(Some).map_err(ConfigError::Labels)
     }
 }
 

@@ -43,10 +43,6 @@ pub struct State {
     pub format: u32,
     /// Steps taken so far.
     pub step: u64,
-    /// Whole passes over the training split so far.
-    pub epoch: u64,
-    /// Steps taken of the pass under way.
-    pub position: u64,
     /// Whether training has ended early, for lack of improvement.
     pub ended_early: bool,
     /// The best evaluation so far.

@@ -322,8 +322,6 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
 
         let state = &mut self.state;
         state.step = taken + 1;
-        state.epoch = state.step / self.steps_per_epoch;
-        state.position = state.step % self.steps_per_epoch;
         state.window_loss += loss;
         state.window_steps += 1;
         self.clock.rows += num_rows;
