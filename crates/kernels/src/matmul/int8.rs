@@ -41,8 +41,9 @@ const LARGEST: f32 = 127.0;
 /// What is added to bytes of A, so that they are unsigned.
 const OFFSET: u8 = 128;
 
-/// Longest sum that cannot leave an i32: `127² K < 2³¹`.
-pub const INT8_LONGEST_SUM: usize = 133_000;
+/// Longest sum that cannot leave an i32 on its way: a byte of A is up to 255, one of B up to 127.
+pub const INT8_LONGEST_SUM: usize = 66_000;
+const _: () = assert!(255 * 127 * INT8_LONGEST_SUM as u64 <= i32::MAX as u64);
 
 /// The panels of a (K, N) matrix.
 #[derive(Clone, Debug, PartialEq)]
@@ -431,7 +432,15 @@ mod tests {
     /// The largest bytes of every sign: products of pairs do not fit 16 bits.
     #[test]
     fn no_sum_saturates() {
-        let (m, k, n) = (13, 1203, 35);
+        check_extremes(13, 1203, 35);
+    }
+
+    #[test]
+    fn the_longest_sum_fits() {
+        check_extremes(1, INT8_LONGEST_SUM, 1);
+    }
+
+    fn check_extremes(m: usize, k: usize, n: usize) {
         let sign = |i: usize, of: usize| if i.is_multiple_of(of) { -1.0 } else { 1.0 };
         for of in [1, 2, 3, usize::MAX] {
             let a: Vec<f32> = (0..m * k).map(|i| sign(i, of)).collect();

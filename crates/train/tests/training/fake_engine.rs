@@ -129,6 +129,7 @@ impl Engine for FakeEngine {
     ) -> Result<BatchLoss, EngineError> {
         batch.check(&self.config)?;
         targets.check(batch, self.labels)?;
+        self.use_average = false;
         let share = 1.0 / (rows_in_step * self.labels) as f64;
         let mut loss = 0.0;
         for (text, range) in batch.ranges().enumerate() {
