@@ -29,6 +29,7 @@ use super::Finish;
 use super::int8_tiles::{Dot, Tile, panel_multiple};
 use super::packed::PackedMatrix;
 use super::tile::block_shape;
+use super::word::lend;
 use crate::memory::{Buffer, Memory};
 use crate::operand::View;
 use crate::rows::{RowsMut, for_row_blocks};
@@ -343,20 +344,10 @@ pub(super) fn exercise(cpu: &Cpu, repeats: usize) -> usize {
     2 * m * nr * K
 }
 
-/// Buffers of a thread that are not lent at the moment, and where they come from.
-type Scratch = RefCell<(Memory, Vec<Buffer<u32>>)>;
-
 /// As [`super::with_scratch`], of words of bytes.
 fn with_words<R>(len: usize, body: impl FnOnce(&mut [u32]) -> R) -> R {
-    thread_local!(static BUFFERS: Scratch = RefCell::default());
-    let mut buffer = BUFFERS.with_borrow_mut(|(memory, buffers)| {
-        let mut buffer = buffers.pop().unwrap_or_default();
-        buffer.resize_in(memory, len);
-        buffer
-    });
-    let result = body(&mut buffer);
-    BUFFERS.with_borrow_mut(|(_, buffers)| buffers.push(buffer));
-    result
+    thread_local!(static BUFFERS: RefCell<(Memory, Vec<Buffer<u32>>)> = RefCell::default());
+    lend(&BUFFERS, len, body)
 }
 
 #[cfg(test)]
