@@ -186,7 +186,7 @@ impl ModelConfig {
             intermediate_size: fields.size("intermediate_size", None)?,
             max_position_embeddings: fields.size("max_position_embeddings", Some(512))?,
             type_vocab_size: fields.size("type_vocab_size", Some(2))?,
-            layer_norm_eps: fields.number("layer_norm_eps", 1e-12, 0.0..1.0)?,
+            layer_norm_eps: fields.number("layer_norm_eps", 1e-12, f32::MIN_POSITIVE..1.0)?,
             hidden_dropout_prob: fields.number("hidden_dropout_prob", 0.1, 0.0..1.0)?,
             attention_probs_dropout_prob: fields.number(
                 "attention_probs_dropout_prob",
@@ -326,46 +326,37 @@ impl ModelConfig {
     }
 }
 
-/// The labels that a `config.json` names in `id2label`, or `None` where it names none or only
-/// `transformers`' placeholders (`LABEL_0`, …).
-///
-/// # Errors
-/// When `id2label` is there but its ids are not 0, 1, 2, … or its names not distinct.
-pub(crate) fn labels_from_json(text: &str) -> Result<Option<LabelSet>, ConfigError> {
-    let fields = Fields::parse(text)?;
-    let Some(value) = fields.0.get("id2label").filter(|value| !value.is_null()) else {
-        return Ok(None);
-    };
-    let wrong = |found: String| ConfigError::Field {
-        field: "id2label",
-        found,
-        expected: "an object from ids \"0\", \"1\", … to label names".to_owned(),
-    };
-    let Value::Object(map) = value else { return Err(wrong(excerpt(value))) };
-    let mut names = vec![None; map.len()];
-    for (id, name) in map {
-        let slot = id.parse().ok().and_then(|id: usize| names.get_mut(id));
-        let (Some(slot), Value::String(name)) = (slot, name) else {
-            return Err(wrong(format!("{{{id:?}: {}}}", excerpt(name))));
-        };
-        *slot = Some(name.as_str());
-    }
-    let names: Option<Vec<&str>> = names.into_iter().collect();
-    let names = names.ok_or_else(|| wrong("an object with a repeated id".to_owned()))?;
-    if names.iter().all(|name| name.starts_with("LABEL_")) {
-        return Ok(None);
-    }
-    LabelSet::new(names).map(Some).map_err(ConfigError::Labels)
-}
-
 impl LabelSet {
     /// The labels that a `config.json` names in `id2label`, or `None` where it names none or only
-    /// the placeholders `LABEL_0`, `LABEL_1`, …
+    /// `transformers`' placeholders (`LABEL_0`, …).
     ///
     /// # Errors
     /// When `id2label` is there but its ids are not 0, 1, 2, … or its names not distinct.
     pub fn from_config_json(text: &str) -> Result<Option<Self>, ConfigError> {
-        labels_from_json(text)
+        let fields = Fields::parse(text)?;
+        let Some(value) = fields.0.get("id2label").filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let wrong = |found: String| ConfigError::Field {
+            field: "id2label",
+            found,
+            expected: "an object from ids \"0\", \"1\", … to label names".to_owned(),
+        };
+        let Value::Object(map) = value else { return Err(wrong(excerpt(value))) };
+        let mut names = vec![None; map.len()];
+        for (id, name) in map {
+            let slot = id.parse().ok().and_then(|id: usize| names.get_mut(id));
+            let (Some(slot), Value::String(name)) = (slot, name) else {
+                return Err(wrong(format!("{{{id:?}: {}}}", excerpt(name))));
+            };
+            *slot = Some(name.as_str());
+        }
+        let names: Option<Vec<&str>> = names.into_iter().collect();
+        let names = names.ok_or_else(|| wrong("an object with a repeated id".to_owned()))?;
+        if names.iter().all(|name| name.starts_with("LABEL_")) {
+            return Ok(None);
+        }
+        LabelSet::new(names).map(Some).map_err(ConfigError::Labels)
     }
 }
 
@@ -440,27 +431,27 @@ impl Fields {
         }
     }
 
+    /// A number of a range once it is an f32, as which it is used and written: 0.99999999999 is 1 then.
     fn optional_number(
         &self,
         field: &'static str,
-        range: std::ops::Range<f64>,
+        range: std::ops::Range<f32>,
     ) -> Result<Option<f32>, ConfigError> {
         let Some(value) = self.get(field) else { return Ok(None) };
-        match value.as_f64() {
-            Some(number) if range.contains(&number) => Ok(Some(number as f32)),
-            _ => Err(ConfigError::Field {
-                field,
-                found: excerpt(value),
-                expected: format!("a number from {} to below {}", range.start, range.end),
-            }),
-        }
+        let number = value.as_f64().map(|number| number as f32);
+        let wrong = || ConfigError::Field {
+            field,
+            found: excerpt(value),
+            expected: format!("a number from {:?} to below {:?}", range.start, range.end),
+        };
+        number.filter(|number| range.contains(number)).map(Some).ok_or_else(wrong)
     }
 
     fn number(
         &self,
         field: &'static str,
         default: f32,
-        range: std::ops::Range<f64>,
+        range: std::ops::Range<f32>,
     ) -> Result<f32, ConfigError> {
         Ok(self.optional_number(field, range)?.unwrap_or(default))
     }
@@ -550,6 +541,11 @@ mod tests {
             ("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 100000", "num_hidden_layers"),
             ("\"type_vocab_size\": 2", "\"type_vocab_size\": 16000000", "type_vocab_size"),
             ("0.02", "\"a\"", "initializer_range"),
+            // Inside of the range, until they are rounded to an f32.
+            ("0.02", "9.99999999999", "initializer_range"),
+            ("\"hidden_dropout_prob\": 0.1", "\"hidden_dropout_prob\": 0.99999999999", "dropout"),
+            ("\"cell\": {}", "\"layer_norm_eps\": 1e-60", "layer_norm_eps"),
+            ("\"cell\": {}", "\"layer_norm_eps\": 0", "layer_norm_eps"),
         ] {
             let message = wrong(from, to);
             assert!(message.contains(expected), "{to}: {message}");
@@ -560,23 +556,94 @@ mod tests {
         assert_eq!(LabelSet::from_config_json(r#"{"id2label": {"0": "LABEL_0"}}"#), Ok(None));
     }
 
+    /// What is read of a `config.json`.
+    const FIELDS: [&str; 18] = [
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "max_position_embeddings",
+        "type_vocab_size",
+        "layer_norm_eps",
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "classifier_dropout",
+        "initializer_range",
+        "pad_token_id",
+        "hidden_act",
+        "position_embedding_type",
+        "model_type",
+        "tinymood",
+        "id2label",
+    ];
+
+    /// Values of every kind: numbers that fields take and any others, words, ids and what holds them.
+    fn values() -> impl Strategy<Value = Value> {
+        let number = prop_oneof![
+            0.0..1.0,
+            (0..400_i32).prop_map(|digits| 10.0_f64.powi(-digits)),
+            (0..20_i32).prop_map(|digits| 1.0 - 10.0_f64.powi(-digits)),
+            any::<f64>(),
+        ];
+        let word = prop_oneof![
+            Just("gelu"),
+            Just("absolute"),
+            Just("bert"),
+            Just("cls"),
+            Just("mean"),
+            Just("LABEL_0"),
+            Just(""),
+            Just("joy"),
+            Just("Joy"),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (0..100_u64).prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            number.prop_map(Value::from),
+            word.prop_map(Value::from),
+        ];
+        let name = prop_oneof![
+            (0..4_usize).prop_map(|id| id.to_string()),
+            Just("pooling".to_owned()),
+            any::<String>(),
+        ];
+        leaf.prop_recursive(2, 12, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((name.clone(), inner), 0..4)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
         #[test]
-        fn no_text_panics(text in "\\PC*") {
-            let _ = ModelConfig::from_json(&text);
-            let _ = LabelSet::from_config_json(&text);
-            let _ = ModelConfig::preset(&text);
+        fn no_value_panics_and_what_is_read_can_be_written_and_read_again(
+            changes in prop::collection::vec((prop::sample::select(&FIELDS[..]), values()), 1..4),
+        ) {
+            let mut json: Value = serde_json::from_str(TINYBERT).unwrap();
+            for (field, value) in changes {
+                json[field] = value;
+            }
+            let text = json.to_string();
+            let labels = LabelSet::from_config_json(&text);
+            if let Ok(config) = ModelConfig::from_json(&text) {
+                let labels = labels.ok().flatten();
+                let again = config.to_json(labels.as_ref()).to_string();
+                prop_assert_eq!(ModelConfig::from_json(&again), Ok(config));
+                prop_assert_eq!(LabelSet::from_config_json(&again), Ok(labels));
+            }
         }
 
         #[test]
-        fn no_value_panics(field in 0..10_usize, value in any::<i64>()) {
-            let fields = ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-                "intermediate_size", "max_position_embeddings", "type_vocab_size",
-                "layer_norm_eps", "pad_token_id", "id2label"];
-            let mut json: Value = serde_json::from_str(TINYBERT).unwrap();
-            json[fields[field]] = value.into();
-            let _ = ModelConfig::from_json(&json.to_string());
-            let _ = LabelSet::from_config_json(&json.to_string());
+        fn no_preset_panics(name in "[0-9]{0,21}(L|L-)[+-]?[0-9]{0,21}D?") {
+            let _ = ModelConfig::preset(&name);
         }
     }
 }

@@ -71,9 +71,8 @@ pub struct Randomness {
 /// What a batch contributed to its step's loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchLoss {
-    /// Sum over texts and labels, divided by `rows_in_step * C` (of a student: over texts, by
-    /// `rows_in_step`). The contributions of a step's
-    /// batches add up to its mean loss.
+    /// Sum over texts and labels, divided by `rows_in_step * C`; of a student, sum over texts, divided by
+    /// `rows_in_step`. What a step's batches contribute adds up to its mean loss.
     pub loss: f64,
 }
 
@@ -226,6 +225,10 @@ pub trait Infer {
 
 /// Something that computes a model and trains it.
 pub trait Engine: Infer {
+    /// What its bits depend on beside tensors, batches and precision, for people: `avx512`. Not the
+    /// number of threads.
+    fn arithmetic(&self) -> String;
+
     /// Forward and backward with dropout: adds the gradient of this batch's share of the step's
     /// mean loss. `rows_in_step` counts the texts of all batches of the step.
     ///
@@ -263,8 +266,9 @@ pub trait Engine: Infer {
     /// whose norm is not finite changes nothing.
     fn step(&mut self, update: &Update) -> StepReport;
 
-    /// The tensors of a set as they are after all steps so far, in the order of [`ModelConfig::parameters`]; empty for a set that the
-    /// engine does not keep (an average before the first step with one).
+    /// The tensors of a set as they are after all steps so far, in the order of
+    /// [`ModelConfig::parameters`]; empty for a set that the engine does not keep (an average before the
+    /// first step with one).
     fn tensors(&mut self, set: TensorSet) -> Vec<TensorView<'_>>;
 
     /// Replaces a whole set. Loading parameters forgets moments, average and gradient.
@@ -274,7 +278,7 @@ pub trait Engine: Infer {
     /// infers. Nothing changes then.
     fn load_tensors(&mut self, set: TensorSet, tensors: &TensorMap) -> Result<(), EngineError>;
 
-    /// Until the next step, [`Infer::infer`] uses the average of the weights (`true`), where there is one,
-    /// or the weights themselves.
+    /// Whether [`Infer::infer`] uses the average of the weights, where there is one, or the weights
+    /// themselves. Training, from the next [`Engine::accumulate`] on, uses the weights again.
     fn infer_with_average(&mut self, average: bool);
 }

@@ -7,6 +7,7 @@
 
 use tinymood_core::{ModelConfig, PackedBatch};
 use tinymood_kernels::attention::{Queries, Shape};
+use tinymood_kernels::norm::{NormKept, NormSaved};
 use tinymood_kernels::{Buffer, Cpu, Hidden, Operand};
 
 /// What one encoder layer computes, and keeps for backward.
@@ -78,9 +79,14 @@ impl NormActivations {
         cpu.resize(&mut self.inverse_std, rows);
     }
 
-    /// Both parts, as backward reads them.
-    pub(crate) fn saved(&self) -> (&[f32], &[f32]) {
-        (&self.normalised, &self.inverse_std)
+    /// As forward writes it.
+    pub(crate) fn saved(&mut self) -> NormSaved<'_> {
+        NormSaved { normalised: &mut self.normalised, inverse_std: &mut self.inverse_std }
+    }
+
+    /// As backward reads it.
+    pub(crate) fn kept(&self) -> NormKept<'_> {
+        NormKept { normalised: &self.normalised, inverse_std: &self.inverse_std }
     }
 }
 

@@ -120,6 +120,38 @@ fn word_table<'a>(
     }
 }
 
+/// What an update is for each group of parameters.
+struct Rates<'a> {
+    update: &'a Update,
+    /// Depth of the head: `L + 1`.
+    head: usize,
+    /// What the gradient is multiplied by to be clipped.
+    gradient_scale: f32,
+}
+
+impl<'a> Rates<'a> {
+    fn new(update: &'a Update, gradient_norm: f64, config: &ModelConfig) -> Self {
+        // As torch.nn.utils.clip_grad_norm_: the 1e-6 keeps the quotient finite.
+        let clip = |limit: f32| (f64::from(limit) / (gradient_norm + 1e-6)).min(1.0) as f32;
+        let gradient_scale = update.max_grad_norm.map_or(1.0, clip);
+        Self { update, head: config.num_hidden_layers + 1, gradient_scale }
+    }
+
+    fn of(&self, group: &Group) -> AdamW {
+        let update = self.update;
+        let below = i32::try_from(self.head - group.depth).unwrap_or(i32::MAX);
+        AdamW {
+            learning_rate: update.learning_rate * update.layer_decay.powi(below),
+            beta1: update.beta1,
+            beta2: update.beta2,
+            epsilon: update.epsilon,
+            weight_decay: if group.decay { update.weight_decay } else { 0.0 },
+            step: update.step,
+            gradient_scale: self.gradient_scale,
+        }
+    }
+}
+
 /// Which arena the packed weights hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PackedFrom {
@@ -342,6 +374,70 @@ impl CpuEngine {
         words.settle(&self.cpu, &mut table);
     }
 
+    /// Norm of the gradient that was gathered since the last step; 0 of none.
+    fn gathered_norm(&mut self) -> f64 {
+        let Some(state) = &mut self.training else { return 0.0 };
+        if !std::mem::take(&mut state.has_gradient) {
+            state.gradients.fill(0.0);
+        }
+        let width = self.config.hidden_size;
+        self.profile
+            .time(Part::GradientNorm, || state.gradient_norm(&self.cpu, &self.layout, width))
+    }
+
+    fn forget_gradient(&mut self) {
+        let Some(state) = &mut self.training else { return };
+        state.touched.clear();
+        state.gradients.fill(0.0);
+    }
+
+    /// Makes the average of the weights where there is to be one: it begins at the weights.
+    fn begin_average(&mut self, update: &Update) {
+        if update.ema_decay.is_some() && self.average.is_none() {
+            self.settle();
+            self.average = Some(self.parameters.clone());
+        }
+    }
+
+    /// Updates all but the word embeddings.
+    fn update_dense(&mut self, rates: &Rates<'_>) {
+        let Self { cpu, layout, parameters, packed, rest, average, training, profile, .. } = self;
+        let Some(state) = training else { return };
+        let TrainingState { gradients, first_moment, second_moment, .. } = state;
+        profile.time(Part::Optimizer, || {
+            let arenas = [&mut parameters[..], gradients, first_moment, second_moment];
+            packed.update(cpu, |group| rates.of(group), arenas);
+            for group in &*rest {
+                let place = || group.place.clone();
+                let tensors = Tensors {
+                    parameters: &mut parameters[place()],
+                    first_moment: &mut first_moment[place()],
+                    second_moment: &mut second_moment[place()],
+                };
+                rates.of(group).update(cpu, tensors, &mut gradients[place()]);
+            }
+            if let (Some(decay), Some(average)) = (rates.update.ema_decay, average) {
+                let rest = layout.word.end..;
+                adamw::average(cpu, decay, &parameters[rest.clone()], &mut average[rest]);
+            }
+        });
+    }
+
+    /// Updates the word embeddings that the gradient touches; the others will catch up.
+    fn update_words(&mut self, rates: &Rates<'_>) {
+        let Self { cpu, layout, parameters, average, training, profile, .. } = self;
+        let Some(state) = training else { return };
+        let TrainingState { gradients, first_moment, second_moment, words, touched, .. } = state;
+        let average = average.as_mut();
+        let mut table = word_table(layout, parameters, first_moment, second_moment, average);
+        let gradients = &mut gradients[layout.word.clone()];
+        let (settings, decay) = (rates.of(&layout.group(&layout.word)), rates.update.ema_decay);
+        profile.time(Part::WordOptimizer, || {
+            words.step(cpu, touched, &settings, decay, gradients, &mut table);
+        });
+        touched.clear();
+    }
+
     /// The word embeddings of a batch, (T, H), where some have missed steps or are no floats yet; `None`
     /// where the table itself can be read.
     fn words_of(&self, batch: &PackedBatch) -> Option<Vec<f32>> {
@@ -462,6 +558,10 @@ impl Infer for CpuEngine {
 }
 
 impl Engine for CpuEngine {
+    fn arithmetic(&self) -> String {
+        self.cpu.isa().to_string()
+    }
+
     fn accumulate(
         &mut self,
         batch: &PackedBatch,
@@ -530,78 +630,17 @@ impl Engine for CpuEngine {
 
     fn step(&mut self, update: &Update) -> StepReport {
         self.own_words();
-        let Some(mut state) = self.training.take() else {
-            return StepReport { gradient_norm: 0.0 };
-        };
-        let width = self.config.hidden_size;
-        if !std::mem::take(&mut state.has_gradient) {
-            state.gradients.fill(0.0);
-        }
-        let gradient_norm = self
-            .profile
-            .time(Part::GradientNorm, || state.gradient_norm(&self.cpu, &self.layout, width));
-        let report = StepReport { gradient_norm };
+        let gradient_norm = self.gathered_norm();
         if !gradient_norm.is_finite() {
-            state.touched.clear();
-            state.gradients.fill(0.0);
-            self.training = Some(state);
-            return report;
+            self.forget_gradient();
+        } else if self.training.is_some() {
+            self.begin_average(update);
+            let rates = Rates::new(update, gradient_norm, &self.config);
+            self.update_dense(&rates);
+            self.update_words(&rates);
+            self.packed_from = PackedFrom::Parameters { backward: true };
         }
-        if update.ema_decay.is_some() && self.average.is_none() {
-            self.training = Some(state);
-            self.settle();
-            self.average = Some(self.parameters.clone());
-            state = self.training.take().expect("it was just put there");
-        }
-        // As torch.nn.utils.clip_grad_norm_: the 1e-6 keeps the quotient finite.
-        let clip = |limit: f32| (f64::from(limit) / (gradient_norm + 1e-6)).min(1.0) as f32;
-        let gradient_scale = update.max_grad_norm.map_or(1.0, clip);
-        let head = self.config.num_hidden_layers + 1;
-        let settings = |group: &Group| {
-            let below = i32::try_from(head - group.depth).unwrap_or(i32::MAX);
-            AdamW {
-                learning_rate: update.learning_rate * update.layer_decay.powi(below),
-                beta1: update.beta1,
-                beta2: update.beta2,
-                epsilon: update.epsilon,
-                weight_decay: if group.decay { update.weight_decay } else { 0.0 },
-                step: update.step,
-                gradient_scale,
-            }
-        };
-        let TrainingState { gradients, first_moment, second_moment, words, touched, .. } =
-            &mut state;
-        let Self { cpu, layout, parameters, packed, rest, average, profile, .. } = self;
-
-        profile.time(Part::Optimizer, || {
-            let arenas = [&mut parameters[..], gradients, first_moment, second_moment];
-            packed.update(cpu, settings, arenas);
-            for group in &*rest {
-                let place = || group.place.clone();
-                let tensors = Tensors {
-                    parameters: &mut parameters[place()],
-                    first_moment: &mut first_moment[place()],
-                    second_moment: &mut second_moment[place()],
-                };
-                settings(group).update(cpu, tensors, &mut gradients[place()]);
-            }
-            if let (Some(decay), Some(average)) = (update.ema_decay, &mut *average) {
-                let rest = layout.word.end..;
-                adamw::average(cpu, decay, &parameters[rest.clone()], &mut average[rest]);
-            }
-        });
-        let word_settings = settings(&layout.group(&layout.word));
-        let mut table =
-            word_table(layout, parameters, first_moment, second_moment, average.as_mut());
-        let gradients = &mut gradients[layout.word.clone()];
-        profile.time(Part::WordOptimizer, || {
-            words.step(cpu, touched, &word_settings, update.ema_decay, gradients, &mut table);
-        });
-        touched.clear();
-
-        self.packed_from = PackedFrom::Parameters { backward: true };
-        self.training = Some(state);
-        report
+        StepReport { gradient_norm }
     }
 
     fn tensors(&mut self, set: TensorSet) -> Vec<TensorView<'_>> {

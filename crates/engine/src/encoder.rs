@@ -3,11 +3,11 @@
 
 use tinymood_core::{ModelConfig, PackedBatch, Randomness};
 use tinymood_kernels::attention::Queries;
-use tinymood_kernels::norm::{NormSaved, NormWeights};
+use tinymood_kernels::norm::{AffineGradients, NormWeights};
 use tinymood_kernels::{Cpu, Dropout, Hidden, Operand, View, attention, embedding, linear, norm};
 
 use crate::activations::{
-    Activations, GradientBuffers, LayerActivations, NormActivations, attention_shape, gather_first,
+    Activations, GradientBuffers, LayerActivations, attention_shape, gather_first,
 };
 use crate::layout::{Affine, LayerLayout, Layout};
 use crate::packed::{PackedLayer, PackedWeights};
@@ -136,7 +136,7 @@ impl<'a> Model<'a> {
         };
         let norm = self.norm_weights(&self.layout.embedding_norm);
         let at = (ids, &positions[..]);
-        let saved = keep.then(|| saved(embedding_norm));
+        let saved = keep.then(|| embedding_norm.saved());
         self.profile.time(Part::Embeddings, || {
             embedding::forward(self.cpu, tables, at, norm, saved, sites.embeddings(), embedded);
         });
@@ -186,8 +186,8 @@ impl<'a> Model<'a> {
             embedding::dropout_backward(self.cpu, sites.embeddings(), d_hidden, hidden);
             let place = &self.layout.embedding_norm;
             let weight = &self.weights[place.weight.clone()];
-            let saved = embedding_norm.saved();
-            norm::backward(self.cpu, d_hidden, weight, saved, d_sum, place.both_mut(d_weights));
+            let (kept, sums) = (embedding_norm.kept(), place.gradients(d_weights));
+            norm::backward(self.cpu, d_hidden, weight, kept, d_sum, sums);
             let Layout { word, position, token_type, .. } = self.layout;
             let tables =
                 d_weights.get_disjoint_mut([word.clone(), position.clone(), token_type.clone()]);
@@ -244,7 +244,7 @@ impl<'a> Model<'a> {
                 Self::rows_of(sites.attention_output(layer), batch, a.queries),
                 residual,
                 self.norm_weights(&place.attention_norm),
-                keep.then(|| saved(&mut a.attention_norm)),
+                keep.then(|| a.attention_norm.saved()),
                 &mut a.attended,
             );
         });
@@ -267,7 +267,7 @@ impl<'a> Model<'a> {
                 Self::rows_of(sites.output(layer), batch, a.queries),
                 a.attended.values(),
                 self.norm_weights(&place.output_norm),
-                keep.then(|| saved(&mut a.output_norm)),
+                keep.then(|| a.output_norm.saved()),
                 &mut a.output,
             );
         });
@@ -314,11 +314,11 @@ impl<'a> Model<'a> {
                 cpu,
                 &g.d_hidden,
                 &self.weights[place.output_norm.weight.clone()],
-                a.output_norm.saved(),
+                a.output_norm.kept(),
                 Self::rows_of(sites.output(layer), batch, a.queries),
                 &mut g.d_attended,
                 &mut g.d_sublayer,
-                place.output_norm.both_mut(d_weights),
+                place.output_norm.gradients(d_weights),
             );
         });
         let d_output = g.d_sublayer.view();
@@ -360,11 +360,11 @@ impl<'a> Model<'a> {
                 cpu,
                 &g.d_attended,
                 &self.weights[place.attention_norm.weight.clone()],
-                a.attention_norm.saved(),
+                a.attention_norm.kept(),
                 Self::rows_of(sites.attention_output(layer), batch, a.queries),
                 d_residual,
                 &mut g.d_sublayer,
-                place.attention_norm.both_mut(d_weights),
+                place.attention_norm.gradients(d_weights),
             );
             if a.queries == Queries::First {
                 g.spread_first(cpu, batch);
@@ -398,7 +398,7 @@ impl<'a> Model<'a> {
         input: View<'_>,
         d_weights: &mut [f32],
     ) {
-        let (d_weight, d_bias) = map.both_mut(d_weights);
+        let AffineGradients { weight: d_weight, bias: d_bias } = map.gradients(d_weights);
         self.profile.time(Part::WeightGradients, || {
             let (cpu, accumulate) = (self.cpu, self.accumulate);
             linear::weight_backward(cpu, d_output, input, accumulate, d_weight, d_bias);
@@ -408,8 +408,4 @@ impl<'a> Model<'a> {
     fn layer_parts(&self, layer: usize) -> (&'a Cpu, &'a LayerLayout, &'a PackedLayer) {
         (self.cpu, &self.layout.layers[layer], &self.packed.layers[layer])
     }
-}
-
-fn saved(norm: &mut NormActivations) -> NormSaved<'_> {
-    NormSaved { normalised: &mut norm.normalised, inverse_std: &mut norm.inverse_std }
 }

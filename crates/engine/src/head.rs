@@ -4,6 +4,7 @@
 use tinymood_core::PackedBatch;
 use tinymood_kernels::attention::Queries;
 use tinymood_kernels::linear;
+use tinymood_kernels::norm::AffineGradients;
 
 use crate::activations::{Activations, gather_first};
 use crate::encoder::{DropoutSites, Model};
@@ -62,7 +63,8 @@ impl Model<'_> {
     ) {
         let (cpu, h) = (self.cpu, self.config.hidden_size);
         let Activations { last, first, pooled, dropped, gradients: g, .. } = activations;
-        let (d_weight, d_bias) = self.layout.classifier.both_mut(d_weights);
+        let sums = self.layout.classifier.gradients(d_weights);
+        let AffineGradients { weight: d_weight, bias: d_bias } = sums;
         g.operand.set(cpu, &g.d_logits, d_bias.len());
         let (d_logits, accumulate) = (g.operand.view(), self.accumulate);
         linear::weight_backward(cpu, d_logits, dropped.view(), accumulate, d_weight, d_bias);
@@ -76,7 +78,7 @@ impl Model<'_> {
             (Some(place), Some(packed)) => {
                 let tanh = g.d_pooled.iter_mut().zip(&**pooled);
                 tanh.for_each(|(d, &y)| *d *= 1.0 - y * y);
-                let (d_weight, d_bias) = place.both_mut(d_weights);
+                let AffineGradients { weight: d_weight, bias: d_bias } = place.gradients(d_weights);
                 g.operand.set(cpu, &g.d_pooled, h);
                 let d_output = g.operand.view();
                 linear::weight_backward(cpu, d_output, first.view(), accumulate, d_weight, d_bias);

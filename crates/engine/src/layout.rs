@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use tinymood_core::{ModelConfig, ParameterSpec, Pooling, Projections};
+use tinymood_kernels::norm::AffineGradients;
 
 /// A place in the arena.
 pub(crate) type Place = Range<usize>;
@@ -20,11 +21,11 @@ pub(crate) struct Affine {
 }
 
 impl Affine {
-    /// Both parts, to be written at once.
-    pub(crate) fn both_mut<'a>(&self, arena: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
+    /// Both parts of an arena of gradients, to be written at once.
+    pub(crate) fn gradients<'a>(&self, arena: &'a mut [f32]) -> AffineGradients<'a> {
         let parts = arena.get_disjoint_mut([self.weight.clone(), self.bias.clone()]);
         let [weight, bias] = parts.expect("a layout's places do not overlap");
-        (weight, bias)
+        AffineGradients { weight, bias }
     }
 }
 

@@ -5,6 +5,7 @@
 use tinymood_core::{Matching, PackedBatch, Relations, TeacherStates};
 use tinymood_kernels::attention::{Queries, Shape};
 use tinymood_kernels::distance::relative_error_forward_backward;
+use tinymood_kernels::norm::AffineGradients;
 use tinymood_kernels::{Buffer, Cpu, Hidden, Operand, View, linear, relations};
 
 use crate::encoder::{Additions, Model};
@@ -107,7 +108,7 @@ impl<'a> Matcher<'a> {
         }
 
         d_projected.set(cpu, projected, width);
-        let (d_weight, d_bias) = place.both_mut(d_weights);
+        let AffineGradients { weight: d_weight, bias: d_bias } = place.gradients(d_weights);
         let d_output = d_projected.view();
         linear::weight_backward(cpu, d_output, hidden.view(), model.accumulate, d_weight, d_bias);
         linear::input_backward(cpu, d_output, &packed.backward, d_hidden);

@@ -1,6 +1,6 @@
 //! Elementary functions without branches, so that loops over them vectorise.
 
-/// `exp(x)` to about 2 units in the last place; 0 below -87.3, saturating at 88.
+/// `exp(x)` to about 2 units in the last place; 0 below -87.3, saturating at 88, NaN of NaN.
 ///
 /// `x = n ln 2 + r`, `|r| <= ln 2 / 2`: a polynomial for `exp(r)`, and `n` added to the exponent.
 #[inline(always)]
@@ -22,7 +22,8 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p * r + 1.0;
     // The low bits of `biased` hold n in two's complement.
     let scaled = f32::from_bits(p.to_bits().wrapping_add(biased.to_bits() << 23));
-    if x < -87.3 { 0.0 } else { scaled }
+    // The product is 0 or NaN. Of a NaN `scaled` need not be one: what is added reaches its exponent.
+    if x >= -87.3 { scaled } else { clamped * -0.0 }
 }
 
 /// `erf(x)` to 4e-7: `x P(x^2) / Q(x^2)` on `[-4, 4]`, a least-squares rational fit.
@@ -152,8 +153,19 @@ mod tests {
                 assert!((found - expected).abs() <= 3e-7 * expected, "{x}: {found} {expected}");
             }
         }
-        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
-        assert!(exp(f32::NAN).is_nan());
+        for x in [f32::NEG_INFINITY, f32::MIN, -87.31] {
+            assert_eq!(exp(x).to_bits(), 0.0_f32.to_bits(), "{x}");
+        }
+    }
+
+    #[test]
+    fn exp_of_any_nan_is_nan() {
+        for payload in (1..1 << 23).step_by(4097).chain([1, 1 << 22, (1 << 23) - 1]) {
+            for sign in [0, 1 << 31] {
+                let x = f32::from_bits(sign | 0x7F80_0000 | payload);
+                assert!(x.is_nan() && exp(x).is_nan(), "{:#x}: {}", x.to_bits(), exp(x));
+            }
+        }
     }
 
     /// erf by its Taylor series in f64, for |x| <= 4.

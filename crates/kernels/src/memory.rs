@@ -24,7 +24,8 @@ const BLOCK: usize = 8 << 20;
 /// Values that may begin as zero bytes.
 ///
 /// # Safety
-/// All zero bytes must be a value, and dropping one must do nothing.
+/// All zero bytes must be a value. Alignment is no part of the promise: a buffer of what is aligned more
+/// strictly than to 128 bytes does not compile.
 pub unsafe trait Zeroed: Copy + Send + Sync + 'static {}
 
 // SAFETY: 0.0.
@@ -215,10 +216,11 @@ impl<T: Zeroed> Buffer<T> {
     /// # Panics
     /// When the system has no such memory.
     pub(crate) fn new(memory: &Memory, len: usize) -> Self {
+        const { assert!(align_of::<T>() <= ALIGNMENT, "aligned as the places in a block are") };
         let bytes = len.checked_mul(size_of::<T>()).expect("a size that can be had");
         let (block, at) = memory.take(bytes.max(1));
         // SAFETY: `at..at + bytes` is in the block and was lent to nobody before: it is zero, zero
-        // bytes are values, and the block is aligned for any.
+        // bytes are values, and places are aligned as `T` is: asserted above.
         let start = unsafe { block.start.add(at).cast() };
         let memory = Some((memory.clone(), block));
         Self { start, len, capacity: len, memory, _values: PhantomData }

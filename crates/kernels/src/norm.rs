@@ -35,6 +35,24 @@ pub struct NormSaved<'a> {
     pub inverse_std: &'a mut [f32],
 }
 
+/// [`NormSaved`] as backward reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct NormKept<'a> {
+    /// (T, H).
+    pub normalised: &'a [f32],
+    /// (T).
+    pub inverse_std: &'a [f32],
+}
+
+/// The gradients of a weight and a bias.
+#[derive(Debug)]
+pub struct AffineGradients<'a> {
+    /// Of a norm (H), of a linear layer (out, in).
+    pub weight: &'a mut [f32],
+    /// Of a norm (H), of a linear layer (out).
+    pub bias: &'a mut [f32],
+}
+
 /// The rows of [`NormSaved`]; none where nothing is kept.
 pub(crate) struct Saving<'a>(Option<(RowsMut<'a, f32>, RowsMut<'a, f32>)>);
 
@@ -99,7 +117,7 @@ impl NormWeights<'_> {
 /// Backward through `y = norm(residual + dropout(x))`.
 ///
 /// From `d_output` (T, H) to `d_residual` (T, H) and `d_input` (T, H), both overwritten, the latter
-/// rounded; `d_weight` and `d_bias` (H) are added to.
+/// rounded; `d_weights` are added to.
 ///
 /// # Panics
 /// When sizes do not fit.
@@ -107,14 +125,14 @@ pub fn residual_backward(
     cpu: &Cpu,
     d_output: &[f32],
     weight: &[f32],
-    saved: (&[f32], &[f32]),
+    kept: NormKept<'_>,
     dropout: Dropout<'_>,
     d_residual: &mut [f32],
     d_input: &mut Operand,
-    d_weights: (&mut [f32], &mut [f32]),
+    d_weights: AffineGradients<'_>,
 ) {
     by_precision!(cpu, W => residual_backward_in(
-        cpu, d_output, weight, saved, dropout, d_residual, d_input.store::<W>(), d_weights,
+        cpu, d_output, weight, kept, dropout, d_residual, d_input.store::<W>(), d_weights,
     ));
 }
 
@@ -122,14 +140,14 @@ fn residual_backward_in<W: Word>(
     cpu: &Cpu,
     d_output: &[f32],
     weight: &[f32],
-    saved: (&[f32], &[f32]),
+    kept: NormKept<'_>,
     dropout: Dropout<'_>,
     d_residual: &mut [f32],
     d_input: Store<'_, W>,
-    d_weights: (&mut [f32], &mut [f32]),
+    d_weights: AffineGradients<'_>,
 ) {
     let width = weight.len();
-    let (normalised, inverse_std) = saved;
+    let NormKept { normalised, inverse_std } = kept;
     weights_backward(cpu, d_output, normalised, d_weights);
     let rows = inverse_std.len();
     assert_eq!((d_input.rows(), d_input.width()), (rows, width), "(T, H) gradients");
@@ -155,7 +173,7 @@ fn residual_backward_in<W: Word>(
 }
 
 /// Backward through `y = norm(x)`: from `d_output` (T, H) to `d_input` (T, H), overwritten;
-/// `d_weight` and `d_bias` (H) are added to.
+/// `d_weights` are added to.
 ///
 /// # Panics
 /// When sizes do not fit.
@@ -163,12 +181,12 @@ pub fn backward(
     cpu: &Cpu,
     d_output: &[f32],
     weight: &[f32],
-    saved: (&[f32], &[f32]),
+    kept: NormKept<'_>,
     d_input: &mut [f32],
-    d_weights: (&mut [f32], &mut [f32]),
+    d_weights: AffineGradients<'_>,
 ) {
     let width = weight.len();
-    let (normalised, inverse_std) = saved;
+    let NormKept { normalised, inverse_std } = kept;
     weights_backward(cpu, d_output, normalised, d_weights);
     let outputs = [RowsMut::new(d_input, width)];
     for_row_blocks(cpu, inverse_std.len(), BLOCK, outputs, |rows, [d_input]| {
@@ -210,7 +228,7 @@ fn weights_backward(
     cpu: &Cpu,
     d_output: &[f32],
     normalised: &[f32],
-    (d_weight, d_bias): (&mut [f32], &mut [f32]),
+    AffineGradients { weight: d_weight, bias: d_bias }: AffineGradients<'_>,
 ) {
     let width = d_weight.len();
     assert_eq!(d_bias.len(), width, "(H) gradients");
@@ -279,8 +297,9 @@ pub(crate) mod tests {
                 }
                 let mut d_x = vec![f32::NAN; x.len()];
                 let (mut d_weight, mut d_bias) = (vec![1.0; width], vec![1.0; width]);
-                let saved = (&*normalised, &*inverse_std);
-                backward(&cpu, &d_y, &weight, saved, &mut d_x, (&mut d_weight, &mut d_bias));
+                let kept = NormKept { normalised: &normalised, inverse_std: &inverse_std };
+                let sums = AffineGradients { weight: &mut d_weight, bias: &mut d_bias };
+                backward(&cpu, &d_y, &weight, kept, &mut d_x, sums);
                 let objective = |x: &[f32]| -> f64 {
                     let rows = x.chunks(width).zip(d_y.chunks(width));
                     rows.map(|(x, d_y)| {
@@ -319,16 +338,17 @@ pub(crate) mod tests {
             let weight = waves(width, 0.2);
             let d_y = waves(rows * width, 0.4);
             let (normalised, inverse_std) = (waves(rows * width, 0.5), vec![0.7; rows]);
-            let saved = (&*normalised, &*inverse_std);
+            let kept = NormKept { normalised: &normalised, inverse_std: &inverse_std };
             let dropout = Dropout::new(0.3, 1, 2, 3, 4);
             let (mut plain, mut residual) = (vec![0.0; d_y.len()], vec![0.0; d_y.len()]);
             let mut input = Operand::default();
             input.resize(&cpu, rows, width);
             let (mut a, mut b) = (vec![0.0; width], vec![0.0; width]);
-            backward(&cpu, &d_y, &weight, saved, &mut plain, (&mut a, &mut b));
+            let sums = AffineGradients { weight: &mut a, bias: &mut b };
+            backward(&cpu, &d_y, &weight, kept, &mut plain, sums);
             let (mut c, mut d) = (vec![0.0; width], vec![0.0; width]);
-            let sums = (&mut *c, &mut *d);
-            residual_backward(&cpu, &d_y, &weight, saved, dropout, &mut residual, &mut input, sums);
+            let sums = AffineGradients { weight: &mut c, bias: &mut d };
+            residual_backward(&cpu, &d_y, &weight, kept, dropout, &mut residual, &mut input, sums);
             assert_eq!((&plain, &a, &b), (&residual, &c, &d));
             for (row, values) in plain.chunks_mut(width).enumerate() {
                 dropout.apply(row, values);

@@ -23,7 +23,7 @@ use tinymood_core::{Engine, TensorMap, TensorSet};
 use tinymood_weights::{WeightsError, durable, read_tensors, regular, write_safetensors};
 
 /// The version of the layout.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Larger text files are no part of a checkpoint.
 const MAX_TEXT_BYTES: u64 = 4 << 20;
 const SUMS: &str = "SHA256SUMS";
@@ -43,10 +43,6 @@ pub struct State {
     pub format: u32,
     /// Steps taken so far.
     pub step: u64,
-    /// Whole passes over the training split so far.
-    pub epoch: u64,
-    /// Steps taken of the pass under way.
-    pub position: u64,
     /// Whether training has ended early, for lack of improvement.
     pub ended_early: bool,
     /// The best evaluation so far.
@@ -59,6 +55,8 @@ pub struct State {
     pub window_steps: u64,
     /// Length of the log, in bytes.
     pub log_offset: u64,
+    /// What the engine's bits depended on: [`Engine::arithmetic`].
+    pub arithmetic: String,
     /// Everything that decides the result and must not change in between, by name.
     pub fingerprint: BTreeMap<String, String>,
 }
@@ -148,7 +146,7 @@ pub(crate) fn list(checkpoints: &Path) -> Result<Vec<u64>, CheckpointError> {
     Ok(steps)
 }
 
-/// Writes a checkpoint of the engine; returns its folder.
+/// Writes a checkpoint of the engine, in place of one of the same step; returns its folder.
 ///
 /// # Errors
 /// When the disk refuses. Older checkpoints are untouched, and nothing unfinished bears a
@@ -160,13 +158,13 @@ pub(crate) fn write<E: Engine>(
 ) -> Result<PathBuf, CheckpointError> {
     let path = folder(checkpoints, state.step);
     let unfinished = durable::beside(&path);
+    let place = if path.is_dir() { durable::replace_folder } else { durable::place_folder };
     let written = write_files(&unfinished, engine, state)
-        .and_then(|()| fs::rename(&unfinished, &path).map_err(io_error("write", &path)));
+        .and_then(|()| place(&unfinished, &path).map_err(io_error("write", &path)));
     if let Err(error) = written {
         let _ = fs::remove_dir_all(&unfinished); // gives the room back; the first error is the news
         return Err(error);
     }
-    durable::sync_folder(checkpoints).map_err(io_error("write", checkpoints))?;
     Ok(path)
 }
 
@@ -238,6 +236,7 @@ pub(crate) fn newest(
     checkpoints: &Path,
     warn: &mut dyn FnMut(String),
 ) -> Result<Option<Checkpoint>, CheckpointError> {
+    restore(checkpoints)?;
     for step in list(checkpoints)?.into_iter().rev() {
         let path = folder(checkpoints, step);
         match read(&path) {
@@ -258,6 +257,18 @@ pub(crate) fn newest(
         fs::rename(&path, &aside).map_err(io_error("rename", &path))?;
     }
     Ok(None)
+}
+
+/// Puts a checkpoint back whose replacement was cut short after it had made way.
+fn restore(checkpoints: &Path) -> Result<(), CheckpointError> {
+    for entry in fs::read_dir(checkpoints).map_err(io_error("read", checkpoints))? {
+        let path = entry.map_err(io_error("read", checkpoints))?.path();
+        if path.extension().is_some_and(|extension| extension == "old") {
+            let path = path.with_extension("");
+            durable::restore_folder(&path).map_err(io_error("restore", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes all but the newest `keep` checkpoints, and damaged ones. To be called once a new one is
@@ -282,10 +293,15 @@ pub(crate) fn prune(checkpoints: &Path, keep: usize) -> Result<(), CheckpointErr
 
 /// Reads `state.json`.
 fn parse_state(text: &str) -> Result<State, String> {
-    let state: State = serde_json::from_str(text).map_err(|error| format!("{STATE}: {error}"))?;
-    match state.format {
-        FORMAT => Ok(state),
-        other => Err(format!("{STATE}: format is {other}, expected {FORMAT}")),
+    let wrong = |error| format!("{STATE}: {error}");
+    let state: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
+    // First, since other formats have other fields.
+    match state.get("format") {
+        Some(found) if *found == FORMAT => serde_json::from_value(state).map_err(wrong),
+        found => {
+            let found = found.map_or_else(|| "missing".to_owned(), ToString::to_string);
+            Err(format!("{STATE}: format is {found}, expected {FORMAT}"))
+        }
     }
 }
 
@@ -349,7 +365,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 impl State {
     /// A run that has not begun.
-    pub(crate) fn new(fingerprint: BTreeMap<String, String>) -> Self {
-        Self { format: FORMAT, fingerprint, ..Self::default() }
+    pub(crate) fn new(arithmetic: String, fingerprint: BTreeMap<String, String>) -> Self {
+        Self { format: FORMAT, arithmetic, fingerprint, ..Self::default() }
     }
 }

@@ -169,7 +169,7 @@ pub enum PosWeightRecipe {
 pub enum PosWeightPolicy {
     /// All weigh 1.
     None,
-    /// Negatives over positives of the training split, at most `pos_weight_cap`.
+    /// Negatives over positives of the training split, at most `pos_weight_cap` and at least one over it.
     Auto,
 }
 

@@ -110,8 +110,8 @@ impl TrainError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NonFinite { .. } => Some(
-                "try a smaller learning rate, more warm-up, or max_grad_norm = 1; the newest \
-                 checkpoint is from before this step",
+                "begin a new run with a smaller learning rate, more warm-up, or max_grad_norm = 1: \
+                 a run is resumed only with the settings that it began with",
             ),
             Self::Different { .. } => {
                 Some("resume with what the run began with, or begin a new run under another name")

@@ -14,8 +14,8 @@ use crate::recipe::RecipeError;
 use crate::run_folder::failed;
 use crate::trainer::TrainInputs;
 
-/// See the module.
-pub(crate) struct Labels<'a> {
+/// Rows, their targets, and the loss between them.
+pub(crate) struct LabelLesson<'a> {
     inputs: &'a TrainInputs<'a>,
     objective: Objective,
     targets: Targets,
@@ -23,7 +23,7 @@ pub(crate) struct Labels<'a> {
     judgement: Option<Judgement>,
 }
 
-impl<'a> Labels<'a> {
+impl<'a> LabelLesson<'a> {
     /// # Errors
     /// When the recipe does not fit the labels.
     pub(crate) fn new(inputs: &'a TrainInputs<'a>) -> Result<Self, RecipeError> {
@@ -33,7 +33,7 @@ impl<'a> Labels<'a> {
     }
 }
 
-impl<E: Engine> Lesson<E> for Labels<'_> {
+impl<E: Engine> Lesson<E> for LabelLesson<'_> {
     fn accumulate(
         &mut self,
         engine: &mut E,

@@ -73,7 +73,7 @@ pub use model_card::{Figures, MEAN_POOLING_NOTE, ModelCardFacts, is_generated_ca
 pub use objective::{objective, prior_bias};
 pub use observers::{Meter, Progress, ProgressStyle, ScalarWriter, masked_crc32c};
 pub use order::{BatchPlan, draw_rows};
-pub use probe::{Probe, linear_probe};
+pub use probe::{Probe, ProbeSettings, linear_probe};
 pub use recipe::{NAMED_RECIPES, Recipe, RecipeError, RecipeOverrides};
 pub use run_folder::{RunFolder, RunFolderError, SavedSettings};
 pub use schedule::Schedule;

@@ -21,10 +21,11 @@ pub fn objective(
     let pos_weight = match &recipe.pos_weight {
         PosWeightRecipe::Policy(PosWeightPolicy::None) => None,
         PosWeightRecipe::Policy(PosWeightPolicy::Auto) => {
-            let weight = |&frequency: &f64| {
-                // No positives at all: the ratio is infinite, the cap is not.
-                ((1.0 - frequency) / frequency).min(recipe.pos_weight_cap) as f32
-            };
+            // Without positives the ratio is infinite, without negatives it is 0, and nothing of the label
+            // would be learned.
+            let cap = recipe.pos_weight_cap;
+            let weight =
+                |&frequency: &f64| ((1.0 - frequency) / frequency).clamp(1.0 / cap, cap) as f32;
             Some(frequencies.iter().map(weight).collect())
         }
         PosWeightRecipe::List(weights) => {
@@ -95,6 +96,19 @@ mod tests {
         assert_eq!(objective.pos_weight, Some(vec![2.5, 1.0, 2.5]));
         assert_eq!(objective.loss, Loss::Focal { gamma: 1.5, alpha: None });
         assert_eq!(objective.label_priors, [0.25, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn a_label_of_every_row_weighs_something() {
+        let labels = LabelSet::new(["always", "never", "mostly"]).unwrap();
+        let auto = settings(RecipeOverrides {
+            pos_weight: Some("auto".parse().unwrap()),
+            pos_weight_cap: Some(4.0),
+            ..RecipeOverrides::default()
+        });
+        let targets = [1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0];
+        let objective = objective(&auto, &labels, &targets).unwrap();
+        assert_eq!(objective.pos_weight, Some(vec![0.25, 4.0, 0.5]));
     }
 
     #[test]

@@ -72,7 +72,9 @@ pub(crate) struct SplitMix(u64);
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SplitMix {
-    /// The stream of an epoch, or of whatever else has one of its own.
+    /// A stream of a seed. Epochs of training and of a probe, altered copies and drawn rows all count
+    /// theirs from 0, so that the first of each draw the same numbers, each for a purpose of its own;
+    /// to tell them apart would give other results than recorded runs have.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         // Mixed once, so that neighbouring streams do not overlap.
         let mut mixed = Self(seed ^ stream.wrapping_mul(GOLDEN).rotate_left(32));

@@ -2,7 +2,9 @@
 //! encoder as it is gives its texts. Fine-tuning then begins with a head that knows the labels, and does
 //! not distort first what the encoder knows (LP-FT; Kumar et al., 2022).
 //!
-//! Letters: `N` texts, `H` width of a vector, `C` labels.
+//! Letters: `N` texts, `B` those of a batch, `H` width of a vector, `C` labels.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::order::SplitMix;
 
@@ -23,9 +25,20 @@ pub struct Probe {
     pub losses: [f64; 2],
 }
 
+/// How a probe learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// Times that it sees all texts. Few are its only regularisation.
+    pub epochs: usize,
+    /// Texts of a step.
+    pub batch_size: usize,
+    /// Draws the batches.
+    pub seed: u64,
+}
+
 /// Learns a classifier of `vectors` (N, H) by binary cross-entropy with `targets` (N, C): Adam over
-/// vectors standardised by column, from weights of 0 and `bias` (C), in batches drawn by `seed`. Few epochs
-/// are its only regularisation.
+/// vectors standardised by column, from weights of 0 and `bias` (C). After each batch `progress` is told how
+/// many texts were gone through, of N an epoch. `None` once `stop` is set.
 ///
 /// # Panics
 /// When sizes do not fit, or there is nothing to learn from.
@@ -33,10 +46,11 @@ pub fn linear_probe(
     mut vectors: Vec<f32>,
     targets: &[f32],
     bias: &[f32],
-    epochs: usize,
-    batch_size: usize,
-    seed: u64,
-) -> Probe {
+    settings: ProbeSettings,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize),
+) -> Option<Probe> {
+    let ProbeSettings { epochs, batch_size, seed } = settings;
     let c = bias.len();
     let rows = targets.len() / c;
     let h = vectors.len() / rows;
@@ -48,18 +62,25 @@ pub fn linear_probe(
     let mut classifier = vec![0.0; h * c];
     classifier.extend_from_slice(bias);
     let mut gradient = vec![0.0; classifier.len()];
+    let mut slopes = vec![0.0; batch_size.min(rows) * c];
     let mut order: Vec<usize> = (0..rows).collect();
-    let mut losses = Vec::new();
+    let (mut losses, mut seen) = (Vec::new(), 0);
     for epoch in 0..epochs {
         SplitMix::new(seed, epoch as u64).shuffle(&mut order);
         let mut loss = 0.0;
         for batch in order.chunks(batch_size) {
-            gradient.fill(0.0);
-            for &row in batch {
-                let (x, y) = (&vectors[row * h..(row + 1) * h], &targets[row * c..(row + 1) * c]);
-                loss += add_gradient(&classifier, x, y, &mut gradient);
+            if stop.load(Ordering::Relaxed) {
+                return None;
             }
+            let slopes = &mut slopes[..batch.len() * c];
+            logits_of(&classifier, &vectors, batch, slopes);
+            for (&row, slopes) in batch.iter().zip(slopes.chunks_exact_mut(c)) {
+                loss += slopes_of(slopes, &targets[row * c..(row + 1) * c]);
+            }
+            gradient_of(slopes, &vectors, batch, &mut gradient);
             learner.step(&mut classifier, &gradient, 1.0 / batch.len() as f32);
+            seen += batch.len();
+            progress(seen);
         }
         losses.push(loss / (rows * c) as f64);
     }
@@ -71,7 +92,7 @@ pub fn linear_probe(
             bias[label] -= slope * mean;
         }
     }
-    Probe { weight, bias, losses: [losses[0], losses[epochs - 1]] }
+    Some(Probe { weight, bias, losses: [losses[0], losses[epochs - 1]] })
 }
 
 /// Gives each column mean 0 and standard deviation 1, in place; returns what was taken off and then
@@ -100,24 +121,43 @@ fn standardise(vectors: &mut [f32], width: usize) -> Vec<(f32, f32)> {
     columns
 }
 
-/// Adds one text's gradient of the summed loss; returns the loss.
-fn add_gradient(classifier: &[f32], x: &[f32], y: &[f32], gradient: &mut [f32]) -> f64 {
-    let c = y.len();
-    let (weight, bias) = classifier.split_at(x.len() * c);
-    let mut slopes = bias.to_vec();
-    for (&x, weight) in x.iter().zip(weight.chunks_exact(c)) {
-        slopes.iter_mut().zip(weight).for_each(|(logit, weight)| *logit += x * weight);
+/// The logits of a batch, (B, C), overwritten. A column of all its texts at a time, so that many labels'
+/// weights are read once a batch.
+fn logits_of(classifier: &[f32], vectors: &[f32], batch: &[usize], logits: &mut [f32]) {
+    let c = logits.len() / batch.len();
+    let h = classifier.len() / c - 1;
+    let (weight, bias) = classifier.split_at(h * c);
+    logits.chunks_exact_mut(c).for_each(|logits| logits.copy_from_slice(bias));
+    for (column, weight) in weight.chunks_exact(c).enumerate() {
+        for (&row, logits) in batch.iter().zip(logits.chunks_exact_mut(c)) {
+            let x = vectors[row * h + column];
+            logits.iter_mut().zip(weight).for_each(|(logit, weight)| *logit += x * weight);
+        }
     }
+}
+
+/// From one text's logits to the slopes of its loss, (C), in place; returns the loss, summed over labels.
+fn slopes_of(slopes: &mut [f32], y: &[f32]) -> f64 {
     let mut loss = 0.0;
     for (slope, &y) in slopes.iter_mut().zip(y) {
         let logit = *slope;
         loss += f64::from(logit.max(0.0) - logit * y + (-logit.abs()).exp().ln_1p());
         *slope = 1.0 / (1.0 + (-logit).exp()) - y;
     }
-    for (&x, gradient) in x.iter().chain(&[1.0]).zip(gradient.chunks_exact_mut(c)) {
-        gradient.iter_mut().zip(&slopes).for_each(|(sum, slope)| *sum += x * slope);
-    }
     loss
+}
+
+/// The gradient of a batch's summed loss, (H + 1, C), overwritten, by columns as in [`logits_of`].
+fn gradient_of(slopes: &[f32], vectors: &[f32], batch: &[usize], gradient: &mut [f32]) {
+    let c = slopes.len() / batch.len();
+    let h = gradient.len() / c - 1;
+    gradient.fill(0.0);
+    for (column, gradient) in gradient.chunks_exact_mut(c).enumerate() {
+        for (&row, slopes) in batch.iter().zip(slopes.chunks_exact(c)) {
+            let x = if column < h { vectors[row * h + column] } else { 1.0 };
+            gradient.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += x * slope);
+        }
+    }
 }
 
 /// Adam (Kingma & Ba, 2015) with a learning rate that falls linearly.
@@ -167,6 +207,17 @@ mod tests {
         (vectors.collect(), targets.collect())
     }
 
+    fn learn(
+        vectors: &[f32],
+        targets: &[f32],
+        bias: &[f32],
+        (epochs, batch_size, seed): (usize, usize, u64),
+    ) -> Probe {
+        let settings = ProbeSettings { epochs, batch_size, seed };
+        let stop = AtomicBool::new(false);
+        linear_probe(vectors.to_vec(), targets, bias, settings, &stop, &mut |_| {}).unwrap()
+    }
+
     /// Mean slopes of the loss by weight and bias, in f64.
     fn slopes(probe: &Probe, vectors: &[f32], targets: &[f32]) -> Vec<f64> {
         let mut slopes = vec![0.0; C * (H + 1)];
@@ -188,7 +239,7 @@ mod tests {
     #[test]
     fn many_epochs_end_where_the_loss_is_level() {
         let (vectors, targets) = problem();
-        let probe = linear_probe(vectors.clone(), &targets, &[0.3, -0.2], 20_000, ROWS, 1);
+        let probe = learn(&vectors, &targets, &[0.3, -0.2], (20_000, ROWS, 1));
         let slopes = slopes(&probe, &vectors, &targets);
         assert!(slopes.iter().all(|slope| slope.abs() < 2e-3), "{slopes:?}");
         assert!(probe.losses[1] < 0.8 * probe.losses[0], "{:?}", probe.losses);
@@ -198,18 +249,73 @@ mod tests {
     #[test]
     fn the_seed_decides_and_nothing_else() {
         let (vectors, targets) = problem();
-        let learn = |seed| linear_probe(vectors.clone(), &targets, &[0.0; C], 2, 7, seed);
+        let learn = |seed| learn(&vectors, &targets, &[0.0; C], (2, 7, seed));
         assert_eq!(learn(1), learn(1));
         assert_ne!(learn(1), learn(2));
+    }
+
+    /// Text by text, as the formula reads: another order of loops must not change a bit.
+    fn naive_step(classifier: &[f32], x: &[f32], y: &[f32], gradient: &mut [f32]) -> f64 {
+        let at = |column: usize, label: usize| column * C + label;
+        let mut loss = 0.0;
+        for (label, &y) in y.iter().enumerate() {
+            let mut logit = classifier[at(H, label)];
+            for (column, &x) in x.iter().enumerate() {
+                logit += x * classifier[at(column, label)];
+            }
+            loss += f64::from(logit.max(0.0) - logit * y + (-logit.abs()).exp().ln_1p());
+            let slope = 1.0 / (1.0 + (-logit).exp()) - y;
+            for (column, &x) in x.iter().chain(&[1.0]).enumerate() {
+                gradient[at(column, label)] += x * slope;
+            }
+        }
+        loss
+    }
+
+    #[test]
+    fn a_batch_gives_the_bits_of_its_texts_one_by_one() {
+        let (vectors, targets) = problem();
+        let classifier: Vec<f32> = (0..(H + 1) * C).map(|i| (i as f32 * 0.9).sin()).collect();
+        for batch in [&[4][..], &[8, 3, 59, 0, 17]] {
+            let (mut expected, mut losses) = (vec![0.0; classifier.len()], Vec::new());
+            for &row in batch {
+                let (x, y) = (&vectors[row * H..][..H], &targets[row * C..][..C]);
+                losses.push(naive_step(&classifier, x, y, &mut expected));
+            }
+            let mut slopes = vec![f32::NAN; batch.len() * C];
+            logits_of(&classifier, &vectors, batch, &mut slopes);
+            for ((&row, slopes), loss) in batch.iter().zip(slopes.chunks_mut(C)).zip(losses) {
+                assert_eq!(slopes_of(slopes, &targets[row * C..][..C]), loss);
+            }
+            let mut gradient = vec![f32::NAN; classifier.len()];
+            gradient_of(&slopes, &vectors, batch, &mut gradient);
+            assert_eq!(gradient, expected);
+        }
+    }
+
+    #[test]
+    fn it_tells_how_far_it_is_and_stops_when_asked() {
+        let (vectors, targets) = problem();
+        let settings = ProbeSettings { epochs: 2, batch_size: 25, seed: 1 };
+        let (stop, mut told) = (AtomicBool::new(false), Vec::new());
+        let mut note = |seen| {
+            told.push(seen);
+            stop.store(seen == 85, Ordering::Relaxed);
+        };
+        let probe = linear_probe(vectors, &targets, &[0.0; C], settings, &stop, &mut note);
+        assert_eq!(probe, None);
+        assert_eq!(told, [25, 50, 60, 85]);
     }
 
     #[test]
     fn losses_are_those_of_the_formula() {
         // Zero weights and half of all labels: ln 2, before anything was learned.
-        let probe = linear_probe(vec![1.0, 2.0], &[1.0, 0.0], &[0.0], 1, 2, 1);
+        let probe = learn(&[1.0, 2.0], &[1.0, 0.0], &[0.0], (1, 2, 1));
         assert!((probe.losses[0] - std::f64::consts::LN_2).abs() < 1e-6, "{:?}", probe.losses);
-        let mut gradient = vec![0.0; 2];
-        let loss = add_gradient(&[2.0, 1.0], &[3.0], &[1.0], &mut gradient);
+        let (mut slopes, mut gradient) = ([0.0], [0.0; 2]);
+        logits_of(&[2.0, 1.0], &[3.0], &[0], &mut slopes);
+        let loss = slopes_of(&mut slopes, &[1.0]);
+        gradient_of(&slopes, &[3.0], &[0], &mut gradient);
         let (logit, slope) = (7.0_f64, 1.0 / (1.0 + (-7.0_f64).exp()) - 1.0);
         assert!((loss - (-logit).exp().ln_1p()).abs() < 1e-6, "{loss}");
         let off = f64::from(gradient[0]) - 3.0 * slope;

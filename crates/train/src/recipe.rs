@@ -80,7 +80,7 @@ pub struct Recipe {
     pub loss: LossRecipe,
     /// Weight of each label's positive term.
     pub pos_weight: PosWeightRecipe,
-    /// Largest weight that `pos_weight = "auto"` gives.
+    /// Largest weight that `pos_weight = "auto"` gives; the smallest is one over it.
     pub pos_weight_cap: f64,
     /// Share by which targets move to each label's frequency.
     pub label_smoothing: f64,

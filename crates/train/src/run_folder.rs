@@ -42,6 +42,8 @@ const RESULTS: [&str; 10] = [
     "teacher.safetensors",
     "teacher.unfinished.safetensors",
 ];
+/// Folders that are empty when a run begins: beside older checkpoints of more steps its own would be pruned.
+const FOLDERS: [&str; 2] = ["checkpoints", "tensorboard"];
 /// Larger settings files are not ours.
 const MAX_SETTINGS_BYTES: u64 = 16 << 20;
 
@@ -160,7 +162,11 @@ impl RunFolder {
         if holds(SETTINGS) {
             return Err(RunFolderError::Exists { path: path.to_owned() });
         }
-        match RESULTS.into_iter().find(|name| holds(name)) {
+        let fills = |name: &&str| {
+            fs::read_dir(path.join(name)).is_ok_and(|mut entries| entries.next().is_some())
+        };
+        let taken = RESULTS.into_iter().find(|name| holds(name));
+        match taken.or_else(|| FOLDERS.into_iter().find(fills)) {
             Some(name) => Err(RunFolderError::Taken { path: path.to_owned(), name }),
             None => Ok(()),
         }
@@ -383,6 +389,23 @@ mod tests {
         assert_eq!(read, settings());
         let nothing = RunFolder::open(temporary.path()).unwrap_err();
         assert!(matches!(nothing, RunFolderError::NoRun { .. }));
+    }
+
+    #[test]
+    fn what_another_run_left_is_not_mixed_with_a_new_one() {
+        for left in ["checkpoints/step-00000900", "tensorboard/events", "best", "log.jsonl"] {
+            let temporary = tempfile::tempdir().unwrap();
+            fs::create_dir_all(temporary.path().join(left)).unwrap();
+            let error = RunFolder::create(temporary.path(), &settings()).unwrap_err();
+            let RunFolderError::Taken { name, .. } = &error else { panic!("{left}: {error}") };
+            assert!(left.starts_with(name) && error.hint().is_some(), "{left}: {error}");
+        }
+        // What a failed start leaves is empty, and in nobody's way.
+        let temporary = tempfile::tempdir().unwrap();
+        for empty in FOLDERS {
+            fs::create_dir_all(temporary.path().join(empty)).unwrap();
+        }
+        RunFolder::create(temporary.path(), &settings()).unwrap();
     }
 
     #[test]

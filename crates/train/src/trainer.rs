@@ -23,7 +23,7 @@ use crate::checkpoint::{self, Best, State};
 use crate::error::TrainError;
 use crate::event::{Event, Finish, Judged, Observers, Start, Tick, Window};
 use crate::fingerprint;
-use crate::labels::Labels;
+use crate::labels::LabelLesson;
 use crate::lesson::{Lesson, Verdict};
 use crate::machine::machine;
 use crate::model_card::ModelCardFacts;
@@ -98,7 +98,7 @@ pub fn train<E: Engine>(
     observers: &mut Observers,
 ) -> Result<Outcome, TrainError> {
     check_splits(engine.num_labels(), inputs)?;
-    let course = Course {
+    let plan = RunPlan {
         settings: inputs.settings,
         texts: inputs.train.texts,
         lines: inputs.train.lines,
@@ -107,12 +107,12 @@ pub fn train<E: Engine>(
         fingerprint: full_fingerprint(engine, inputs),
         stop: inputs.stop,
     };
-    let lesson = Labels::new(inputs)?;
-    take(engine, &course, lesson, observers)
+    let lesson = LabelLesson::new(inputs)?;
+    run_lesson(engine, &plan, lesson, observers)
 }
 
-/// What a run goes through, whatever it learns.
-pub(crate) struct Course<'a> {
+/// What a run needs to know, whatever it learns.
+pub(crate) struct RunPlan<'a> {
     pub(crate) settings: &'a TrainSettings,
     /// The texts to learn from.
     pub(crate) texts: &'a [TokenizedText],
@@ -125,14 +125,14 @@ pub(crate) struct Course<'a> {
     pub(crate) stop: &'a AtomicBool,
 }
 
-/// Goes through a course.
-pub(crate) fn take<E: Engine, L: Lesson<E>>(
+/// Runs a lesson from where its plan says to its end.
+pub(crate) fn run_lesson<E: Engine, L: Lesson<E>>(
     engine: &mut E,
-    course: &Course<'_>,
+    plan: &RunPlan<'_>,
     lesson: L,
     observers: &mut Observers,
 ) -> Result<Outcome, TrainError> {
-    let mut trainer = Trainer::new(engine, course, lesson, observers)?;
+    let mut trainer = Trainer::new(engine, plan, lesson, observers)?;
     let outcome = trainer.run();
     trainer.engine.infer_with_average(false);
     if let Err(error) = &outcome {
@@ -145,17 +145,19 @@ pub(crate) fn take<E: Engine, L: Lesson<E>>(
 
 struct Trainer<'a, E, L> {
     engine: &'a mut E,
-    course: &'a Course<'a>,
+    plan: &'a RunPlan<'a>,
     lesson: L,
     observers: &'a mut Observers,
     log: JsonLog,
     scalars: ScalarWriter,
     schedule: Schedule,
-    plan: BatchPlan,
+    batch_plan: BatchPlan,
     steps_per_epoch: u64,
     state: State,
-    /// Step of the newest checkpoint; `None` before the first.
+    /// Step of the newest checkpoint; `None` before the first, and where it names a model that is gone.
     saved: Option<u64>,
+    /// Step of the last evaluation since this process began.
+    judged: Option<u64>,
     saved_at: Instant,
     /// The batches of the epoch under way.
     order: Option<(u64, Vec<Vec<usize>>)>,
@@ -184,42 +186,58 @@ impl Clock {
 impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
     fn new(
         engine: &'a mut E,
-        course: &'a Course<'a>,
+        plan: &'a RunPlan<'a>,
         lesson: L,
         observers: &'a mut Observers,
     ) -> Result<Self, TrainError> {
-        let settings = course.settings;
+        let settings = plan.settings;
         let keep = settings.keep_checkpoints();
         let average = settings.ema_decay().is_some();
-        RunFolder::check_space(course.run.path(), count_parameters(engine), keep, average)?;
+        RunFolder::check_space(plan.run.path(), count_parameters(engine), keep, average)?;
 
         let mut warnings = Vec::new();
-        let (state, resumed_from) = match resume(engine, course, &mut warnings)? {
+        let (mut state, resumed_from) = match resume(engine, plan, &mut warnings)? {
             Some((state, path)) => (state, Some(path)),
-            None => (State::new(course.fingerprint.clone()), None),
+            None => (State::new(engine.arithmetic(), plan.fingerprint.clone()), None),
         };
-        let log_path = course.run.log();
+        let arithmetic = engine.arithmetic();
+        if state.arithmetic != arithmetic {
+            warnings.push(format!(
+                "the run was computed with {} so far, and now with {arithmetic}: the result will not be \
+                 that of either alone, bit for bit",
+                state.arithmetic
+            ));
+            state.arithmetic = arithmetic;
+        }
+        let mut saved = resumed_from.is_some().then_some(state.step);
+        if state.best.is_some() && !plan.run.best().exists() {
+            let gone = "the best model so far is gone: the next evaluation counts as best";
+            warnings.push(gone.to_owned());
+            (state.best, saved) = (None, None);
+        }
+        let log_path = plan.run.log();
         let log = JsonLog::open(&log_path, state.log_offset).map_err(failed("write", &log_path))?;
-        let folder = course.run.tensorboard();
+        let folder = plan.run.tensorboard();
         // An interrupted process may have told of steps that are now taken again.
-        let void_from = if course.resume { state.step + 1 } else { 0 };
+        let void_from = if plan.resume { state.step + 1 } else { 0 };
         let scalars =
             ScalarWriter::create(&folder, void_from).map_err(failed("write to", &folder))?;
 
-        let plan = BatchPlan::new(course.texts, settings);
-        let steps_per_epoch = plan.batches_per_epoch() as u64;
+        let batch_plan = BatchPlan::new(plan.texts, settings);
+        let steps_per_epoch = batch_plan.batches_per_epoch() as u64;
         let total_steps = settings.total_steps(steps_per_epoch);
         let mut trainer = Self {
             engine,
-            course,
+            plan,
             lesson,
             observers,
             log,
             scalars,
             schedule: Schedule::new(settings, total_steps),
-            plan,
+            batch_plan,
             steps_per_epoch,
-            saved: resumed_from.is_some().then_some(state.step),
+            saved,
+            judged: None,
             saved_at: Instant::now(),
             state,
             order: None,
@@ -239,7 +257,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
             resumed_from,
             total_steps: self.schedule.total_steps,
             steps_per_epoch: self.steps_per_epoch,
-            train_rows: self.course.texts.len(),
+            train_rows: self.plan.texts.len(),
             validation_rows: self.lesson.validation_rows(),
             parameters: count_parameters(self.engine),
             engine: self.engine.describe(),
@@ -251,7 +269,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
     /// Tells the log, TensorBoard and everybody else.
     fn tell(&mut self, event: &Event) -> Result<(), TrainError> {
         self.observers.event(event);
-        let (log, folder) = (self.course.run.log(), self.course.run.tensorboard());
+        let (log, folder) = (self.plan.run.log(), self.plan.run.tensorboard());
         self.log.write(event).map_err(failed("write", &log))?;
         self.scalars.write(event).map_err(failed("write to", &folder))?;
         Ok(())
@@ -262,12 +280,12 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
         while self.state.step < total_steps && !self.state.ended_early {
             self.step()?;
             let step = self.state.step;
-            let due = self.course.settings.evaluates_after(step, self.steps_per_epoch, total_steps);
+            let due = self.plan.settings.evaluates_after(step, self.steps_per_epoch, total_steps);
             let resting = Instant::now();
             if due {
                 self.evaluate()?;
             }
-            let stop = self.course.stop.load(Ordering::Relaxed);
+            let stop = self.plan.stop.load(Ordering::Relaxed);
             if stop || self.checkpoint_is_due(due) {
                 self.checkpoint()?;
             }
@@ -282,12 +300,12 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
 
     /// Takes one optimizer step.
     fn step(&mut self) -> Result<(), TrainError> {
-        let settings = self.course.settings;
+        let settings = self.plan.settings;
         let taken = self.state.step;
         let (epoch, position) = (taken / self.steps_per_epoch, taken % self.steps_per_epoch);
         let batches = match self.order.take() {
             Some((of, batches)) if of == epoch => batches,
-            _ => self.plan.epoch(epoch),
+            _ => self.batch_plan.epoch(epoch),
         };
         let rows = &batches[position as usize];
         let loss = self.accumulate(rows)?;
@@ -304,8 +322,6 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
 
         let state = &mut self.state;
         state.step = taken + 1;
-        state.epoch = state.step / self.steps_per_epoch;
-        state.position = state.step % self.steps_per_epoch;
         state.window_loss += loss;
         state.window_steps += 1;
         self.clock.rows += num_rows;
@@ -320,16 +336,16 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
     /// Gathers the gradient of a step in micro-batches; returns its loss.
     fn accumulate(&mut self, rows: &[usize]) -> Result<f64, TrainError> {
         let mut randomness = Randomness {
-            seed: self.course.settings.seed(),
+            seed: self.plan.settings.seed(),
             step: self.state.step,
             first_token: 0,
             first_text: 0,
         };
         let mut loss = 0.0;
-        for micro_batch in rows.chunks(self.course.settings.micro_batch()) {
+        for micro_batch in rows.chunks(self.plan.settings.micro_batch()) {
             self.batch.clear();
             for &row in micro_batch {
-                self.batch.push(row, &self.course.texts[row].ids);
+                self.batch.push(row, &self.plan.texts[row].ids);
             }
             let share = self.lesson.accumulate(self.engine, &self.batch, rows.len(), randomness);
             let step = self.state.step + 1;
@@ -341,7 +357,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
     }
 
     fn non_finite(&self, what: &'static str, rows: &[usize]) -> TrainError {
-        let lines = self.course.lines;
+        let lines = self.plan.lines;
         TrainError::NonFinite {
             what,
             step: self.state.step + 1,
@@ -374,12 +390,13 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
     /// to end.
     fn evaluate(&mut self) -> Result<(), TrainError> {
         let Some(rows) = self.lesson.validation_rows() else { return Ok(()) };
-        let settings = self.course.settings;
+        let settings = self.plan.settings;
         let (step, metric) = (self.state.step, settings.recipe().metric);
         self.tell(&Event::Evaluating { step, rows })?;
         let begun = Instant::now();
         self.engine.infer_with_average(settings.ema_decay().is_some());
         let verdict = self.lesson.judge(self.engine);
+        self.judged = Some(step);
         self.engine.infer_with_average(false);
         let Verdict { value, metrics } =
             verdict.map_err(|source| TrainError::Judge { step, source })?;
@@ -395,22 +412,22 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
             seconds: begun.elapsed().as_secs_f64(),
         };
         if best {
-            self.lesson.save_model(self.engine, &self.course.run.best())?;
+            self.lesson.save_model(self.engine, &self.plan.run.best())?;
             self.state.best = Some(Best { step, value });
             self.state.evaluations_without_improvement = 0;
         } else {
             self.state.evaluations_without_improvement += 1;
         }
         let waited = self.state.evaluations_without_improvement;
-        self.state.ended_early =
+        self.state.ended_early |=
             settings.early_stopping_patience().is_some_and(|patience| waited >= patience);
         self.tell(&Event::Evaluation(judged))
     }
 
     fn checkpoint_is_due(&self, evaluated: bool) -> bool {
-        let minutes = self.course.settings.recipe().checkpoint_minutes;
+        let minutes = self.plan.settings.recipe().checkpoint_minutes;
         let overdue = minutes > 0.0 && self.saved_at.elapsed().as_secs_f64() >= 60.0 * minutes;
-        overdue || self.course.settings.checkpoints_after(self.state.step, evaluated)
+        overdue || self.plan.settings.checkpoints_after(self.state.step, evaluated)
     }
 
     /// Writes a checkpoint of the step just taken, unless there is one, and then removes old ones.
@@ -419,19 +436,23 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
         if self.saved == Some(step) {
             return Ok(());
         }
-        let log = self.course.run.log();
+        let log = self.plan.run.log();
         self.state.log_offset = self.log.sync().map_err(failed("write", &log))?;
-        let folder = self.course.run.checkpoints();
+        let folder = self.plan.run.checkpoints();
         let path = checkpoint::write(&folder, self.engine, &self.state)?;
         self.saved = Some(step);
-        checkpoint::prune(&folder, self.course.settings.keep_checkpoints())?;
+        checkpoint::prune(&folder, self.plan.settings.keep_checkpoints())?;
         self.saved_at = Instant::now();
         self.tell(&Event::Checkpoint { step, path })
     }
 
     fn finish(&mut self) -> Result<Outcome, TrainError> {
+        // Of a run that had ended before, and whose model is gone, nothing here was judged yet.
+        if self.state.best.is_none() && self.judged != Some(self.state.step) {
+            self.evaluate()?;
+        }
         self.checkpoint()?;
-        let model = self.course.run.best();
+        let model = self.plan.run.best();
         // Without a validation split, or a single evaluation that came to a number.
         if self.state.best.is_none() {
             self.lesson.save_model(self.engine, &model)?;
@@ -440,12 +461,12 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
             step: self.state.step,
             early: self.state.ended_early,
             best_step: self.state.best.map(|best| best.step),
-            metric: self.course.settings.recipe().metric.name(),
+            metric: self.plan.settings.recipe().metric.name(),
             best_value: self.state.best.map(|best| best.value),
             model,
         };
         self.tell(&Event::Finish(finish.clone()))?;
-        let log = self.course.run.log();
+        let log = self.plan.run.log();
         self.log.sync().map_err(failed("write", &log))?;
         Ok(Outcome::Finished(finish))
     }
@@ -497,20 +518,20 @@ fn full_fingerprint<E: Engine>(engine: &E, inputs: &TrainInputs<'_>) -> BTreeMap
 /// Brings the engine to where the newest whole checkpoint stood.
 fn resume<E: Engine>(
     engine: &mut E,
-    course: &Course<'_>,
+    plan: &RunPlan<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<(State, PathBuf)>, TrainError> {
-    if !course.resume {
+    if !plan.resume {
         return Ok(None);
     }
-    let folder = course.run.checkpoints();
+    let folder = plan.run.checkpoints();
     let newest = checkpoint::newest(&folder, &mut |warning| warnings.push(warning))?;
     let Some(found) = newest else {
         warnings.push("there is no checkpoint yet: training begins at the beginning".to_owned());
         return Ok(None);
     };
     if let Some((field, saved, now)) =
-        fingerprint::difference(&found.state.fingerprint, &course.fingerprint)
+        fingerprint::difference(&found.state.fingerprint, &plan.fingerprint)
     {
         return Err(match field.strip_prefix("data") {
             Some(split) => TrainError::OtherData {
@@ -524,11 +545,5 @@ fn resume<E: Engine>(
         let loaded = engine.load_tensors(*set, tensors);
         loaded.map_err(|source| TrainError::Engine { step: found.state.step, source })?;
     }
-    let mut state = found.state;
-    if state.best.is_some() && !course.run.best().exists() {
-        warnings
-            .push("the best model so far is gone: the next evaluation counts as best".to_owned());
-        state.best = None;
-    }
-    Ok(Some((state, found.path)))
+    Ok(Some((found.state, found.path)))
 }

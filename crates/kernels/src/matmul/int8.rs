@@ -29,6 +29,7 @@ use super::Finish;
 use super::int8_tiles::{Dot, Tile, panel_multiple};
 use super::packed::PackedMatrix;
 use super::tile::block_shape;
+use super::word::lend;
 use crate::memory::{Buffer, Memory};
 use crate::operand::View;
 use crate::rows::{RowsMut, for_row_blocks};
@@ -41,8 +42,9 @@ const LARGEST: f32 = 127.0;
 /// What is added to bytes of A, so that they are unsigned.
 const OFFSET: u8 = 128;
 
-/// Longest sum that cannot leave an i32: `127² K < 2³¹`.
-pub const INT8_LONGEST_SUM: usize = 133_000;
+/// Longest sum that cannot leave an i32 on its way: a byte of A is up to 255, one of B up to 127.
+pub const INT8_LONGEST_SUM: usize = 66_000;
+const _: () = assert!(255 * 127 * INT8_LONGEST_SUM as u64 <= i32::MAX as u64);
 
 /// The panels of a (K, N) matrix.
 #[derive(Clone, Debug, PartialEq)]
@@ -342,20 +344,10 @@ pub(super) fn exercise(cpu: &Cpu, repeats: usize) -> usize {
     2 * m * nr * K
 }
 
-/// Buffers of a thread that are not lent at the moment, and where they come from.
-type Scratch = RefCell<(Memory, Vec<Buffer<u32>>)>;
-
 /// As [`super::with_scratch`], of words of bytes.
 fn with_words<R>(len: usize, body: impl FnOnce(&mut [u32]) -> R) -> R {
-    thread_local!(static BUFFERS: Scratch = RefCell::default());
-    let mut buffer = BUFFERS.with_borrow_mut(|(memory, buffers)| {
-        let mut buffer = buffers.pop().unwrap_or_default();
-        buffer.resize_in(memory, len);
-        buffer
-    });
-    let result = body(&mut buffer);
-    BUFFERS.with_borrow_mut(|(_, buffers)| buffers.push(buffer));
-    result
+    thread_local!(static BUFFERS: RefCell<(Memory, Vec<Buffer<u32>>)> = RefCell::default());
+    lend(&BUFFERS, len, body)
 }
 
 #[cfg(test)]
@@ -431,7 +423,15 @@ mod tests {
     /// The largest bytes of every sign: products of pairs do not fit 16 bits.
     #[test]
     fn no_sum_saturates() {
-        let (m, k, n) = (13, 1203, 35);
+        check_extremes(13, 1203, 35);
+    }
+
+    #[test]
+    fn the_longest_sum_fits() {
+        check_extremes(1, INT8_LONGEST_SUM, 1);
+    }
+
+    fn check_extremes(m: usize, k: usize, n: usize) {
         let sign = |i: usize, of: usize| if i.is_multiple_of(of) { -1.0 } else { 1.0 };
         for of in [1, 2, 3, usize::MAX] {
             let a: Vec<f32> = (0..m * k).map(|i| sign(i, of)).collect();

@@ -14,7 +14,7 @@ use crate::memory::{Buffer, Memory, Zeroed};
 use crate::operand::{Operand, View};
 
 /// Buffers of a thread that are not lent at the moment, and where they come from.
-type Scratch<W> = LocalKey<RefCell<(Memory, Vec<Buffer<W>>)>>;
+pub(super) type Scratch<W> = LocalKey<RefCell<(Memory, Vec<Buffer<W>>)>>;
 
 /// Four bytes of an operand: `DEPTH` values that are neighbours along `K`.
 pub(crate) trait Word: Zeroed + Default {
@@ -319,13 +319,22 @@ impl Pair {
 /// Lends `len` words of this thread's own memory, of any content. Buffers grow once and are kept;
 /// calls may nest.
 pub(crate) fn with_scratch<W: Word, R>(len: usize, body: impl FnOnce(&mut [W]) -> R) -> R {
-    let mut buffer = W::scratch().with_borrow_mut(|(memory, buffers)| {
+    lend(W::scratch(), len, body)
+}
+
+/// [`with_scratch`] of whatever is kept in `scratch`.
+pub(super) fn lend<T: Zeroed, R>(
+    scratch: &'static Scratch<T>,
+    len: usize,
+    body: impl FnOnce(&mut [T]) -> R,
+) -> R {
+    let mut buffer = scratch.with_borrow_mut(|(memory, buffers)| {
         let mut buffer = buffers.pop().unwrap_or_default();
         buffer.resize_in(memory, len);
         buffer
     });
     let result = body(&mut buffer);
-    W::scratch().with_borrow_mut(|(_, buffers)| buffers.push(buffer));
+    scratch.with_borrow_mut(|(_, buffers)| buffers.push(buffer));
     result
 }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tinymood_core::{Engine, Tensor, TensorMap, TensorSet};
 use tinymood_eval::infer_split;
 use tinymood_text::EncodedSplit;
-use tinymood_train::{ClassifierBias, Meter, TrainSettings, draw_rows, linear_probe, prior_bias};
+use tinymood_train::{
+    ClassifierBias, Meter, ProbeSettings, TrainSettings, draw_rows, linear_probe, prior_bias,
+};
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::init::Start;
@@ -43,8 +45,17 @@ pub(super) fn begin_classifier(
         };
         let targets: Vec<f32> =
             rows.iter().flat_map(|&row| &train.targets[row * c..(row + 1) * c]).copied().collect();
-        let (epochs, batch) = (settings.probe_epochs(), settings.rows_in_step());
-        let probe = linear_probe(vectors, &targets, &bias, epochs, batch, settings.seed());
+        let learning = ProbeSettings {
+            epochs: settings.probe_epochs(),
+            batch_size: settings.rows_in_step(),
+            seed: settings.seed(),
+        };
+        let total = rows.len() * learning.epochs;
+        let mut meter = Meter::new(global.progress(), "learning the new classifier", total);
+        let mut tell = |seen| meter.set(seen);
+        let probe = linear_probe(vectors, &targets, &bias, learning, stop, &mut tell);
+        meter.stop(); // the line with the losses says that it is done
+        let Some(probe) = probe else { return Ok(false) };
         let [before, after] = probe.losses;
         global.say(&format!("classifier: learned alone, loss {before:.4} to {after:.4}"));
         let width = probe.weight.len() / c;

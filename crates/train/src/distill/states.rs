@@ -18,7 +18,7 @@ use crate::judging::{JudgeError, TOKENS_PER_BATCH};
 use crate::lesson::{Lesson, Verdict};
 use crate::run_folder::RunFolder;
 use crate::settings::TrainSettings;
-use crate::trainer::{Course, Outcome, take};
+use crate::trainer::{Outcome, RunPlan, run_lesson};
 
 /// What a student learns from, and where it goes.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ pub fn distill<E: Engine>(
     fingerprint.insert("teacher.states".to_owned(), format!("{:?}", inputs.teacher_states));
     fingerprint.insert("data".to_owned(), fingerprint::of_split(inputs.texts.iter(), &[]));
     fingerprint.extend(inputs.identity.iter().map(|(name, value)| (name.clone(), value.clone())));
-    let course = Course {
+    let plan = RunPlan {
         settings: inputs.settings,
         texts: inputs.texts,
         lines: &[],
@@ -79,7 +79,7 @@ pub fn distill<E: Engine>(
         fingerprint,
         stop: inputs.stop,
     };
-    take(engine, &course, States { inputs }, observers)
+    run_lesson(engine, &plan, StateLesson { inputs }, observers)
 }
 
 /// What of a teacher is learned, by name. Without relations nothing is said of them, as in runs older than
@@ -96,11 +96,12 @@ fn of_matching(matching: &Matching, layer: Option<usize>) -> Vec<(String, String
     named.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-struct States<'a> {
+/// Texts, and what their teacher makes of them.
+struct StateLesson<'a> {
     inputs: &'a DistillInputs<'a>,
 }
 
-impl<E: Engine> Lesson<E> for States<'_> {
+impl<E: Engine> Lesson<E> for StateLesson<'_> {
     fn accumulate(
         &mut self,
         engine: &mut E,

@@ -27,6 +27,8 @@ pub(crate) struct FakeEngine {
     pub broken_loss_from: u64,
     /// The same for gradients.
     pub broken_gradient_from: u64,
+    /// What it says of its bits.
+    pub arithmetic: &'static str,
 }
 
 impl FakeEngine {
@@ -50,6 +52,7 @@ impl FakeEngine {
             use_average: false,
             broken_loss_from: u64::MAX,
             broken_gradient_from: u64::MAX,
+            arithmetic: "f64",
         }
     }
 
@@ -112,6 +115,10 @@ impl Infer for FakeEngine {
 }
 
 impl Engine for FakeEngine {
+    fn arithmetic(&self) -> String {
+        self.arithmetic.to_owned()
+    }
+
     fn accumulate(
         &mut self,
         batch: &PackedBatch,
@@ -122,6 +129,7 @@ impl Engine for FakeEngine {
     ) -> Result<BatchLoss, EngineError> {
         batch.check(&self.config)?;
         targets.check(batch, self.labels)?;
+        self.use_average = false;
         let share = 1.0 / (rows_in_step * self.labels) as f64;
         let mut loss = 0.0;
         for (text, range) in batch.ranges().enumerate() {

@@ -55,6 +55,7 @@ pub(crate) struct Case {
     pub identity: BTreeMap<String, String>,
     pub broken_loss_from: u64,
     pub broken_gradient_from: u64,
+    pub arithmetic: &'static str,
 }
 
 impl Case {
@@ -80,6 +81,7 @@ impl Case {
             identity: BTreeMap::from([("precision".to_owned(), "f32".to_owned())]),
             broken_loss_from: u64::MAX,
             broken_gradient_from: u64::MAX,
+            arithmetic: "f64",
         }
     }
 
@@ -127,6 +129,7 @@ impl Case {
         let mut engine = FakeEngine::new(self.labels.len());
         engine.broken_loss_from = self.broken_loss_from;
         engine.broken_gradient_from = self.broken_gradient_from;
+        engine.arithmetic = self.arithmetic;
         train(&mut engine, &inputs, &mut Observers::new().with(watch))
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use tinymood_train::{Event, Outcome};
+use tinymood_train::{Event, Outcome, RecipeOverrides};
 
 use super::{Case, Watch, log, result, steps_of};
 
@@ -159,6 +159,27 @@ fn with_all_checkpoints_damaged_it_begins_again() {
 }
 
 #[test]
+fn other_arithmetic_is_warned_of_once() {
+    let mut case = Case::new();
+    let temporary = tempfile::tempdir().unwrap();
+    case.begin(temporary.path(), Watch::stopping_after(4)).unwrap();
+    let mut warnings = |arithmetic, step| {
+        case.arithmetic = arithmetic;
+        let watch = Watch::stopping_after(step);
+        case.resume(temporary.path(), watch.clone()).unwrap();
+        let messages = watch.events().into_iter().filter_map(|event| match event {
+            Event::Warning { message } => Some(message),
+            _ => None,
+        });
+        messages.collect::<Vec<_>>()
+    };
+    assert_eq!(warnings("f64", 5), [""; 0]);
+    let told = warnings("f80", 6);
+    assert!(told.len() == 1 && told[0].contains("f64") && told[0].contains("f80"), "{told:?}");
+    assert_eq!(warnings("f80", 7), [""; 0]);
+}
+
+#[test]
 fn a_lost_model_is_made_again() {
     let case = Case::new();
     let temporary = tempfile::tempdir().unwrap();
@@ -178,4 +199,62 @@ fn a_finished_run_stays_as_it_is() {
     let before = result(temporary.path(), 12);
     assert_eq!(case.resume(temporary.path(), Watch::default()).unwrap(), first);
     assert!(result(temporary.path(), 12) == before);
+}
+
+#[test]
+fn the_lost_model_of_a_finished_run_is_judged_again() {
+    let mut ends_early = Case::new();
+    ends_early.overrides = RecipeOverrides {
+        // Steps far too large: the loss rises from the first evaluation on.
+        learning_rate: Some(9.0),
+        schedule: Some("constant".parse().unwrap()),
+        ema_decay: Some(0.0),
+        epochs: Some(10),
+        evaluate_every: Some("2".parse().unwrap()),
+        early_stopping_patience: Some(3),
+        ..ends_early.overrides
+    };
+    for (mut case, early) in [(Case::new(), false), (ends_early, true)] {
+        case.overrides.thresholds = Some("global".parse().unwrap());
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path();
+        let Outcome::Finished(first) = case.begin(path, Watch::default()).unwrap() else {
+            panic!("it was not stopped")
+        };
+        assert_eq!(first.early, early);
+        fs::remove_dir_all(path.join("best")).unwrap();
+        let judged_before = fs::read(path.join("evaluation.json")).unwrap();
+        let outcome = case.resume(path, Watch::default()).unwrap();
+        let Outcome::Finished(finish) = &outcome else { panic!("{outcome:?}") };
+        // The last weights are all that is left, and what is said of them is theirs.
+        assert_eq!((finish.step, finish.early), (first.step, early));
+        assert_eq!(finish.best_step, Some(first.step));
+        let evaluations: Vec<_> =
+            log(path).into_iter().filter(|line| line["event"] == "evaluation").collect();
+        let value = evaluations.last().unwrap()["value"].as_f64();
+        assert!(finish.best_value.is_some() && value == finish.best_value, "{value:?}");
+        let thresholds = fs::read_to_string(path.join("best/thresholds.json")).unwrap();
+        assert!(thresholds.contains("\"dev\""), "tuned on the split: {thresholds}");
+        let judged = fs::read(path.join("evaluation.json")).unwrap();
+        assert_eq!(judged == judged_before, first.best_step == Some(first.step));
+        // Its checkpoint knows, too: resuming once more changes nothing.
+        let before = result(path, first.step);
+        assert_eq!(case.resume(path, Watch::default()).unwrap(), outcome);
+        assert!(result(path, first.step) == before);
+    }
+}
+
+#[test]
+fn a_checkpoint_whose_replacement_was_cut_short_is_put_back() {
+    let case = Case::new();
+    let expected = uninterrupted(&case);
+    let temporary = tempfile::tempdir().unwrap();
+    case.begin(temporary.path(), Watch::stopping_after(8)).unwrap();
+    let checkpoint = temporary.path().join("checkpoints/step-00000008");
+    fs::rename(&checkpoint, checkpoint.with_extension("old")).unwrap();
+    let watch = Watch::default();
+    assert_finished(case.resume(temporary.path(), watch.clone()).unwrap());
+    let Event::Start(start) = &watch.events()[0] else { panic!("{:?}", watch.events()[0]) };
+    assert_eq!(start.step, 8);
+    assert!(result(temporary.path(), 12) == expected);
 }
