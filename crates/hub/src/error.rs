@@ -67,7 +67,7 @@ pub enum HubError {
         expected: String,
     },
     /// A name that is no hub id.
-    #[error("{0:?} is neither a folder nor a hub id of the form organisation/name")]
+    #[error("{0:?} is neither a folder nor a hub id of the form organisation/name or organisation/name@revision")]
     Id(String),
     /// The repository lacks something.
     #[error("the model {id} has no {file}")]
@@ -107,7 +107,7 @@ impl HubError {
                 "the hub wants to know who asks: set HF_TOKEN, and check the spelling of the id"
             }
             Self::Status { status: 404, .. } | Self::Missing { .. } => {
-                "check the spelling of the id"
+                "check the spelling of the id, and of the revision behind its @"
             }
             Self::Status { .. } => "try again later",
             Self::Checksum { .. } => {

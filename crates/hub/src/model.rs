@@ -1,4 +1,4 @@
-//! Models of the Hugging Face hub, in its own cache: `models--ORGANISATION--NAME/refs/main` names a
+//! Models of the Hugging Face hub, in its own cache: `models--ORGANISATION--NAME/refs/REVISION` names a
 //! commit, `snapshots/COMMIT/` holds its files.
 
 use std::fs;
@@ -20,6 +20,9 @@ const SMALL_FILES: [&str; 5] = [
 
 /// Weight files, the better first.
 const WEIGHT_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// The branch that is meant where no revision is named.
+const MAIN: &str = "main";
 
 const MAX_SMALL_FILE: u64 = 64 << 20;
 /// A reference is a commit.
@@ -74,6 +77,40 @@ pub struct Hub {
     fetcher: Fetcher,
 }
 
+/// What `ORGANISATION/NAME@REVISION` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HubId<'a> {
+    /// `ORGANISATION/NAME`, or `NAME`.
+    repository: &'a str,
+    /// A branch, a tag or a commit.
+    revision: &'a str,
+}
+
+impl<'a> HubId<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (repository, revision) = text.split_once('@').unwrap_or((text, MAIN));
+        // Either becomes a path in the cache.
+        let part = |part: &str, others: &str| {
+            let word = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
+            !part.is_empty() && part.len() <= 96 && part.chars().all(word) && !part.starts_with('.')
+        };
+        let is_repository = repository.split('/').count() <= 2
+            && repository.split('/').all(|text| part(text, "-_."))
+            && !repository.contains("--");
+        let is_revision = revision.len() <= 255 && revision.split('/').all(|text| part(text, "-_.+"));
+        (is_repository && is_revision).then_some(Self { repository, revision })
+    }
+}
+
+/// Whether a revision is a commit, which needs no reference to be found by.
+fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && is_hexadecimal(revision)
+}
+
+fn is_hexadecimal(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// What the hub says of a repository at a revision.
 #[derive(Deserialize)]
 struct Repository {
@@ -92,49 +129,54 @@ impl Hub {
         Self { settings, fetcher: Fetcher::default() }
     }
 
-    /// Whether a text has the form of a hub id, `organisation/name` or `name`.
+    /// Whether a text has the form of a hub id, `organisation/name` or `name`, or of one at a revision,
+    /// `organisation/name@revision`.
     pub fn is_id(text: &str) -> bool {
-        let part = |part: &str| {
-            let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            !part.is_empty() && part.len() <= 96 && part.chars().all(word) && !part.starts_with('.')
-        };
-        let parts: Vec<&str> = text.split('/').collect();
-        parts.len() <= 2 && parts.iter().all(|text| part(text)) && !text.contains("--")
+        HubId::parse(text).is_some()
     }
 
-    /// A folder with the model's configuration, tokenizer and weights: from the cache, else fetched.
+    /// The id that means the files of this snapshot for good: `id` at its commit.
+    pub fn pinned(id: &str, snapshot: &Path) -> String {
+        let repository = id.split_once('@').map_or(id, |(repository, _)| repository);
+        let commit = snapshot.file_name().unwrap_or_default().display();
+        format!("{repository}@{commit}")
+    }
+
+    /// A folder with the model's configuration, tokenizer and weights, named by its commit: from the cache,
+    /// else fetched. Without a revision it is that of the branch `main`.
     ///
     /// # Errors
     /// When the id is none, the network is forbidden or fails, or the repository lacks something.
     pub fn model(&self, id: &str) -> Result<PathBuf, HubError> {
-        if !Self::is_id(id) {
-            return Err(HubError::Id(id.to_owned()));
-        }
-        let folder = self.settings.cache.join(format!("models--{}", id.replace('/', "--")));
-        if let Some(snapshot) = cached(&folder) {
+        let parsed = HubId::parse(id).ok_or_else(|| HubError::Id(id.to_owned()))?;
+        let name = format!("models--{}", parsed.repository.replace('/', "--"));
+        let folder = self.settings.cache.join(name);
+        if let Some(snapshot) = cached(&folder, parsed.revision) {
             return Ok(snapshot);
         }
         if self.settings.offline {
             let what = format!("the model {id}");
             return Err(HubError::Offline { what, cache: self.settings.cache.clone() });
         }
-        self.fetch(id, &folder)
+        self.fetch(parsed, &folder)
     }
 
-    fn fetch(&self, id: &str, folder: &Path) -> Result<PathBuf, HubError> {
+    fn fetch(&self, id: HubId<'_>, folder: &Path) -> Result<PathBuf, HubError> {
         let (endpoint, token) = (&self.settings.endpoint, self.settings.token.as_deref());
-        let url = format!("{endpoint}/api/models/{id}/revision/main");
+        let HubId { repository: name, revision } = id;
+        let escaped = revision.replace('/', "%2F");
+        let url = format!("{endpoint}/api/models/{name}/revision/{escaped}");
         let text = self.fetcher.text(&url, token, MAX_SMALL_FILE)?;
         let repository: Repository = serde_json::from_str(&text)
             .map_err(|source| HubError::Network { url: url.clone(), source: source.into() })?;
         let sha = &repository.sha;
-        if sha.is_empty() || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_hexadecimal(sha) || (is_commit(revision) && sha != revision) {
             let source = format!("the hub names a commit {sha:?}").into();
             return Err(HubError::Network { url, source });
         }
         let has = |file: &str| repository.siblings.iter().any(|one| one.rfilename == file);
         let weights = WEIGHT_FILES.into_iter().find(|file| has(file));
-        let missing = |file| HubError::Missing { id: id.to_owned(), file };
+        let missing = |file| HubError::Missing { id: name.to_owned(), file };
         let weights = weights.ok_or_else(|| missing("model.safetensors or pytorch_model.bin"))?;
         if !has("config.json") {
             return Err(missing("config.json"));
@@ -149,34 +191,40 @@ impl Hub {
         {
             let path = snapshot.join(file);
             if !path.exists() {
-                let url = format!("{endpoint}/{id}/resolve/{sha}/{file}");
+                let url = format!("{endpoint}/{name}/resolve/{sha}/{file}");
                 self.fetcher.file(&url, token, &path, Expected { max_bytes, sha256: None })?;
             }
         }
         // Last: a reference names only what is whole.
-        let reference = folder.join("refs").join("main");
-        let failed = |source| HubError::Io { path: reference.clone(), source };
-        fs::create_dir_all(folder.join("refs")).map_err(failed)?;
-        fs::write(&reference, sha).map_err(failed)?;
+        if revision != sha {
+            let reference = folder.join("refs").join(revision);
+            let failed = |source| HubError::Io { path: reference.clone(), source };
+            fs::create_dir_all(reference.parent().unwrap_or(folder)).map_err(failed)?;
+            fs::write(&reference, sha).map_err(failed)?;
+        }
         Ok(snapshot)
     }
 }
 
-/// The snapshot that `refs/main` names, when it holds all that a model needs.
-fn cached(folder: &Path) -> Option<PathBuf> {
-    let reference = folder.join("refs").join("main");
-    // Reading what is no file may never end.
-    let is_reference =
-        reference.metadata().is_ok_and(|it| it.is_file() && it.len() <= MAX_REFERENCE);
-    let sha = is_reference.then(|| fs::read_to_string(reference).ok())??;
-    let sha = sha.trim();
-    if sha.is_empty() || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
+/// The snapshot of a revision, when it holds all that a model needs.
+fn cached(folder: &Path, revision: &str) -> Option<PathBuf> {
+    let sha = match is_commit(revision) {
+        true => revision.to_owned(),
+        false => read_reference(&folder.join("refs").join(revision))?,
+    };
     let snapshot = folder.join("snapshots").join(sha);
     let has_any = |files: &[&str]| files.iter().any(|file| snapshot.join(file).is_file());
     let whole = has_any(&["config.json"])
         && has_any(&WEIGHT_FILES)
         && has_any(&["tokenizer.json", "vocab.txt"]);
     whole.then_some(snapshot)
+}
+
+/// The commit that a reference names.
+fn read_reference(path: &Path) -> Option<String> {
+    // Reading what is no file may never end.
+    let is_reference = path.metadata().is_ok_and(|it| it.is_file() && it.len() <= MAX_REFERENCE);
+    let text = is_reference.then(|| fs::read_to_string(path).ok())??;
+    let sha = text.trim();
+    is_hexadecimal(sha).then(|| sha.to_owned())
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings, Patience};
 
-const SHA: &str = "0123456789abcdef";
+const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 /// SHA-256 of `hello`.
 const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
@@ -157,6 +157,14 @@ fn repository(files: &[&str]) -> HashMap<String, Vec<u8>> {
     responses
 }
 
+/// What the hub says of the repository at `main`, said of another revision instead.
+fn at(revision: &str, files: &[&str]) -> HashMap<String, Vec<u8>> {
+    let mut responses = repository(files);
+    let listing = responses.remove("/api/models/org/name/revision/main").unwrap();
+    responses.insert(format!("/api/models/org/name/revision/{revision}"), listing);
+    responses
+}
+
 fn hub(endpoint: &str, cache: &Path, offline: bool) -> Hub {
     let (endpoint, cache) = (endpoint.to_owned(), cache.to_owned());
     Hub::new(HubSettings { endpoint, cache, offline, token: None })
@@ -176,6 +184,46 @@ fn a_model_is_fetched_once_and_then_found() {
     let count = asked.lock().unwrap().len();
     assert_eq!(hub(&address, place.path(), true).model("org/name").unwrap(), folder);
     assert_eq!(asked.lock().unwrap().len(), count, "nothing is fetched twice");
+}
+
+#[test]
+fn a_revision_is_kept_by_its_name_and_found_by_its_commit() {
+    let files = ["config.json", "vocab.txt", "model.safetensors"];
+    for (revision, asked) in [("v1.0", "v1.0"), ("refs/pr/1", "refs%2Fpr%2F1")] {
+        let place = tempfile::tempdir().unwrap();
+        let (address, _) = serve(at(asked, &files));
+        let id = format!("org/name@{revision}");
+        let folder = hub(&address, place.path(), false).model(&id).unwrap();
+        assert_eq!(folder.file_name().unwrap(), SHA);
+        let references = place.path().join("models--org--name/refs");
+        assert_eq!(std::fs::read_to_string(references.join(revision)).unwrap(), SHA);
+        let offline = hub(&address, place.path(), true);
+        let pinned = Hub::pinned(&id, &folder);
+        assert_eq!(pinned, format!("org/name@{SHA}"));
+        assert_eq!(Hub::pinned(&pinned, &folder), pinned);
+        assert_eq!(offline.model(&id).unwrap(), folder);
+        assert_eq!(offline.model(&pinned).unwrap(), folder);
+        let of_main = offline.model("org/name").unwrap_err().to_string();
+        assert!(of_main.contains("the model org/name is not in the cache"), "{of_main}");
+    }
+}
+
+#[test]
+fn a_commit_is_fetched_as_such_or_not_at_all() {
+    let files = ["config.json", "vocab.txt", "model.safetensors"];
+    let place = tempfile::tempdir().unwrap();
+    let (address, _) = serve(at(SHA, &files));
+    let folder = hub(&address, place.path(), false).model(&format!("org/name@{SHA}")).unwrap();
+    assert_eq!(folder, place.path().join("models--org--name/snapshots").join(SHA));
+    assert!(!place.path().join("models--org--name/refs").exists(), "a commit never moves");
+
+    let other = SHA.replace('0', "9");
+    let (address, _) = serve(at(&other, &files));
+    let error = hub(&address, place.path(), false).model(&format!("org/name@{other}")).unwrap_err();
+    assert!(matches!(error, HubError::Network { .. }), "{error}");
+    let missing = hub(&address, place.path(), false).model("org/name@gone").unwrap_err();
+    assert!(matches!(missing, HubError::Status { status: 404, .. }), "{missing}");
+    assert!(missing.hint().unwrap().contains("revision"));
 }
 
 #[cfg(unix)]
@@ -209,10 +257,13 @@ fn a_repository_that_lacks_something_is_named() {
 
 #[test]
 fn ids_that_are_paths_are_refused() {
-    for id in ["", "/", "a/b/c", "../x", "a/../b", "a/", ".hidden/x", "a b", "a--b/c", "a\\b"] {
+    for id in [
+        "", "/", "a/b/c", "../x", "a/../b", "a/", ".hidden/x", "a b", "a--b/c", "a\\b", "a/b@", "@main",
+        "a/b@../x", "a/b@x/../y", "a/b@/x", "a/b@x@y", "a/b@x?y", "a/b@x y",
+    ] {
         assert!(!Hub::is_id(id), "{id}");
     }
-    for id in ["huawei-noah/TinyBERT_General_4L_312D", "bert-base-uncased"] {
+    for id in ["huawei-noah/TinyBERT_General_4L_312D", "bert-base-uncased", "a/b@v1.0+x", "b@refs/pr/1"] {
         assert!(Hub::is_id(id), "{id}");
     }
 }
