@@ -121,6 +121,13 @@ struct Repository {
 #[derive(Deserialize)]
 struct Sibling {
     rfilename: String,
+    lfs: Option<Lfs>,
+}
+
+/// What is said of a large file, such as weights.
+#[derive(Deserialize)]
+struct Lfs {
+    sha256: Option<String>,
 }
 
 impl Hub {
@@ -165,7 +172,7 @@ impl Hub {
         let (endpoint, token) = (&self.settings.endpoint, self.settings.token.as_deref());
         let HubId { repository: name, revision } = id;
         let escaped = revision.replace('/', "%2F");
-        let url = format!("{endpoint}/api/models/{name}/revision/{escaped}");
+        let url = format!("{endpoint}/api/models/{name}/revision/{escaped}?blobs=true");
         let text = self.fetcher.text(&url, token, MAX_SMALL_FILE)?;
         let repository: Repository = serde_json::from_str(&text)
             .map_err(|source| HubError::Network { url: url.clone(), source: source.into() })?;
@@ -174,7 +181,8 @@ impl Hub {
             let source = format!("the hub names a commit {sha:?}").into();
             return Err(HubError::Network { url, source });
         }
-        let has = |file: &str| repository.siblings.iter().any(|one| one.rfilename == file);
+        let find = |file: &str| repository.siblings.iter().find(|one| one.rfilename == file);
+        let has = |file: &str| find(file).is_some();
         let weights = WEIGHT_FILES.into_iter().find(|file| has(file));
         let missing = |file| HubError::Missing { id: name.to_owned(), file };
         let weights = weights.ok_or_else(|| missing("model.safetensors or pytorch_model.bin"))?;
@@ -192,7 +200,8 @@ impl Hub {
             let path = snapshot.join(file);
             if !path.exists() {
                 let url = format!("{endpoint}/{name}/resolve/{sha}/{file}");
-                self.fetcher.file(&url, token, &path, Expected { max_bytes, sha256: None })?;
+                let sha256 = find(file).and_then(|one| one.lfs.as_ref()?.sha256.as_deref());
+                self.fetcher.file(&url, token, &path, Expected { max_bytes, sha256 })?;
             }
         }
         // Last: a reference names only what is whole.

@@ -7,14 +7,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings, Patience};
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 /// SHA-256 of `hello`.
 const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
-/// Serves whole responses by path, and notes which paths were asked for. The thread ends with the
-/// process.
+/// Serves whole responses by path, without what follows a `?`, and notes what was asked for. The thread
+/// ends with the process.
 fn serve(responses: HashMap<String, Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -28,7 +29,7 @@ fn serve(responses: HashMap<String, Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>
             while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
             let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
             let missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
-            let response = responses.get(&path).cloned().unwrap_or(missing);
+            let response = responses.get(path.split('?').next().unwrap()).cloned().unwrap_or(missing);
             log.lock().unwrap().push(path);
             let _ = stream.write_all(&response);
         }
@@ -147,8 +148,8 @@ fn who_pauses_for_good_is_given_up() {
 
 fn repository(files: &[&str]) -> HashMap<String, Vec<u8>> {
     let siblings: Vec<_> =
-        files.iter().map(|file| serde_json::json!({ "rfilename": file })).collect();
-    let listing = serde_json::json!({ "sha": SHA, "siblings": siblings }).to_string();
+        files.iter().map(|file| json!({ "rfilename": file })).collect();
+    let listing = json!({ "sha": SHA, "siblings": siblings }).to_string();
     let mut responses =
         HashMap::from([("/api/models/org/name/revision/main".to_owned(), ok(listing.as_bytes()))]);
     for file in files {
@@ -205,6 +206,33 @@ fn a_revision_is_kept_by_its_name_and_found_by_its_commit() {
         assert_eq!(offline.model(&pinned).unwrap(), folder);
         let of_main = offline.model("org/name").unwrap_err().to_string();
         assert!(of_main.contains("the model org/name is not in the cache"), "{of_main}");
+    }
+}
+
+#[test]
+fn weights_are_checked_by_the_sum_that_the_hub_has() {
+    let files = ["config.json", "vocab.txt", "model.safetensors"];
+    let right = tinymood_hub::sha256(b"model.safetensors");
+    for (sum, is_right) in [(json!(right), true), (json!(HELLO), false), (json!(null), true)] {
+        let mut responses = repository(&files);
+        let weights = json!({ "rfilename": files[2], "lfs": { "size": 17, "sha256": sum } });
+        let siblings =
+            json!([{ "rfilename": files[0] }, { "rfilename": files[1], "lfs": null }, weights]);
+        let listing = json!({ "sha": SHA, "siblings": siblings }).to_string();
+        let url = "/api/models/org/name/revision/main".to_owned();
+        responses.insert(url.clone(), ok(listing.as_bytes()));
+        let (address, asked) = serve(responses);
+        let place = tempfile::tempdir().unwrap();
+        let fetched = hub(&address, place.path(), false).model("org/name");
+        assert!(asked.lock().unwrap().contains(&format!("{url}?blobs=true")), "{asked:?}");
+        match (is_right, fetched) {
+            (true, fetched) => assert!(fetched.is_ok(), "{fetched:?}"),
+            (false, fetched) => {
+                let error = fetched.unwrap_err();
+                assert!(matches!(error, HubError::Checksum { .. }), "{error}");
+                assert!(!place.path().join("models--org--name/refs").exists(), "it is not whole");
+            }
+        }
     }
 }
 
