@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
-pub use error::HubError;
+pub use error::{HubError, Offline};
 pub use fetch::{Expected, Fetcher, Patience, sha256, sha256_of_file};
 pub use model::{Hub, HubSettings};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use serde::Deserialize;
 
-use crate::{Expected, Fetcher, HubError};
+use crate::{Expected, Fetcher, HubError, Offline};
 
 /// Files worth having beside the weights, where the repository has them.
 const SMALL_FILES: [&str; 5] = [
@@ -25,8 +25,8 @@ const WEIGHT_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 const MAIN: &str = "main";
 
 const MAX_SMALL_FILE: u64 = 64 << 20;
-/// A reference is a commit.
-const MAX_REFERENCE: u64 = 1 << 10;
+/// A reference is a commit, and a token not much longer.
+const MAX_LINE: u64 = 1 << 10;
 const MAX_WEIGHT_FILE: u64 = 8 << 30;
 
 /// Where the hub is and how it may be used.
@@ -36,36 +36,50 @@ pub struct HubSettings {
     pub endpoint: String,
     /// `HF_HUB_CACHE`, `HF_HOME/hub`, or `huggingface/hub` in the system's cache folder.
     pub cache: PathBuf,
-    /// Never use the network.
-    pub offline: bool,
-    /// `HF_TOKEN`.
+    /// What forbids to use the network, if anything does.
+    pub offline: Option<Offline>,
+    /// `HF_TOKEN`, or what the file `HF_TOKEN_PATH` or `HF_HOME/token` holds.
     pub token: Option<String>,
 }
 
 impl HubSettings {
-    /// What the environment says, as `huggingface_hub` reads it.
+    /// What the environment says, as `huggingface_hub` reads it; `offline` is `--offline`.
     ///
     /// # Errors
     /// When it names no cache and the user has no home.
     pub fn from_environment(offline: bool) -> Result<Self, HubError> {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let cache = match (variable("HF_HUB_CACHE"), variable("HF_HOME")) {
-            (Some(cache), _) => PathBuf::from(cache),
-            (None, Some(home)) => Path::new(&home).join("hub"),
-            (None, None) => {
-                let no_home = HubError::NoHome { hint: "name a folder in HF_HOME" };
-                let base = etcetera::choose_base_strategy().map_err(|_| no_home)?;
-                base.cache_dir().join("huggingface").join("hub")
-            }
+        Self::read(|name| std::env::var(name).ok(), offline)
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>, offline: bool) -> Result<Self, HubError> {
+        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let is_on = |name| {
+            let is = |value: String| ["1", "on", "yes", "true"].contains(&&*value.to_lowercase());
+            variable(name).is_some_and(is)
         };
-        let forbidden = variable("HF_HUB_OFFLINE")
-            .is_some_and(|value| ["1", "on", "yes", "true"].contains(&&*value.to_lowercase()));
+        let home = variable("HF_HOME").map(PathBuf::from).or_else(|| {
+            let base = etcetera::choose_base_strategy().ok()?;
+            Some(base.cache_dir().join("huggingface"))
+        });
+        let cache = match (variable("HF_HUB_CACHE"), &home) {
+            (Some(cache), _) => PathBuf::from(cache),
+            (None, Some(home)) => home.join("hub"),
+            (None, None) => return Err(HubError::NoHome { hint: "name a folder in HF_HOME" }),
+        };
+        let token = variable("HF_TOKEN").or_else(|| {
+            let path = variable("HF_TOKEN_PATH").map(PathBuf::from);
+            read_line(&path.or_else(|| Some(home?.join("token")))?)
+        });
+        let token = token.filter(|_| !is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN"));
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         Ok(Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             cache,
-            offline: offline || forbidden,
-            token: variable("HF_TOKEN"),
+            offline: match offline {
+                true => Some(Offline::Flag),
+                false => is_on("HF_HUB_OFFLINE").then_some(Offline::Environment),
+            },
+            token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
         })
     }
 }
@@ -161,9 +175,9 @@ impl Hub {
         if let Some(snapshot) = cached(&folder, parsed.revision) {
             return Ok(snapshot);
         }
-        if self.settings.offline {
+        if let Some(by) = self.settings.offline {
             let what = format!("the model {id}");
-            return Err(HubError::Offline { what, cache: self.settings.cache.clone() });
+            return Err(HubError::Offline { what, cache: self.settings.cache.clone(), by });
         }
         self.fetch(parsed, &folder)
     }
@@ -231,9 +245,62 @@ fn cached(folder: &Path, revision: &str) -> Option<PathBuf> {
 
 /// The commit that a reference names.
 fn read_reference(path: &Path) -> Option<String> {
+    read_line(path).filter(|sha| is_hexadecimal(sha))
+}
+
+/// A file of one line, as a reference and a token are; `None` where there is none.
+fn read_line(path: &Path) -> Option<String> {
     // Reading what is no file may never end.
-    let is_reference = path.metadata().is_ok_and(|it| it.is_file() && it.len() <= MAX_REFERENCE);
-    let text = is_reference.then(|| fs::read_to_string(path).ok())??;
-    let sha = text.trim();
-    is_hexadecimal(sha).then(|| sha.to_owned())
+    let is_line = path.metadata().is_ok_and(|it| it.is_file() && it.len() <= MAX_LINE);
+    let text = is_line.then(|| fs::read_to_string(path).ok())??;
+    Some(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The settings of an environment of these variables alone.
+    fn settings(variables: &[(&str, &str)]) -> HubSettings {
+        let value = |name: &str| {
+            let (_, value) = variables.iter().find(|(other, _)| *other == name)?;
+            Some((*value).to_owned())
+        };
+        HubSettings::read(value, false).unwrap()
+    }
+
+    #[test]
+    fn the_token_is_the_one_that_logging_in_left() {
+        let place = tempfile::tempdir().unwrap();
+        let home = place.path().to_str().unwrap();
+        let path = place.path().join("elsewhere");
+        let elsewhere = ("HF_TOKEN_PATH", path.to_str().unwrap());
+        let token = |more: &[(&str, &str)]| {
+            settings(&[&[("HF_HOME", home)], more].concat()).token.unwrap_or_default()
+        };
+        assert_eq!(token(&[]), "");
+        fs::write(place.path().join("token"), "of-home\n").unwrap();
+        fs::write(&path, " of-path ").unwrap();
+        assert_eq!(token(&[]), "of-home");
+        assert_eq!(token(&[elsewhere]), "of-path");
+        assert_eq!(token(&[elsewhere, ("HF_TOKEN", "of-variable")]), "of-variable");
+        assert_eq!(token(&[("HF_TOKEN", "x"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]), "");
+        fs::write(&path, "\n").unwrap();
+        assert_eq!(token(&[elsewhere]), "");
+        fs::write(&path, "x".repeat(5000)).unwrap();
+        assert_eq!(token(&[elsewhere]), "", "no token is that long");
+        assert_eq!(token(&[("HF_TOKEN_PATH", home)]), "", "nor a folder");
+        #[cfg(unix)]
+        assert_eq!(token(&[("HF_TOKEN_PATH", "/dev/zero")]), "", "nor endless");
+    }
+
+    #[test]
+    fn what_forbids_the_network_is_known() {
+        let home = ("HF_HOME", "/nowhere");
+        let offline = |value| settings(&[home, ("HF_HUB_OFFLINE", value)]).offline;
+        assert_eq!(offline("1"), Some(Offline::Environment));
+        assert_eq!(offline("True"), Some(Offline::Environment));
+        assert_eq!(offline("0"), None);
+        assert_eq!(HubSettings::read(|_| None, true).unwrap().offline, Some(Offline::Flag));
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings, Patience};
+use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings, Offline, Patience};
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 /// SHA-256 of `hello`.
@@ -168,6 +168,7 @@ fn at(revision: &str, files: &[&str]) -> HashMap<String, Vec<u8>> {
 
 fn hub(endpoint: &str, cache: &Path, offline: bool) -> Hub {
     let (endpoint, cache) = (endpoint.to_owned(), cache.to_owned());
+    let offline = offline.then_some(Offline::Environment);
     Hub::new(HubSettings { endpoint, cache, offline, token: None })
 }
 
@@ -178,6 +179,9 @@ fn a_model_is_fetched_once_and_then_found() {
     let (address, asked) = serve(repository(&files));
     let offline = hub(&address, place.path(), true).model("org/name").unwrap_err();
     assert!(matches!(offline, HubError::Offline { .. }));
+    for text in [offline.to_string(), offline.hint().unwrap().to_owned()] {
+        assert!(text.contains("HF_HUB_OFFLINE") && !text.contains("--offline"), "{text}");
+    }
     let folder = hub(&address, place.path(), false).model("org/name").unwrap();
     assert_eq!(folder, place.path().join("models--org--name/snapshots").join(SHA));
     assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), b"model.safetensors");

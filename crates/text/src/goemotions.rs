@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tinymood_hub::{Expected, Fetcher, HubError};
+use tinymood_hub::{Expected, Fetcher, HubError, Offline};
 
 use crate::{DataError, Dataset, LabelList, ReadOptions, read_dataset};
 
@@ -72,7 +72,8 @@ impl Source {
         if self.offline {
             let what = format!("the {} split", split.name);
             let cache = self.cache.clone();
-            return Err(DataError::Fetch(HubError::Offline { what, cache }));
+            let by = Offline::Flag;
+            return Err(DataError::Fetch(HubError::Offline { what, cache, by }));
         }
         let url = format!("{}/{}.tsv", self.home, split.name);
         let expected = Expected { max_bytes: MAX_BYTES, sha256: Some(split.sha256) };

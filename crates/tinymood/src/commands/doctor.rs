@@ -82,8 +82,8 @@ fn models_in(cache: &Path) -> Vec<String> {
 
 /// Whether the hub can be reached, by opening a connection and closing it again.
 fn network(hub: &HubSettings) -> String {
-    if hub.offline {
-        return "not used: offline".to_owned();
+    if let Some(by) = hub.offline {
+        return format!("not used: {by}");
     }
     let (scheme, rest) = hub.endpoint.split_once("://").unwrap_or(("https", &hub.endpoint));
     let host = rest.split('/').next().unwrap_or(rest);

@@ -14,6 +14,7 @@ pub fn tinymood(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tinymood"));
     command.current_dir(folder).env("TINYMOOD_CACHE", folder.join("cache"));
     command.env("HF_HUB_CACHE", folder.join("hub")).env("NO_COLOR", "1");
+    command.env("HF_TOKEN_PATH", folder.join("token"));
     for name in [
         "TINYMOOD_ISA",
         "TINYMOOD_THREADS",
