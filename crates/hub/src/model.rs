@@ -150,6 +150,11 @@ impl Hub {
         Self { settings, fetcher: Fetcher::default() }
     }
 
+    /// The same, which fetches with `fetcher`.
+    pub fn with(self, fetcher: Fetcher) -> Self {
+        Self { fetcher, ..self }
+    }
+
     /// Whether a text has the form of a hub id, `organisation/name` or `name`, or of one at a revision,
     /// `organisation/name@revision`.
     pub fn is_id(text: &str) -> bool {

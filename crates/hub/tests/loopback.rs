@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings, Offline, Patience};
+use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings, Offline, Patience, Watch};
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 /// SHA-256 of `hello`.
@@ -144,6 +144,133 @@ fn who_pauses_for_good_is_given_up() {
     let error = fetched.unwrap_err();
     assert!(matches!(error, HubError::Slow { .. }), "{error}");
     server.join().unwrap();
+}
+
+/// Serves these responses in turn, each over a connection of its own, and notes the requests' heads.
+fn serve_in_turn(responses: Vec<String>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/file", listener.local_addr().unwrap());
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heads);
+    std::thread::spawn(move || {
+        for response in responses {
+            let (mut stream, _) = listener.accept().unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            log.lock().unwrap().push(head.join("\n").to_lowercase());
+            let _ = stream.write_all(response.as_bytes());
+        }
+    });
+    (url, heads)
+}
+
+/// `hello`, of which `body` comes.
+fn hello(tag: &str, body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n{tag}Connection: close\r\n\r\n{body}")
+}
+
+/// The rest of `hello` from a place, of which `body` comes.
+fn rest(from: usize, body: &str) -> String {
+    format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {from}-4/5\r\n\
+         Connection: close\r\n\r\n{body}",
+        5 - from
+    )
+}
+
+const TAG: &str = "ETag: \"one\"\r\n";
+
+#[test]
+fn what_breaks_off_is_gone_on_with() {
+    for (responses, ranges) in [
+        (vec![hello(TAG, "he"), rest(2, "llo")], vec!["bytes=2-"]),
+        (vec![hello(TAG, "he"), rest(2, "l"), rest(3, "lo")], vec!["bytes=2-"]),
+        // Another file by now.
+        (vec![hello(TAG, "xx"), hello("", "hello")], vec!["bytes=2-"]),
+        // Nothing tells whether it is the same.
+        (vec![hello("", "xx"), hello("", "hello")], vec![]),
+        (vec![hello("ETag: W/\"one\"\r\n", "xx"), hello("", "hello")], vec![]),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        let (url, heads) = serve_in_turn(responses);
+        fetch(&url, &path, Some(HELLO)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"hello");
+        let heads = heads.lock().unwrap();
+        assert!(!heads[0].contains("range"), "{heads:?}");
+        match ranges[..] {
+            [range] => {
+                let asked = ["range: ", range, "\nif-range: \"one\""].concat();
+                assert!(heads[1].contains(&asked), "{heads:?}");
+            }
+            _ => assert!(!heads[1].contains("range"), "{heads:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_breaks_off_for_good_is_given_up() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("file");
+    // Each but the last has another byte; no byte more is no reason to ask again.
+    for responses in [
+        vec![hello(TAG, "")],
+        vec![hello(TAG, "h"), rest(1, "")],
+        vec![hello(TAG, "h"), rest(2, "llo")],
+        vec![hello("", "h"); 5],
+    ] {
+        let count = responses.len();
+        let (url, heads) = serve_in_turn(responses);
+        let error = fetch(&url, &path, None).unwrap_err();
+        assert!(matches!(error, HubError::Network { .. }), "{error}");
+        assert_eq!(heads.lock().unwrap().len(), count);
+    }
+    let (url, _) = serve_in_turn(vec![hello(TAG, "ha"), rest(2, "llo")]);
+    assert!(matches!(fetch(&url, &path, Some(HELLO)), Err(HubError::Checksum { .. })));
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "no leftovers");
+}
+
+/// Notes what it hears.
+#[derive(Clone, Debug, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    fn note(&self, what: String) {
+        self.0.lock().unwrap().push(what);
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        self.note("end".to_owned());
+    }
+}
+
+impl Watch for Heard {
+    fn begin(&self, name: &str, bytes: Option<u64>) -> Box<dyn FnMut(u64)> {
+        self.note(format!("{name} of {bytes:?}"));
+        let heard = self.clone();
+        Box::new(move |received| heard.note(received.to_string()))
+    }
+}
+
+#[test]
+fn who_watches_hears_of_each_file_until_its_end() {
+    let place = tempfile::tempdir().unwrap();
+    for (responses, expected) in [
+        (vec![hello(TAG, "he"), rest(2, "llo")], ["file of Some(5)", "2", "5", "end"]),
+        (vec![hello("", "he"), hello("", "hello")], ["file of Some(5)", "2", "5", "end"]),
+        (vec![hello(TAG, "he"), rest(2, "")], ["file of Some(5)", "2", "end", ""]),
+    ] {
+        let (url, _) = serve_in_turn(responses);
+        let heard = Heard::default();
+        let noted = Arc::clone(&heard.0);
+        let fetcher = Fetcher::default().watched(Arc::new(heard));
+        let expect = Expected { max_bytes: 1000, sha256: None };
+        let _ = fetcher.file(&url, None, &place.path().join("file"), expect);
+        let expected: Vec<&str> = expected.into_iter().filter(|note| !note.is_empty()).collect();
+        assert_eq!(*noted.lock().unwrap(), expected);
+    }
 }
 
 fn repository(files: &[&str]) -> HashMap<String, Vec<u8>> {

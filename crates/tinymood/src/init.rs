@@ -8,7 +8,9 @@ use tinymood_hub::{Hub, HubSettings};
 use tinymood_text::{PLACEHOLDERS, Tokenizer};
 use tinymood_train::TrainSettings;
 
+use crate::args::GlobalArgs;
 use crate::bundled;
+use crate::fetching::fetcher;
 use crate::model::ModelError;
 use tinymood_weights::{LoadReport, TensorFile, fit, initialise, read_model_folder};
 
@@ -47,8 +49,8 @@ impl Start {
 const TINYBERT: &str = "huawei-noah/TinyBERT_General_4L_312D";
 
 /// A hub of the environment's settings.
-pub(crate) fn hub(offline: bool) -> anyhow::Result<Hub> {
-    Ok(Hub::new(HubSettings::from_environment(offline)?))
+pub(crate) fn hub(global: &GlobalArgs) -> anyhow::Result<Hub> {
+    Ok(Hub::new(HubSettings::from_environment(global.offline)?).with(fetcher(global)))
 }
 
 /// What `tinybert` is short for, also at a revision; other names stay as they are.
@@ -98,10 +100,10 @@ pub(crate) struct Found {
 }
 
 /// Finds a model: one that is here, the best one of a run, or one of the hub.
-pub(crate) fn find(model: &str, offline: bool) -> anyhow::Result<Found> {
+pub(crate) fn find(model: &str, global: &GlobalArgs) -> anyhow::Result<Found> {
     if is_of_hub(model) {
         let full = in_full(model);
-        let folder = hub(offline)?.model(&full);
+        let folder = hub(global)?.model(&full);
         let folder = folder
             .with_context(|| format!("there is no folder {model:?} here, and the hub gave none"))?;
         let name = Hub::pinned(&full, &folder);
@@ -119,7 +121,7 @@ pub(crate) fn start(
     init: &str,
     labels: &LabelSet,
     settings: &TrainSettings,
-    offline: bool,
+    global: &GlobalArgs,
 ) -> anyhow::Result<Start> {
     let mut name = init.to_owned();
     let (mut config, checkpoint, tokenizer) = match (init, init.strip_prefix("random:")) {
@@ -129,7 +131,7 @@ pub(crate) fn start(
             (model.config, Some(model.tensors), Tokenizer::bundled())
         }
         _ => {
-            let found = find(init, offline)?;
+            let found = find(init, global)?;
             name = found.name;
             let folder = found.folder;
             let model = read_model_folder(&folder)?;

@@ -376,7 +376,7 @@ pub(crate) fn model_folder(name: &str, global: &GlobalArgs) -> anyhow::Result<Pa
 /// [`find`], and `latest`, of which the folder is what stays.
 pub(crate) fn find_model(name: &str, global: &GlobalArgs) -> anyhow::Result<Found> {
     if name != LATEST {
-        return find(name, global.offline);
+        return find(name, global);
     }
     let is_classifier = |run: &Path| run.join("best").join(THRESHOLDS).exists();
     let newest = newest_run(Path::new("runs"), is_classifier);

@@ -2,9 +2,13 @@
 
 mod common;
 
+use std::ffi::OsString;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 
-use common::{put_in_the_hubs_cache, run};
+use common::{Ran, put_in_the_hubs_cache, run, tinymood, trained};
+use serde_json::{Value, json};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -52,4 +56,50 @@ fn a_run_that_named_no_commit_goes_on() {
     // By the same name as ever, so that its checkpoints stay those of one run.
     let state = fs::read_to_string(folder.join("run/checkpoints/step-00000003/state.json")).unwrap();
     assert!(state.contains("\"init\": \"org/name\""), "{state}");
+}
+
+/// A hub with the model that [`common::trained`] made as `org/name`; its address.
+fn serve_the_model() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let model = trained().join("runs/quick/best");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let path = head[0].split(' ').nth(1).unwrap();
+            let body = match path.rsplit_once('/') {
+                Some((_, "main?blobs=true")) => {
+                    let names = fs::read_dir(&model).unwrap().map(|entry| entry.unwrap().file_name());
+                    let file = |name: OsString| json!({ "rfilename": name.to_str().unwrap() });
+                    let siblings: Vec<Value> = names.map(file).collect();
+                    json!({ "sha": COMMIT, "siblings": siblings }).to_string().into_bytes()
+                }
+                Some((_, file)) => fs::read(model.join(file)).unwrap(),
+                None => Vec::new(),
+            };
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    address
+}
+
+#[test]
+fn who_waits_for_a_download_is_told() {
+    let address = serve_the_model();
+    let predict = |flags: &[&str]| {
+        let place = tempfile::tempdir().unwrap();
+        let mut command = tinymood(place.path());
+        command.args(["predict", "--model", "org/name", "happy"]).args(flags);
+        Ran::from(command.env("HF_ENDPOINT", &address).output().unwrap()).ok().stderr
+    };
+    let size = trained().join("runs/quick/best/model.safetensors").metadata().unwrap().len();
+    let said = predict(&[]);
+    let weights = format!("fetching model.safetensors ({:.1} MB)\n", size as f64 / 1e6);
+    assert!(said.contains("fetching config.json (") && said.contains(&weights), "{said}");
+    assert!(!said.contains('\r'), "no bar where there is no terminal: {said}");
+    assert_eq!(predict(&["--quiet"]), "");
 }

@@ -105,7 +105,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let labels = train_split.labels.clone();
     settings.check_labels(&labels)?;
     let mut class = source.teaching.open(&source.data, &labels, &settings, global)?;
-    let mut first = start(&source.init, &labels, &settings, global.offline)?;
+    let mut first = start(&source.init, &labels, &settings, global)?;
     if place.is_new() {
         // A resumed run is known by the name that it began with.
         source.init.clone_from(&first.init);
