@@ -103,6 +103,16 @@ impl Fetcher {
         request.call().map_err(|error| broken(url, error, 0, began))
     }
 
+    /// The status of the answer at `url`, for which `time` is waited.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn status(&self, url: &str, time: Duration) -> Result<u16, HubError> {
+        let asked = self.agent.get(url).config().timeout_global(Some(time));
+        let response = asked.http_status_as_error(false).build().call();
+        response.map(|response| response.status().as_u16()).map_err(|error| network(url, error))
+    }
+
     /// A small text.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
-use common::{Ran, put_in_the_hubs_cache, run, tinymood, trained};
+use common::{Ran, json as json_of, put_in_the_hubs_cache, run, tinymood, trained};
 use serde_json::{Value, json};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -102,4 +102,37 @@ fn who_waits_for_a_download_is_told() {
     assert!(said.contains("fetching config.json (") && said.contains(&weights), "{said}");
     assert!(!said.contains('\r'), "no bar where there is no terminal: {said}");
     assert_eq!(predict(&["--quiet"]), "");
+}
+
+#[test]
+fn doctor_asks_the_hub_as_downloads_do() {
+    let network = |variables: &[(&str, &str)]| {
+        let mut command = tinymood(trained());
+        for proxy in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"] {
+            command.env_remove(proxy).env_remove(proxy.to_lowercase());
+        }
+        command.args(["doctor", "--json"]).envs(variables.iter().copied());
+        let said = Ran::from(command.output().unwrap()).ok().stdout;
+        json_of(&said)["network"].as_str().unwrap().to_owned()
+    };
+    // A name that only the proxy knows.
+    let hub = ("HF_ENDPOINT", "http://hub.invalid");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        for answer in ["200 OK\r\n", "401 Unauthorized\r\nContent-Length: 0\r\n"] {
+            assert!(lines.by_ref().take_while(|line| !line.is_empty()).count() > 0);
+            stream.write_all(format!("HTTP/1.1 {answer}\r\n").as_bytes()).unwrap();
+        }
+    });
+    assert_eq!(network(&[hub, ("HTTP_PROXY", &proxy)]), "hub.invalid answers");
+    let alone = network(&[hub]);
+    assert!(alone.starts_with("hub.invalid does not answer ("), "{alone}");
+    // Someone who accepts, and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    assert!(network(&[("HF_ENDPOINT", &silent)]).contains("does not answer ("));
+    assert_eq!(network(&[("HF_HUB_OFFLINE", "1")]), "not used: HF_HUB_OFFLINE");
 }
