@@ -71,6 +71,8 @@ impl Fetcher {
     pub fn new(patience: Patience) -> Self {
         let config = ureq::Agent::config_builder()
             .user_agent(concat!("tinymood/", env!("CARGO_PKG_VERSION")))
+            // The hub sends on to other places of its own, some of which want to know who asks, too.
+            .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
             .timeout_connect(Some(Duration::from_secs(15)))
             .timeout_recv_response(Some(Duration::from_secs(30)))
             .timeout_per_read(Some(patience.window))

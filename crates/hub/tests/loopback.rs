@@ -230,6 +230,19 @@ fn what_breaks_off_for_good_is_given_up() {
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "no leftovers");
 }
 
+#[test]
+fn who_asks_is_said_wherever_the_hub_sends_on_to() {
+    let place = tempfile::tempdir().unwrap();
+    let moved = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /other\r\nContent-Length: 0\r\n\
+                 Connection: close\r\n\r\n";
+    let (url, heads) = serve_in_turn(vec![moved.to_owned(), hello("", "hello")]);
+    let expected = Expected { max_bytes: 1000, sha256: None };
+    Fetcher::default().file(&url, Some("who"), &place.path().join("file"), expected).unwrap();
+    for head in heads.lock().unwrap().iter() {
+        assert!(head.contains("authorization: bearer who"), "{head}");
+    }
+}
+
 /// Notes what it hears.
 #[derive(Clone, Debug, Default)]
 struct Heard(Arc<Mutex<Vec<String>>>);
