@@ -88,7 +88,9 @@ pub enum HubError {
         expected: String,
     },
     /// A name that is no hub id.
-    #[error("{0:?} is neither a folder nor a hub id of the form organisation/name or organisation/name@revision")]
+    #[error(
+        "{0:?} is neither a folder nor a hub id of the form organisation/name or organisation/name@revision"
+    )]
     Id(String),
     /// The repository lacks something.
     #[error("the model {id} has no {file}")]

@@ -150,7 +150,8 @@ impl Fetcher {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(failed)?;
-        let mut part = Part { file: temporary(folder).map_err(failed)?, digest: Sha256::new(), length: 0 };
+        let mut part =
+            Part { file: temporary(folder).map_err(failed)?, digest: Sha256::new(), length: 0 };
         let mut tell: Box<dyn FnMut(u64)> = match &self.watch {
             Some(watch) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -175,7 +176,12 @@ impl Fetcher {
             match begins_at(&response) {
                 Some(0) => part.begin_again().map_err(failed)?,
                 Some(place) if place == part.length => {}
-                _ => return Err(network(url, "it sends another part of the file than was asked for")),
+                _ => {
+                    return Err(network(
+                        url,
+                        "it sends another part of the file than was asked for",
+                    ));
+                }
             }
         }
         drop(tell);
@@ -336,22 +342,6 @@ fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
 /// The SHA-256 of bytes, in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-/// The SHA-256 of a file, in hexadecimal.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn sha256_of_file(path: &Path) -> io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&digest.finalize())),
-            count => digest.update(&buffer[..count]),
-        }
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -111,7 +111,8 @@ impl<'a> HubId<'a> {
         let is_repository = repository.split('/').count() <= 2
             && repository.split('/').all(|text| part(text, "-_."))
             && !repository.contains("--");
-        let is_revision = revision.len() <= 255 && revision.split('/').all(|text| part(text, "-_.+"));
+        let is_revision =
+            revision.len() <= 255 && revision.split('/').all(|text| part(text, "-_.+"));
         (is_repository && is_revision).then_some(Self { repository, revision })
     }
 }

@@ -29,7 +29,8 @@ fn serve(responses: HashMap<String, Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>
             while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
             let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
             let missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
-            let response = responses.get(path.split('?').next().unwrap()).cloned().unwrap_or(missing);
+            let response =
+                responses.get(path.split('?').next().unwrap()).cloned().unwrap_or(missing);
             log.lock().unwrap().push(path);
             let _ = stream.write_all(&response);
         }
@@ -287,8 +288,7 @@ fn who_watches_hears_of_each_file_until_its_end() {
 }
 
 fn repository(files: &[&str]) -> HashMap<String, Vec<u8>> {
-    let siblings: Vec<_> =
-        files.iter().map(|file| json!({ "rfilename": file })).collect();
+    let siblings: Vec<_> = files.iter().map(|file| json!({ "rfilename": file })).collect();
     let listing = json!({ "sha": SHA, "siblings": siblings }).to_string();
     let mut responses =
         HashMap::from([("/api/models/org/name/revision/main".to_owned(), ok(listing.as_bytes()))]);
@@ -430,12 +430,30 @@ fn a_repository_that_lacks_something_is_named() {
 #[test]
 fn ids_that_are_paths_are_refused() {
     for id in [
-        "", "/", "a/b/c", "../x", "a/../b", "a/", ".hidden/x", "a b", "a--b/c", "a\\b", "a/b@", "@main",
-        "a/b@../x", "a/b@x/../y", "a/b@/x", "a/b@x@y", "a/b@x?y", "a/b@x y",
+        "",
+        "/",
+        "a/b/c",
+        "../x",
+        "a/../b",
+        "a/",
+        ".hidden/x",
+        "a b",
+        "a--b/c",
+        "a\\b",
+        "a/b@",
+        "@main",
+        "a/b@../x",
+        "a/b@x/../y",
+        "a/b@/x",
+        "a/b@x@y",
+        "a/b@x?y",
+        "a/b@x y",
     ] {
         assert!(!Hub::is_id(id), "{id}");
     }
-    for id in ["huawei-noah/TinyBERT_General_4L_312D", "bert-base-uncased", "a/b@v1.0+x", "b@refs/pr/1"] {
+    for id in
+        ["huawei-noah/TinyBERT_General_4L_312D", "bert-base-uncased", "a/b@v1.0+x", "b@refs/pr/1"]
+    {
         assert!(Hub::is_id(id), "{id}");
     }
 }

@@ -11,7 +11,8 @@ use tinymood_eval::{Explainer, Occlusion, Thresholds, infer_split};
 use tinymood_kernels::Precision;
 use tinymood_text::Tokenizer;
 use tinymood_weights::{
-    ModelFolder, WeightsError, canonical_name, fit, load_model_folder, read_model_folder, regular,
+    ModelFolder, WeightsError, canonical_name, digest, fit, load_model_folder, read_model_folder,
+    regular,
 };
 
 use crate::args::{GlobalArgs, PrecisionArg};
@@ -326,8 +327,7 @@ impl Model {
         let names = ["model.safetensors", "pytorch_model.bin"];
         let files = names.map(|name| self.path.join(name));
         let file = files.iter().find(|file| file.is_file()).unwrap_or(&files[0]);
-        tinymood_hub::sha256_of_file(file)
-            .with_context(|| format!("cannot read {}", file.display()))
+        digest::of_file(file).with_context(|| format!("cannot read {}", file.display()))
     }
 
     /// What its multiplications multiply, as PyTorch calls it.

@@ -54,7 +54,8 @@ fn a_run_that_named_no_commit_goes_on() {
     }
     run(folder, "train --resume run --offline --quiet").ok();
     // By the same name as ever, so that its checkpoints stay those of one run.
-    let state = fs::read_to_string(folder.join("run/checkpoints/step-00000003/state.json")).unwrap();
+    let state =
+        fs::read_to_string(folder.join("run/checkpoints/step-00000003/state.json")).unwrap();
     assert!(state.contains("\"init\": \"org/name\""), "{state}");
 }
 
@@ -71,7 +72,8 @@ fn serve_the_model() -> String {
             let path = head[0].split(' ').nth(1).unwrap();
             let body = match path.rsplit_once('/') {
                 Some((_, "main?blobs=true")) => {
-                    let names = fs::read_dir(&model).unwrap().map(|entry| entry.unwrap().file_name());
+                    let names =
+                        fs::read_dir(&model).unwrap().map(|entry| entry.unwrap().file_name());
                     let file = |name: OsString| json!({ "rfilename": name.to_str().unwrap() });
                     let siblings: Vec<Value> = names.map(file).collect();
                     json!({ "sha": COMMIT, "siblings": siblings }).to_string().into_bytes()
@@ -80,7 +82,8 @@ fn serve_the_model() -> String {
                 None => Vec::new(),
             };
             let length = body.len();
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
             let _ = stream.write_all(&[head.as_bytes(), &body].concat());
         }
     });

@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use tinymood_core::LabelSet;
 use tinymood_eval::infer_split_with;
-use tinymood_hub::{sha256, sha256_of_file};
+use tinymood_hub::sha256;
 use tinymood_train::{Meter, RunFolder, Unfinished};
-use tinymood_weights::read_model_folder;
+use tinymood_weights::{digest, read_model_folder};
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
@@ -286,7 +286,7 @@ impl Teacher {
 fn digest_of(folder: &Path) -> anyhow::Result<String> {
     let mut facts = String::new();
     for file in FILES.iter().map(|file| folder.join(file)).filter(|path| path.is_file()) {
-        let sum = sha256_of_file(&file);
+        let sum = digest::of_file(&file);
         let sum = sum.with_context(|| format!("cannot read {}", file.display()))?;
         facts += &format!("{} {sum}\n", file.file_name().unwrap_or_default().display());
     }

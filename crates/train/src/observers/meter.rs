@@ -77,13 +77,7 @@ impl Meter {
     }
 
     /// A meter whose lines go to `out`.
-    fn to(
-        unit: Unit,
-        style: ProgressStyle,
-        what: &str,
-        total: usize,
-        out: Box<dyn Write>,
-    ) -> Self {
+    fn to(unit: Unit, style: ProgressStyle, what: &str, total: usize, out: Box<dyn Write>) -> Self {
         let (what, now) = (what.to_owned(), Instant::now());
         Self { style, unit, what, total, begun: now, before: 0, last_line: now, bar: None, out }
     }
