@@ -32,8 +32,8 @@ pub struct TrainArgs {
     #[arg(long, value_enum, default_value = "original", help_heading = "Data")]
     pub taxonomy: TaxonomyArg,
 
-    /// Where training starts: `bundled` (an encoder of TinyBERT's shape), a run, a model folder, a hub id,
-    /// `tinybert` (the hub's), or random:SHAPE as random:4L-312D
+    /// Where training starts: `bundled` (an encoder of TinyBERT's shape), a run, a model folder, a hub id (also
+    /// at a revision, org/name@v1.0), `tinybert` (the hub's), or random:SHAPE as random:4L-312D
     #[arg(long, value_name = "INIT", default_value = "bundled")]
     pub init: String,
     /// `default`, `seed`, or a TOML file, as the `settings.toml` of a run; flags below override it
