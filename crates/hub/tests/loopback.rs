@@ -283,7 +283,8 @@ fn who_watches_hears_of_each_file_until_its_end() {
         let expect = Expected { max_bytes: 1000, sha256: None };
         let _ = fetcher.file(&url, None, &place.path().join("file"), expect);
         let expected: Vec<&str> = expected.into_iter().filter(|note| !note.is_empty()).collect();
-        assert_eq!(*noted.lock().unwrap(), expected);
+        let noted = noted.lock().unwrap().clone();
+        assert_eq!(noted, expected);
     }
 }
 

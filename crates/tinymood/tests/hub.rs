@@ -71,7 +71,7 @@ fn serve_the_model() -> String {
             let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
             let path = head[0].split(' ').nth(1).unwrap();
             let body = match path.rsplit_once('/') {
-                Some((_, "main?blobs=true")) => {
+                Some((_, file)) if file.starts_with("main") => {
                     let names =
                         fs::read_dir(&model).unwrap().map(|entry| entry.unwrap().file_name());
                     let file = |name: OsString| json!({ "rfilename": name.to_str().unwrap() });
