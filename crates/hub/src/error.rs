@@ -1,8 +1,27 @@
 //! Why a file cannot be had.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// What forbids to use the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offline {
+    /// `--offline`.
+    Flag,
+    /// `HF_HUB_OFFLINE`.
+    Environment,
+}
+
+impl fmt::Display for Offline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "--offline",
+            Self::Environment => "HF_HUB_OFFLINE",
+        })
+    }
+}
 
 /// Why a file cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -14,12 +33,14 @@ pub enum HubError {
         hint: &'static str,
     },
     /// The thing is not in the cache and the network is not to be used.
-    #[error("{what} is not in the cache ({cache:?}), and --offline forbids to fetch it")]
+    #[error("{what} is not in the cache ({cache:?}), and {by} forbids to fetch it")]
     Offline {
         /// What was asked for.
         what: String,
         /// Where it was looked for.
         cache: PathBuf,
+        /// What forbids it.
+        by: Offline,
     },
     /// No answer, or one that broke off.
     #[error("cannot fetch {url}")]
@@ -67,7 +88,9 @@ pub enum HubError {
         expected: String,
     },
     /// A name that is no hub id.
-    #[error("{0:?} is neither a folder nor a hub id of the form organisation/name")]
+    #[error(
+        "{0:?} is neither a folder nor a hub id of the form organisation/name or organisation/name@revision"
+    )]
     Id(String),
     /// The repository lacks something.
     #[error("the model {id} has no {file}")]
@@ -93,8 +116,11 @@ impl HubError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoHome { hint } => hint,
-            Self::Offline { .. } => {
+            Self::Offline { by: Offline::Flag, .. } => {
                 "run once without --offline where there is a network, or give a local folder"
+            }
+            Self::Offline { by: Offline::Environment, .. } => {
+                "run once without HF_HUB_OFFLINE where there is a network, or give a local folder"
             }
             Self::Network { .. } => {
                 "is there a network? folders that are here work without one, and so do the bundled \
@@ -104,10 +130,10 @@ impl HubError {
                 "try again later, or fetch the files by other means and name the folder they are in"
             }
             Self::Status { status: 401 | 403, .. } => {
-                "the hub wants to know who asks: set HF_TOKEN, and check the spelling of the id"
+                "the hub wants to know who asks: set HF_TOKEN or log in with its own tools, and check the spelling of the id"
             }
             Self::Status { status: 404, .. } | Self::Missing { .. } => {
-                "check the spelling of the id"
+                "check the spelling of the id, and of the revision behind its @"
             }
             Self::Status { .. } => "try again later",
             Self::Checksum { .. } => {

@@ -1,8 +1,11 @@
-//! A file from the network: streamed beside its place, bounded, checked, synced, renamed.
+//! A file from the network: streamed beside its place, bounded, checked, synced, renamed. One that breaks
+//! off is gone on with where it broke, if the server still has the same one.
 
+use std::fmt;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -39,11 +42,22 @@ impl Default for Patience {
     }
 }
 
+/// How often a file is asked for that breaks off each time.
+const MOST_BREAKS: usize = 5;
+
+/// Hears of files as they come.
+pub trait Watch: fmt::Debug + Send + Sync {
+    /// A file of this name begins, of so many bytes where the server says it. What is returned is told how many
+    /// bytes have come, and dropped when no more will.
+    fn begin(&self, name: &str, bytes: Option<u64>) -> Box<dyn FnMut(u64)>;
+}
+
 /// Fetches files over HTTP(S).
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     agent: ureq::Agent,
     patience: Patience,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 impl Default for Fetcher {
@@ -57,27 +71,48 @@ impl Fetcher {
     pub fn new(patience: Patience) -> Self {
         let config = ureq::Agent::config_builder()
             .user_agent(concat!("tinymood/", env!("CARGO_PKG_VERSION")))
+            // The hub sends on to other places of its own, some of which want to know who asks, too.
+            .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
             .timeout_connect(Some(Duration::from_secs(15)))
             .timeout_recv_response(Some(Duration::from_secs(30)))
             .timeout_per_read(Some(patience.window))
             .build();
-        Self { agent: config.into(), patience }
+        Self { agent: config.into(), patience, watch: None }
     }
 
-    /// Asks for `url`; its body may take `time`, or as long as it likes.
+    /// The same, with one who hears of files.
+    pub fn watched(self, watch: Arc<dyn Watch>) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    /// Asks for `url`; its body may take `time`, or as long as it likes. Of a file that is there in part, the
+    /// rest will do.
     fn get(
         &self,
         url: &str,
         token: Option<&str>,
         time: Option<Duration>,
-    ) -> Result<ureq::Body, HubError> {
+        rest: Option<&Rest>,
+    ) -> Result<Response, HubError> {
         let mut request = self.agent.get(url).config().timeout_recv_body(time).build();
         if let Some(token) = token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
+        if let Some(Rest { from, tag }) = rest {
+            request = request.header("Range", format!("bytes={from}-")).header("If-Range", tag);
+        }
         let began = Instant::now();
-        let response = request.call().map_err(|error| broken(url, error, 0, began))?;
-        Ok(response.into_body())
+        request.call().map_err(|error| broken(url, error, 0, began))
+    }
+
+    /// The status of the answer at `url`, for which `time` is waited.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn status(&self, url: &str, time: Duration) -> Result<u16, HubError> {
+        let asked = self.agent.get(url).config().timeout_global(Some(time));
+        let response = asked.http_status_as_error(false).build().call();
+        response.map(|response| response.status().as_u16()).map_err(|error| network(url, error))
     }
 
     /// A small text.
@@ -85,7 +120,7 @@ impl Fetcher {
     /// # Errors
     /// When it cannot be had, or is longer than `max_bytes`.
     pub fn text(&self, url: &str, token: Option<&str>, max_bytes: u64) -> Result<String, HubError> {
-        let body = self.get(url, token, Some(self.patience.text))?;
+        let body = self.get(url, token, Some(self.patience.text), None)?.into_body();
         let began = Instant::now();
         let mut text = Vec::new();
         let read = body.into_reader().take(max_bytes + 1).read_to_end(&mut text);
@@ -108,46 +143,143 @@ impl Fetcher {
         path: &Path,
         expected: Expected<'_>,
     ) -> Result<(), HubError> {
-        let body = self.get(url, token, None)?;
-        let too_large = || HubError::TooLarge { url: url.to_owned(), limit: expected.max_bytes };
-        let announced = body.content_length();
-        if announced.is_some_and(|length| length > expected.max_bytes) {
-            return Err(too_large());
-        }
+        let mut response = self.get(url, token, None, None)?;
+        let announced = response.body().content_length();
+        check_length(url, announced.unwrap_or(0), expected)?;
         let failed = |source| HubError::Io { path: path.to_owned(), source };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(failed)?;
-        let mut beside = temporary(folder).map_err(failed)?;
-        let mut reader = body.into_reader();
-        let mut digest = Sha256::new();
+        let mut part =
+            Part { file: temporary(folder).map_err(failed)?, digest: Sha256::new(), length: 0 };
+        let mut tell: Box<dyn FnMut(u64)> = match &self.watch {
+            Some(watch) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                watch.begin(&name, announced)
+            }
+            None => Box::new(|_| {}),
+        };
+        for breaks in 1.. {
+            let before = part.length;
+            let tag = strong_tag(&response);
+            let came = self.receive(url, response, expected, &mut part, &mut tell, failed);
+            let has_more = part.length > before;
+            match came {
+                Err(HubError::Network { .. }) if has_more && breaks < MOST_BREAKS => {}
+                other => {
+                    other?;
+                    break;
+                }
+            }
+            let rest = tag.map(|tag| Rest { from: part.length, tag });
+            response = self.get(url, token, None, rest.as_ref())?;
+            match begins_at(&response) {
+                Some(0) => part.begin_again().map_err(failed)?,
+                Some(place) if place == part.length => {}
+                _ => {
+                    return Err(network(
+                        url,
+                        "it sends another part of the file than was asked for",
+                    ));
+                }
+            }
+        }
+        drop(tell);
+        let found = hex(&part.digest.finalize());
+        if let Some(sum) = expected.sha256.filter(|sum| !sum.eq_ignore_ascii_case(&found)) {
+            let expected = sum.to_owned();
+            return Err(HubError::Checksum { url: url.to_owned(), found, expected });
+        }
+        part.file.as_file().sync_all().map_err(failed)?;
+        part.file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+
+    /// Adds the body of a response to what is there of a file.
+    fn receive(
+        &self,
+        url: &str,
+        response: Response,
+        expected: Expected<'_>,
+        part: &mut Part,
+        tell: &mut dyn FnMut(u64),
+        failed: impl Fn(io::Error) -> HubError,
+    ) -> Result<(), HubError> {
+        let whole = response.body().content_length().map(|length| part.length + length);
+        check_length(url, whole.unwrap_or(0), expected)?;
+        let mut reader = response.into_body().into_reader();
         let mut buffer = vec![0; 1 << 16];
-        let mut received = 0_u64;
         let mut pace = Pace::new(url, self.patience);
         loop {
             let count = pace.keep(reader.read(&mut buffer))?;
             if count == 0 {
                 break;
             }
-            received += count as u64;
-            if received > expected.max_bytes {
-                return Err(too_large());
+            check_length(url, part.length + count as u64, expected)?;
+            part.add(&buffer[..count]).map_err(&failed)?;
+            tell(part.length);
+        }
+        match whole.filter(|&whole| whole != part.length) {
+            Some(whole) => {
+                let problem = format!("it broke off after {} of {whole} bytes", part.length);
+                Err(network(url, io::Error::other(problem)))
             }
-            digest.update(&buffer[..count]);
-            beside.write_all(&buffer[..count]).map_err(failed)?;
+            None => Ok(()),
         }
-        if let Some(length) = announced.filter(|&length| length != received) {
-            let problem = format!("it broke off after {received} of {length} bytes");
-            return Err(network(url, std::io::Error::other(problem)));
-        }
-        let found = hex(&digest.finalize());
-        if let Some(sum) = expected.sha256.filter(|sum| *sum != found) {
-            let expected = sum.to_owned();
-            return Err(HubError::Checksum { url: url.to_owned(), found, expected });
-        }
-        beside.as_file().sync_all().map_err(failed)?;
-        beside.persist(path).map_err(|error| failed(error.error))?;
+    }
+}
+
+type Response = ureq::http::Response<ureq::Body>;
+
+/// What is there of a file that is coming.
+struct Part {
+    file: NamedTempFile,
+    digest: Sha256,
+    length: u64,
+}
+
+impl Part {
+    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.digest.update(bytes);
+        self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    fn begin_again(&mut self) -> io::Result<()> {
+        self.file.as_file().set_len(0)?;
+        self.file.rewind()?;
+        (self.digest, self.length) = (Sha256::new(), 0);
+        Ok(())
+    }
+}
+
+/// What is still to come of a file.
+struct Rest {
+    from: u64,
+    /// What the server called the file, of which it then sends no other one's rest.
+    tag: String,
+}
+
+/// The tag by which a server tells a file from one of other bytes.
+fn strong_tag(response: &Response) -> Option<String> {
+    let tag = response.headers().get("ETag")?.to_str().ok()?;
+    tag.starts_with('"').then(|| tag.to_owned())
+}
+
+/// The place in the file of a response's first byte; `None` where it is not said.
+fn begins_at(response: &Response) -> Option<u64> {
+    if response.status() != 206 {
+        return Some(0);
+    }
+    let range = response.headers().get("Content-Range")?.to_str().ok()?;
+    range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
+}
+
+fn check_length(url: &str, length: u64, expected: Expected<'_>) -> Result<(), HubError> {
+    match length > expected.max_bytes {
+        true => Err(HubError::TooLarge { url: url.to_owned(), limit: expected.max_bytes }),
+        false => Ok(()),
     }
 }
 
@@ -210,22 +342,6 @@ fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
 /// The SHA-256 of bytes, in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-/// The SHA-256 of a file, in hexadecimal.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn sha256_of_file(path: &Path) -> io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&digest.finalize())),
-            count => digest.update(&buffer[..count]),
-        }
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
-pub use error::HubError;
-pub use fetch::{Expected, Fetcher, Patience, sha256, sha256_of_file};
+pub use error::{HubError, Offline};
+pub use fetch::{Expected, Fetcher, Patience, Watch, sha256};
 pub use model::{Hub, HubSettings};
 
 /// tinymood's own cache folder: the one given, or `tinymood` in the system's cache folder.

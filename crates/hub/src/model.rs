@@ -1,4 +1,4 @@
-//! Models of the Hugging Face hub, in its own cache: `models--ORGANISATION--NAME/refs/main` names a
+//! Models of the Hugging Face hub, in its own cache: `models--ORGANISATION--NAME/refs/REVISION` names a
 //! commit, `snapshots/COMMIT/` holds its files.
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use serde::Deserialize;
 
-use crate::{Expected, Fetcher, HubError};
+use crate::{Expected, Fetcher, HubError, Offline};
 
 /// Files worth having beside the weights, where the repository has them.
 const SMALL_FILES: [&str; 5] = [
@@ -21,9 +21,12 @@ const SMALL_FILES: [&str; 5] = [
 /// Weight files, the better first.
 const WEIGHT_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
+/// The branch that is meant where no revision is named.
+const MAIN: &str = "main";
+
 const MAX_SMALL_FILE: u64 = 64 << 20;
-/// A reference is a commit.
-const MAX_REFERENCE: u64 = 1 << 10;
+/// A reference is a commit, and a token not much longer.
+const MAX_LINE: u64 = 1 << 10;
 const MAX_WEIGHT_FILE: u64 = 8 << 30;
 
 /// Where the hub is and how it may be used.
@@ -33,36 +36,50 @@ pub struct HubSettings {
     pub endpoint: String,
     /// `HF_HUB_CACHE`, `HF_HOME/hub`, or `huggingface/hub` in the system's cache folder.
     pub cache: PathBuf,
-    /// Never use the network.
-    pub offline: bool,
-    /// `HF_TOKEN`.
+    /// What forbids to use the network, if anything does.
+    pub offline: Option<Offline>,
+    /// `HF_TOKEN`, or what the file `HF_TOKEN_PATH` or `HF_HOME/token` holds.
     pub token: Option<String>,
 }
 
 impl HubSettings {
-    /// What the environment says, as `huggingface_hub` reads it.
+    /// What the environment says, as `huggingface_hub` reads it; `offline` is `--offline`.
     ///
     /// # Errors
     /// When it names no cache and the user has no home.
     pub fn from_environment(offline: bool) -> Result<Self, HubError> {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let cache = match (variable("HF_HUB_CACHE"), variable("HF_HOME")) {
-            (Some(cache), _) => PathBuf::from(cache),
-            (None, Some(home)) => Path::new(&home).join("hub"),
-            (None, None) => {
-                let no_home = HubError::NoHome { hint: "name a folder in HF_HOME" };
-                let base = etcetera::choose_base_strategy().map_err(|_| no_home)?;
-                base.cache_dir().join("huggingface").join("hub")
-            }
+        Self::read(|name| std::env::var(name).ok(), offline)
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>, offline: bool) -> Result<Self, HubError> {
+        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let is_on = |name| {
+            let is = |value: String| ["1", "on", "yes", "true"].contains(&&*value.to_lowercase());
+            variable(name).is_some_and(is)
         };
-        let forbidden = variable("HF_HUB_OFFLINE")
-            .is_some_and(|value| ["1", "on", "yes", "true"].contains(&&*value.to_lowercase()));
+        let home = variable("HF_HOME").map(PathBuf::from).or_else(|| {
+            let base = etcetera::choose_base_strategy().ok()?;
+            Some(base.cache_dir().join("huggingface"))
+        });
+        let cache = match (variable("HF_HUB_CACHE"), &home) {
+            (Some(cache), _) => PathBuf::from(cache),
+            (None, Some(home)) => home.join("hub"),
+            (None, None) => return Err(HubError::NoHome { hint: "name a folder in HF_HOME" }),
+        };
+        let token = variable("HF_TOKEN").or_else(|| {
+            let path = variable("HF_TOKEN_PATH").map(PathBuf::from);
+            read_line(&path.or_else(|| Some(home?.join("token")))?)
+        });
+        let token = token.filter(|_| !is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN"));
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         Ok(Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             cache,
-            offline: offline || forbidden,
-            token: variable("HF_TOKEN"),
+            offline: match offline {
+                true => Some(Offline::Flag),
+                false => is_on("HF_HUB_OFFLINE").then_some(Offline::Environment),
+            },
+            token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
         })
     }
 }
@@ -72,6 +89,41 @@ impl HubSettings {
 pub struct Hub {
     settings: HubSettings,
     fetcher: Fetcher,
+}
+
+/// What `ORGANISATION/NAME@REVISION` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HubId<'a> {
+    /// `ORGANISATION/NAME`, or `NAME`.
+    repository: &'a str,
+    /// A branch, a tag or a commit.
+    revision: &'a str,
+}
+
+impl<'a> HubId<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (repository, revision) = text.split_once('@').unwrap_or((text, MAIN));
+        // Either becomes a path in the cache.
+        let part = |part: &str, others: &str| {
+            let word = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
+            !part.is_empty() && part.len() <= 96 && part.chars().all(word) && !part.starts_with('.')
+        };
+        let is_repository = repository.split('/').count() <= 2
+            && repository.split('/').all(|text| part(text, "-_."))
+            && !repository.contains("--");
+        let is_revision =
+            revision.len() <= 255 && revision.split('/').all(|text| part(text, "-_.+"));
+        (is_repository && is_revision).then_some(Self { repository, revision })
+    }
+}
+
+/// Whether a revision is a commit, which needs no reference to be found by.
+fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && is_hexadecimal(revision)
+}
+
+fn is_hexadecimal(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What the hub says of a repository at a revision.
@@ -84,6 +136,13 @@ struct Repository {
 #[derive(Deserialize)]
 struct Sibling {
     rfilename: String,
+    lfs: Option<Lfs>,
+}
+
+/// What is said of a large file, such as weights.
+#[derive(Deserialize)]
+struct Lfs {
+    sha256: Option<String>,
 }
 
 impl Hub {
@@ -92,49 +151,60 @@ impl Hub {
         Self { settings, fetcher: Fetcher::default() }
     }
 
-    /// Whether a text has the form of a hub id, `organisation/name` or `name`.
-    pub fn is_id(text: &str) -> bool {
-        let part = |part: &str| {
-            let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            !part.is_empty() && part.len() <= 96 && part.chars().all(word) && !part.starts_with('.')
-        };
-        let parts: Vec<&str> = text.split('/').collect();
-        parts.len() <= 2 && parts.iter().all(|text| part(text)) && !text.contains("--")
+    /// The same, which fetches with `fetcher`.
+    pub fn with(self, fetcher: Fetcher) -> Self {
+        Self { fetcher, ..self }
     }
 
-    /// A folder with the model's configuration, tokenizer and weights: from the cache, else fetched.
+    /// Whether a text has the form of a hub id, `organisation/name` or `name`, or of one at a revision,
+    /// `organisation/name@revision`.
+    pub fn is_id(text: &str) -> bool {
+        HubId::parse(text).is_some()
+    }
+
+    /// The id that means the files of this snapshot for good: `id` at its commit.
+    pub fn pinned(id: &str, snapshot: &Path) -> String {
+        let repository = id.split_once('@').map_or(id, |(repository, _)| repository);
+        let commit = snapshot.file_name().unwrap_or_default().display();
+        format!("{repository}@{commit}")
+    }
+
+    /// A folder with the model's configuration, tokenizer and weights, named by its commit: from the cache,
+    /// else fetched. Without a revision it is that of the branch `main`.
     ///
     /// # Errors
     /// When the id is none, the network is forbidden or fails, or the repository lacks something.
     pub fn model(&self, id: &str) -> Result<PathBuf, HubError> {
-        if !Self::is_id(id) {
-            return Err(HubError::Id(id.to_owned()));
-        }
-        let folder = self.settings.cache.join(format!("models--{}", id.replace('/', "--")));
-        if let Some(snapshot) = cached(&folder) {
+        let parsed = HubId::parse(id).ok_or_else(|| HubError::Id(id.to_owned()))?;
+        let name = format!("models--{}", parsed.repository.replace('/', "--"));
+        let folder = self.settings.cache.join(name);
+        if let Some(snapshot) = cached(&folder, parsed.revision) {
             return Ok(snapshot);
         }
-        if self.settings.offline {
+        if let Some(by) = self.settings.offline {
             let what = format!("the model {id}");
-            return Err(HubError::Offline { what, cache: self.settings.cache.clone() });
+            return Err(HubError::Offline { what, cache: self.settings.cache.clone(), by });
         }
-        self.fetch(id, &folder)
+        self.fetch(parsed, &folder)
     }
 
-    fn fetch(&self, id: &str, folder: &Path) -> Result<PathBuf, HubError> {
+    fn fetch(&self, id: HubId<'_>, folder: &Path) -> Result<PathBuf, HubError> {
         let (endpoint, token) = (&self.settings.endpoint, self.settings.token.as_deref());
-        let url = format!("{endpoint}/api/models/{id}/revision/main");
+        let HubId { repository: name, revision } = id;
+        let escaped = revision.replace('/', "%2F");
+        let url = format!("{endpoint}/api/models/{name}/revision/{escaped}?blobs=true");
         let text = self.fetcher.text(&url, token, MAX_SMALL_FILE)?;
         let repository: Repository = serde_json::from_str(&text)
             .map_err(|source| HubError::Network { url: url.clone(), source: source.into() })?;
         let sha = &repository.sha;
-        if sha.is_empty() || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_hexadecimal(sha) || (is_commit(revision) && sha != revision) {
             let source = format!("the hub names a commit {sha:?}").into();
             return Err(HubError::Network { url, source });
         }
-        let has = |file: &str| repository.siblings.iter().any(|one| one.rfilename == file);
+        let find = |file: &str| repository.siblings.iter().find(|one| one.rfilename == file);
+        let has = |file: &str| find(file).is_some();
         let weights = WEIGHT_FILES.into_iter().find(|file| has(file));
-        let missing = |file| HubError::Missing { id: id.to_owned(), file };
+        let missing = |file| HubError::Missing { id: name.to_owned(), file };
         let weights = weights.ok_or_else(|| missing("model.safetensors or pytorch_model.bin"))?;
         if !has("config.json") {
             return Err(missing("config.json"));
@@ -149,34 +219,94 @@ impl Hub {
         {
             let path = snapshot.join(file);
             if !path.exists() {
-                let url = format!("{endpoint}/{id}/resolve/{sha}/{file}");
-                self.fetcher.file(&url, token, &path, Expected { max_bytes, sha256: None })?;
+                let url = format!("{endpoint}/{name}/resolve/{sha}/{file}");
+                let sha256 = find(file).and_then(|one| one.lfs.as_ref()?.sha256.as_deref());
+                self.fetcher.file(&url, token, &path, Expected { max_bytes, sha256 })?;
             }
         }
         // Last: a reference names only what is whole.
-        let reference = folder.join("refs").join("main");
-        let failed = |source| HubError::Io { path: reference.clone(), source };
-        fs::create_dir_all(folder.join("refs")).map_err(failed)?;
-        fs::write(&reference, sha).map_err(failed)?;
+        if revision != sha {
+            let reference = folder.join("refs").join(revision);
+            let failed = |source| HubError::Io { path: reference.clone(), source };
+            fs::create_dir_all(reference.parent().unwrap_or(folder)).map_err(failed)?;
+            fs::write(&reference, sha).map_err(failed)?;
+        }
         Ok(snapshot)
     }
 }
 
-/// The snapshot that `refs/main` names, when it holds all that a model needs.
-fn cached(folder: &Path) -> Option<PathBuf> {
-    let reference = folder.join("refs").join("main");
-    // Reading what is no file may never end.
-    let is_reference =
-        reference.metadata().is_ok_and(|it| it.is_file() && it.len() <= MAX_REFERENCE);
-    let sha = is_reference.then(|| fs::read_to_string(reference).ok())??;
-    let sha = sha.trim();
-    if sha.is_empty() || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
+/// The snapshot of a revision, when it holds all that a model needs.
+fn cached(folder: &Path, revision: &str) -> Option<PathBuf> {
+    let sha = match is_commit(revision) {
+        true => revision.to_owned(),
+        false => read_reference(&folder.join("refs").join(revision))?,
+    };
     let snapshot = folder.join("snapshots").join(sha);
     let has_any = |files: &[&str]| files.iter().any(|file| snapshot.join(file).is_file());
     let whole = has_any(&["config.json"])
         && has_any(&WEIGHT_FILES)
         && has_any(&["tokenizer.json", "vocab.txt"]);
     whole.then_some(snapshot)
+}
+
+/// The commit that a reference names.
+fn read_reference(path: &Path) -> Option<String> {
+    read_line(path).filter(|sha| is_hexadecimal(sha))
+}
+
+/// A file of one line, as a reference and a token are; `None` where there is none.
+fn read_line(path: &Path) -> Option<String> {
+    // Reading what is no file may never end.
+    let is_line = path.metadata().is_ok_and(|it| it.is_file() && it.len() <= MAX_LINE);
+    let text = is_line.then(|| fs::read_to_string(path).ok())??;
+    Some(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The settings of an environment of these variables alone.
+    fn settings(variables: &[(&str, &str)]) -> HubSettings {
+        let value = |name: &str| {
+            let (_, value) = variables.iter().find(|(other, _)| *other == name)?;
+            Some((*value).to_owned())
+        };
+        HubSettings::read(value, false).unwrap()
+    }
+
+    #[test]
+    fn the_token_is_the_one_that_logging_in_left() {
+        let place = tempfile::tempdir().unwrap();
+        let home = place.path().to_str().unwrap();
+        let path = place.path().join("elsewhere");
+        let elsewhere = ("HF_TOKEN_PATH", path.to_str().unwrap());
+        let token = |more: &[(&str, &str)]| {
+            settings(&[&[("HF_HOME", home)], more].concat()).token.unwrap_or_default()
+        };
+        assert_eq!(token(&[]), "");
+        fs::write(place.path().join("token"), "of-home\n").unwrap();
+        fs::write(&path, " of-path ").unwrap();
+        assert_eq!(token(&[]), "of-home");
+        assert_eq!(token(&[elsewhere]), "of-path");
+        assert_eq!(token(&[elsewhere, ("HF_TOKEN", "of-variable")]), "of-variable");
+        assert_eq!(token(&[("HF_TOKEN", "x"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]), "");
+        fs::write(&path, "\n").unwrap();
+        assert_eq!(token(&[elsewhere]), "");
+        fs::write(&path, "x".repeat(5000)).unwrap();
+        assert_eq!(token(&[elsewhere]), "", "no token is that long");
+        assert_eq!(token(&[("HF_TOKEN_PATH", home)]), "", "nor a folder");
+        #[cfg(unix)]
+        assert_eq!(token(&[("HF_TOKEN_PATH", "/dev/zero")]), "", "nor endless");
+    }
+
+    #[test]
+    fn what_forbids_the_network_is_known() {
+        let home = ("HF_HOME", "/nowhere");
+        let offline = |value| settings(&[home, ("HF_HUB_OFFLINE", value)]).offline;
+        assert_eq!(offline("1"), Some(Offline::Environment));
+        assert_eq!(offline("True"), Some(Offline::Environment));
+        assert_eq!(offline("0"), None);
+        assert_eq!(HubSettings::read(|_| None, true).unwrap().offline, Some(Offline::Flag));
+    }
 }

@@ -7,14 +7,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings, Patience};
+use serde_json::json;
+use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings, Offline, Patience, Watch};
 
-const SHA: &str = "0123456789abcdef";
+const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 /// SHA-256 of `hello`.
 const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
-/// Serves whole responses by path, and notes which paths were asked for. The thread ends with the
-/// process.
+/// Serves whole responses by path, without what follows a `?`, and notes what was asked for. The thread
+/// ends with the process.
 fn serve(responses: HashMap<String, Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -28,7 +29,8 @@ fn serve(responses: HashMap<String, Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>
             while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
             let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
             let missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
-            let response = responses.get(&path).cloned().unwrap_or(missing);
+            let response =
+                responses.get(path.split('?').next().unwrap()).cloned().unwrap_or(missing);
             log.lock().unwrap().push(path);
             let _ = stream.write_all(&response);
         }
@@ -145,10 +147,150 @@ fn who_pauses_for_good_is_given_up() {
     server.join().unwrap();
 }
 
+/// Serves these responses in turn, each over a connection of its own, and notes the requests' heads.
+fn serve_in_turn(responses: Vec<String>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/file", listener.local_addr().unwrap());
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heads);
+    std::thread::spawn(move || {
+        for response in responses {
+            let (mut stream, _) = listener.accept().unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            log.lock().unwrap().push(head.join("\n").to_lowercase());
+            let _ = stream.write_all(response.as_bytes());
+        }
+    });
+    (url, heads)
+}
+
+/// `hello`, of which `body` comes.
+fn hello(tag: &str, body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n{tag}Connection: close\r\n\r\n{body}")
+}
+
+/// The rest of `hello` from a place, of which `body` comes.
+fn rest(from: usize, body: &str) -> String {
+    format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {from}-4/5\r\n\
+         Connection: close\r\n\r\n{body}",
+        5 - from
+    )
+}
+
+const TAG: &str = "ETag: \"one\"\r\n";
+
+#[test]
+fn what_breaks_off_is_gone_on_with() {
+    for (responses, ranges) in [
+        (vec![hello(TAG, "he"), rest(2, "llo")], vec!["bytes=2-"]),
+        (vec![hello(TAG, "he"), rest(2, "l"), rest(3, "lo")], vec!["bytes=2-"]),
+        // Another file by now.
+        (vec![hello(TAG, "xx"), hello("", "hello")], vec!["bytes=2-"]),
+        // Nothing tells whether it is the same.
+        (vec![hello("", "xx"), hello("", "hello")], vec![]),
+        (vec![hello("ETag: W/\"one\"\r\n", "xx"), hello("", "hello")], vec![]),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        let (url, heads) = serve_in_turn(responses);
+        fetch(&url, &path, Some(HELLO)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"hello");
+        let heads = heads.lock().unwrap();
+        assert!(!heads[0].contains("range"), "{heads:?}");
+        match ranges[..] {
+            [range] => {
+                let asked = ["range: ", range, "\nif-range: \"one\""].concat();
+                assert!(heads[1].contains(&asked), "{heads:?}");
+            }
+            _ => assert!(!heads[1].contains("range"), "{heads:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_breaks_off_for_good_is_given_up() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("file");
+    // Each but the last has another byte; no byte more is no reason to ask again.
+    for responses in [
+        vec![hello(TAG, "")],
+        vec![hello(TAG, "h"), rest(1, "")],
+        vec![hello(TAG, "h"), rest(2, "llo")],
+        vec![hello("", "h"); 5],
+    ] {
+        let count = responses.len();
+        let (url, heads) = serve_in_turn(responses);
+        let error = fetch(&url, &path, None).unwrap_err();
+        assert!(matches!(error, HubError::Network { .. }), "{error}");
+        assert_eq!(heads.lock().unwrap().len(), count);
+    }
+    let (url, _) = serve_in_turn(vec![hello(TAG, "ha"), rest(2, "llo")]);
+    assert!(matches!(fetch(&url, &path, Some(HELLO)), Err(HubError::Checksum { .. })));
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "no leftovers");
+}
+
+#[test]
+fn who_asks_is_said_wherever_the_hub_sends_on_to() {
+    let place = tempfile::tempdir().unwrap();
+    let moved = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /other\r\nContent-Length: 0\r\n\
+                 Connection: close\r\n\r\n";
+    let (url, heads) = serve_in_turn(vec![moved.to_owned(), hello("", "hello")]);
+    let expected = Expected { max_bytes: 1000, sha256: None };
+    Fetcher::default().file(&url, Some("who"), &place.path().join("file"), expected).unwrap();
+    for head in heads.lock().unwrap().iter() {
+        assert!(head.contains("authorization: bearer who"), "{head}");
+    }
+}
+
+/// Notes what it hears.
+#[derive(Clone, Debug, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    fn note(&self, what: String) {
+        self.0.lock().unwrap().push(what);
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        self.note("end".to_owned());
+    }
+}
+
+impl Watch for Heard {
+    fn begin(&self, name: &str, bytes: Option<u64>) -> Box<dyn FnMut(u64)> {
+        self.note(format!("{name} of {bytes:?}"));
+        let heard = self.clone();
+        Box::new(move |received| heard.note(received.to_string()))
+    }
+}
+
+#[test]
+fn who_watches_hears_of_each_file_until_its_end() {
+    let place = tempfile::tempdir().unwrap();
+    for (responses, expected) in [
+        (vec![hello(TAG, "he"), rest(2, "llo")], ["file of Some(5)", "2", "5", "end"]),
+        (vec![hello("", "he"), hello("", "hello")], ["file of Some(5)", "2", "5", "end"]),
+        (vec![hello(TAG, "he"), rest(2, "")], ["file of Some(5)", "2", "end", ""]),
+    ] {
+        let (url, _) = serve_in_turn(responses);
+        let heard = Heard::default();
+        let noted = Arc::clone(&heard.0);
+        let fetcher = Fetcher::default().watched(Arc::new(heard));
+        let expect = Expected { max_bytes: 1000, sha256: None };
+        let _ = fetcher.file(&url, None, &place.path().join("file"), expect);
+        let expected: Vec<&str> = expected.into_iter().filter(|note| !note.is_empty()).collect();
+        let noted = noted.lock().unwrap().clone();
+        assert_eq!(noted, expected);
+    }
+}
+
 fn repository(files: &[&str]) -> HashMap<String, Vec<u8>> {
-    let siblings: Vec<_> =
-        files.iter().map(|file| serde_json::json!({ "rfilename": file })).collect();
-    let listing = serde_json::json!({ "sha": SHA, "siblings": siblings }).to_string();
+    let siblings: Vec<_> = files.iter().map(|file| json!({ "rfilename": file })).collect();
+    let listing = json!({ "sha": SHA, "siblings": siblings }).to_string();
     let mut responses =
         HashMap::from([("/api/models/org/name/revision/main".to_owned(), ok(listing.as_bytes()))]);
     for file in files {
@@ -157,8 +299,17 @@ fn repository(files: &[&str]) -> HashMap<String, Vec<u8>> {
     responses
 }
 
+/// What the hub says of the repository at `main`, said of another revision instead.
+fn at(revision: &str, files: &[&str]) -> HashMap<String, Vec<u8>> {
+    let mut responses = repository(files);
+    let listing = responses.remove("/api/models/org/name/revision/main").unwrap();
+    responses.insert(format!("/api/models/org/name/revision/{revision}"), listing);
+    responses
+}
+
 fn hub(endpoint: &str, cache: &Path, offline: bool) -> Hub {
     let (endpoint, cache) = (endpoint.to_owned(), cache.to_owned());
+    let offline = offline.then_some(Offline::Environment);
     Hub::new(HubSettings { endpoint, cache, offline, token: None })
 }
 
@@ -169,6 +320,9 @@ fn a_model_is_fetched_once_and_then_found() {
     let (address, asked) = serve(repository(&files));
     let offline = hub(&address, place.path(), true).model("org/name").unwrap_err();
     assert!(matches!(offline, HubError::Offline { .. }));
+    for text in [offline.to_string(), offline.hint().unwrap().to_owned()] {
+        assert!(text.contains("HF_HUB_OFFLINE") && !text.contains("--offline"), "{text}");
+    }
     let folder = hub(&address, place.path(), false).model("org/name").unwrap();
     assert_eq!(folder, place.path().join("models--org--name/snapshots").join(SHA));
     assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), b"model.safetensors");
@@ -176,6 +330,73 @@ fn a_model_is_fetched_once_and_then_found() {
     let count = asked.lock().unwrap().len();
     assert_eq!(hub(&address, place.path(), true).model("org/name").unwrap(), folder);
     assert_eq!(asked.lock().unwrap().len(), count, "nothing is fetched twice");
+}
+
+#[test]
+fn a_revision_is_kept_by_its_name_and_found_by_its_commit() {
+    let files = ["config.json", "vocab.txt", "model.safetensors"];
+    for (revision, asked) in [("v1.0", "v1.0"), ("refs/pr/1", "refs%2Fpr%2F1")] {
+        let place = tempfile::tempdir().unwrap();
+        let (address, _) = serve(at(asked, &files));
+        let id = format!("org/name@{revision}");
+        let folder = hub(&address, place.path(), false).model(&id).unwrap();
+        assert_eq!(folder.file_name().unwrap(), SHA);
+        let references = place.path().join("models--org--name/refs");
+        assert_eq!(std::fs::read_to_string(references.join(revision)).unwrap(), SHA);
+        let offline = hub(&address, place.path(), true);
+        let pinned = Hub::pinned(&id, &folder);
+        assert_eq!(pinned, format!("org/name@{SHA}"));
+        assert_eq!(Hub::pinned(&pinned, &folder), pinned);
+        assert_eq!(offline.model(&id).unwrap(), folder);
+        assert_eq!(offline.model(&pinned).unwrap(), folder);
+        let of_main = offline.model("org/name").unwrap_err().to_string();
+        assert!(of_main.contains("the model org/name is not in the cache"), "{of_main}");
+    }
+}
+
+#[test]
+fn weights_are_checked_by_the_sum_that_the_hub_has() {
+    let files = ["config.json", "vocab.txt", "model.safetensors"];
+    let right = tinymood_hub::sha256(b"model.safetensors");
+    for (sum, is_right) in [(json!(right), true), (json!(HELLO), false), (json!(null), true)] {
+        let mut responses = repository(&files);
+        let weights = json!({ "rfilename": files[2], "lfs": { "size": 17, "sha256": sum } });
+        let siblings =
+            json!([{ "rfilename": files[0] }, { "rfilename": files[1], "lfs": null }, weights]);
+        let listing = json!({ "sha": SHA, "siblings": siblings }).to_string();
+        let url = "/api/models/org/name/revision/main".to_owned();
+        responses.insert(url.clone(), ok(listing.as_bytes()));
+        let (address, asked) = serve(responses);
+        let place = tempfile::tempdir().unwrap();
+        let fetched = hub(&address, place.path(), false).model("org/name");
+        assert!(asked.lock().unwrap().contains(&format!("{url}?blobs=true")), "{asked:?}");
+        match (is_right, fetched) {
+            (true, fetched) => assert!(fetched.is_ok(), "{fetched:?}"),
+            (false, fetched) => {
+                let error = fetched.unwrap_err();
+                assert!(matches!(error, HubError::Checksum { .. }), "{error}");
+                assert!(!place.path().join("models--org--name/refs").exists(), "it is not whole");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_commit_is_fetched_as_such_or_not_at_all() {
+    let files = ["config.json", "vocab.txt", "model.safetensors"];
+    let place = tempfile::tempdir().unwrap();
+    let (address, _) = serve(at(SHA, &files));
+    let folder = hub(&address, place.path(), false).model(&format!("org/name@{SHA}")).unwrap();
+    assert_eq!(folder, place.path().join("models--org--name/snapshots").join(SHA));
+    assert!(!place.path().join("models--org--name/refs").exists(), "a commit never moves");
+
+    let other = SHA.replace('0', "9");
+    let (address, _) = serve(at(&other, &files));
+    let error = hub(&address, place.path(), false).model(&format!("org/name@{other}")).unwrap_err();
+    assert!(matches!(error, HubError::Network { .. }), "{error}");
+    let missing = hub(&address, place.path(), false).model("org/name@gone").unwrap_err();
+    assert!(matches!(missing, HubError::Status { status: 404, .. }), "{missing}");
+    assert!(missing.hint().unwrap().contains("revision"));
 }
 
 #[cfg(unix)]
@@ -209,10 +430,31 @@ fn a_repository_that_lacks_something_is_named() {
 
 #[test]
 fn ids_that_are_paths_are_refused() {
-    for id in ["", "/", "a/b/c", "../x", "a/../b", "a/", ".hidden/x", "a b", "a--b/c", "a\\b"] {
+    for id in [
+        "",
+        "/",
+        "a/b/c",
+        "../x",
+        "a/../b",
+        "a/",
+        ".hidden/x",
+        "a b",
+        "a--b/c",
+        "a\\b",
+        "a/b@",
+        "@main",
+        "a/b@../x",
+        "a/b@x/../y",
+        "a/b@/x",
+        "a/b@x@y",
+        "a/b@x?y",
+        "a/b@x y",
+    ] {
         assert!(!Hub::is_id(id), "{id}");
     }
-    for id in ["huawei-noah/TinyBERT_General_4L_312D", "bert-base-uncased"] {
+    for id in
+        ["huawei-noah/TinyBERT_General_4L_312D", "bert-base-uncased", "a/b@v1.0+x", "b@refs/pr/1"]
+    {
         assert!(Hub::is_id(id), "{id}");
     }
 }

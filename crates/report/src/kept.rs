@@ -14,7 +14,7 @@ use serde_json::Map;
 use sha2::{Digest, Sha256};
 use tinymood_core::LabelSet;
 use tinymood_eval::{EvalError, Predictions};
-use tinymood_weights::{durable, regular};
+use tinymood_weights::{digest, durable, regular};
 
 /// Longer lines are not ours.
 const MAX_LINE_BYTES: u64 = 16 << 20;
@@ -107,7 +107,7 @@ impl KeptPredictions {
         self.labels.names().iter().for_each(|name| part(name.as_bytes()));
         self.rows.iter().for_each(|row| part(row.text.as_bytes()));
         self.targets.iter().for_each(|target| part(&target.to_le_bytes()));
-        hexadecimal(&hasher.finalize())
+        digest::hexadecimal(&hasher.finalize())
     }
 
     /// Writes the file, as a whole or not at all.
@@ -218,26 +218,6 @@ impl KeptPredictions {
         self.rows.push(KeptRow { line: row.line, text: row.text, tokens: row.tokens });
         Ok(())
     }
-}
-
-/// SHA-256 of a file, in hexadecimal.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn file_sha256(path: &Path) -> io::Result<String> {
-    let mut file = regular::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hexadecimal(&hasher.finalize())),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

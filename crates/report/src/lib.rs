@@ -40,7 +40,7 @@ pub use compare::{Adjusted, Comparison, MOST_RUNS};
 pub use data::{DataSummary, SplitSummary};
 pub use error::ReportError;
 pub use figures::{Confusion, Detail, ReliabilityPoint, ReportOptions};
-pub use kept::{KeptError, KeptPredictions, KeptRow, file_sha256};
+pub use kept::{KeptError, KeptPredictions, KeptRow};
 pub use log::{End, EvaluationPoint, Session, StepPoint, TrainingLog};
 pub use mistakes::{Mistake, Mistakes, WorstText};
 pub use record::{RunRecord, RunSettings, data_file, name_of, predictions_file};

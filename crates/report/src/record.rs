@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tinymood_eval::{Evaluation, Thresholds};
 use tinymood_train::RunFolderError;
-use tinymood_weights::regular;
+use tinymood_weights::{digest, regular};
 
 use crate::data::DataSummary;
 use crate::error::{ReportError, failed};
-use crate::kept::{KeptPredictions, file_sha256};
+use crate::kept::KeptPredictions;
 use crate::log::TrainingLog;
 
 /// Larger JSON files are not ours.
@@ -145,7 +145,7 @@ impl RunRecord {
                 return self.notes.push(format!("predictions.jsonl cannot be used: {error}."));
             }
         };
-        match file_sha256(&self.path.join("best").join("model.safetensors")) {
+        match digest::of_file(&self.path.join("best").join("model.safetensors")) {
             Ok(found) if found == kept.model_sha256 => self.kept = Some(kept),
             Ok(_) => {
                 self.notes

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tinymood_hub::{Expected, Fetcher, HubError};
+use tinymood_hub::{Expected, Fetcher, HubError, Offline};
 
 use crate::{DataError, Dataset, LabelList, ReadOptions, read_dataset};
 
@@ -51,6 +51,8 @@ pub struct Source {
     pub offline: bool,
     /// Where the files are published: [`HOME`], or a mirror of it.
     pub home: String,
+    /// What fetches them.
+    pub fetcher: Fetcher,
 }
 
 impl Source {
@@ -72,11 +74,12 @@ impl Source {
         if self.offline {
             let what = format!("the {} split", split.name);
             let cache = self.cache.clone();
-            return Err(DataError::Fetch(HubError::Offline { what, cache }));
+            let by = Offline::Flag;
+            return Err(DataError::Fetch(HubError::Offline { what, cache, by }));
         }
         let url = format!("{}/{}.tsv", self.home, split.name);
         let expected = Expected { max_bytes: MAX_BYTES, sha256: Some(split.sha256) };
-        Fetcher::default().file(&url, None, &path, expected).map_err(DataError::Fetch)?;
+        self.fetcher.file(&url, None, &path, expected).map_err(DataError::Fetch)?;
         Ok(path)
     }
 
@@ -105,7 +108,7 @@ mod tests {
     fn offline_says_what_is_missing_and_what_to_do() {
         let place = tempfile::tempdir().unwrap();
         let (cache, home) = (place.path().to_owned(), "http://127.0.0.1:9".to_owned());
-        let source = Source { cache, offline: true, home };
+        let source = Source { cache, offline: true, home, fetcher: Fetcher::default() };
         let error = source.read(DEV).unwrap_err();
         assert!(error.hint().unwrap().contains("--offline"));
         // A file of another content is not taken for the dataset.

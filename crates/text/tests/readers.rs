@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 use tinymood_core::{LabelSet, Taxonomy};
+use tinymood_hub::Fetcher;
 use tinymood_text::{
     DataSource, Dataset, EncodedSplit, LabelList, ReadOptions, Stats, TextStream, Tokenizer,
     Unlabelled, Wanted, goemotions, open, read_dataset, sample,
@@ -365,7 +366,8 @@ fn bad_rows_can_be_passed_over_and_are_listed() {
 
 fn source(data: &Path, options: ReadOptions) -> DataSource {
     let home = "http://127.0.0.1:9".to_owned();
-    let goemotions = goemotions::Source { cache: data.join("no-cache"), offline: true, home };
+    let (cache, fetcher) = (data.join("no-cache"), Fetcher::default());
+    let goemotions = goemotions::Source { cache, offline: true, home, fetcher };
     DataSource {
         data: data.display().to_string(),
         options,

@@ -10,6 +10,7 @@ use tinymood_text::{
 };
 
 use crate::args::{DatasetArgs, GlobalArgs, SplitArg};
+use crate::fetching::fetcher;
 
 /// Where data comes from, resolved: enough to open it again from anywhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -149,7 +150,8 @@ impl DataSettings {
 
 pub(crate) fn goemotions_source(global: &GlobalArgs) -> anyhow::Result<goemotions::Source> {
     let cache = tinymood_hub::cache_folder(global.cache_dir.as_deref())?;
-    Ok(goemotions::Source { cache, offline: global.offline, home: goemotions::HOME.to_owned() })
+    let (home, fetcher) = (goemotions::HOME.to_owned(), fetcher(global));
+    Ok(goemotions::Source { cache, offline: global.offline, home, fetcher })
 }
 
 /// A path that holds from any folder; names stay names.

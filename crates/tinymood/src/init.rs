@@ -8,12 +8,16 @@ use tinymood_hub::{Hub, HubSettings};
 use tinymood_text::{PLACEHOLDERS, Tokenizer};
 use tinymood_train::TrainSettings;
 
+use crate::args::GlobalArgs;
 use crate::bundled;
+use crate::fetching::fetcher;
 use crate::model::ModelError;
 use tinymood_weights::{LoadReport, TensorFile, fit, initialise, read_model_folder};
 
 /// What training starts from.
 pub(crate) struct Start {
+    /// What means the same start for good: an id of the hub is at its commit.
+    pub(crate) init: String,
     pub(crate) config: ModelConfig,
     pub(crate) tensors: TensorMap,
     pub(crate) tokenizer: Tokenizer,
@@ -45,18 +49,35 @@ impl Start {
 const TINYBERT: &str = "huawei-noah/TinyBERT_General_4L_312D";
 
 /// A hub of the environment's settings.
-pub(crate) fn hub(offline: bool) -> anyhow::Result<Hub> {
-    Ok(Hub::new(HubSettings::from_environment(offline)?))
+pub(crate) fn hub(global: &GlobalArgs) -> anyhow::Result<Hub> {
+    Ok(Hub::new(HubSettings::from_environment(global.offline)?).with(fetcher(global)))
+}
+
+/// What `tinybert` is short for, also at a revision; other names stay as they are.
+fn in_full(name: &str) -> String {
+    match name.strip_prefix("tinybert") {
+        Some(rest) if rest.is_empty() || rest.starts_with('@') => format!("{TINYBERT}{rest}"),
+        _ => name.to_owned(),
+    }
 }
 
 /// A model folder's path that holds from anywhere, and what `tinybert` is short for; other names, hub
 /// ids and random shapes stay as they are. A folder of one of those names is `./NAME`.
 pub(crate) fn absolute_model(name: &str) -> String {
+    let full = in_full(name);
     match std::path::absolute(name) {
-        _ if name == "tinybert" => TINYBERT.to_owned(),
-        _ if name == bundled::NAME => name.to_owned(),
+        _ if full != name => full,
+        _ if name == bundled::NAME => full,
         Ok(path) if Path::new(name).is_dir() => path.to_string_lossy().into_owned(),
-        _ => name.to_owned(),
+        _ => full,
+    }
+}
+
+/// The name of a model in a run's settings without its commit, and the commit where it is of the hub.
+pub(crate) fn split_commit(name: &str) -> (&str, Option<&str>) {
+    match name.split_once('@') {
+        Some((id, commit)) if !Path::new(name).is_absolute() => (id, Some(commit)),
+        _ => (name, None),
     }
 }
 
@@ -68,23 +89,31 @@ pub(crate) fn best_of(path: PathBuf) -> PathBuf {
 
 /// Whether a model's name is one of the hub.
 pub(crate) fn is_of_hub(model: &str) -> bool {
-    model == "tinybert" || !Path::new(model).exists()
+    in_full(model) != model || !Path::new(model).exists()
 }
 
-/// The folder of a model: one that is here, the best one of a run, or one of the hub.
-pub(crate) fn folder(model: &str, offline: bool) -> anyhow::Result<PathBuf> {
+/// A model that was looked for.
+pub(crate) struct Found {
+    pub(crate) folder: PathBuf,
+    /// What means the same model for good: an id of the hub is at its commit.
+    pub(crate) name: String,
+}
+
+/// Finds a model: one that is here, the best one of a run, or one of the hub.
+pub(crate) fn find(model: &str, global: &GlobalArgs) -> anyhow::Result<Found> {
+    if is_of_hub(model) {
+        let full = in_full(model);
+        let folder = hub(global)?.model(&full);
+        let folder = folder
+            .with_context(|| format!("there is no folder {model:?} here, and the hub gave none"))?;
+        let name = Hub::pinned(&full, &folder);
+        return Ok(Found { folder, name });
+    }
     let path = Path::new(model);
-    if model == "tinybert" {
-        return Ok(hub(offline)?.model(TINYBERT)?);
-    }
-    if path.is_dir() {
-        return Ok(best_of(path.to_owned()));
-    }
-    if path.exists() {
+    if !path.is_dir() {
         bail!("{model:?} is a file, expected a model folder");
     }
-    let found = hub(offline)?.model(model);
-    found.with_context(|| format!("there is no folder {model:?} here, and the hub gave none"))
+    Ok(Found { folder: best_of(path.to_owned()), name: model.to_owned() })
 }
 
 /// Loads what `--init` names, with the recipe's pooling, dropout and length.
@@ -92,8 +121,9 @@ pub(crate) fn start(
     init: &str,
     labels: &LabelSet,
     settings: &TrainSettings,
-    offline: bool,
+    global: &GlobalArgs,
 ) -> anyhow::Result<Start> {
+    let mut name = init.to_owned();
     let (mut config, checkpoint, tokenizer) = match (init, init.strip_prefix("random:")) {
         (_, Some(shape)) => (ModelConfig::preset(shape)?, None, Tokenizer::bundled()),
         (bundled::NAME, _) => {
@@ -101,7 +131,9 @@ pub(crate) fn start(
             (model.config, Some(model.tensors), Tokenizer::bundled())
         }
         _ => {
-            let folder = folder(init, offline)?;
+            let found = find(init, global)?;
+            name = found.name;
+            let folder = found.folder;
             let model = read_model_folder(&folder)?;
             (model.config, Some(model.tensors), Tokenizer::from_folder(&folder)?)
         }
@@ -118,7 +150,7 @@ pub(crate) fn start(
     check_vocabulary(&tokenizer, &config)?;
     let (tensors, report) = weights(checkpoint, &config, labels, settings.seed())
         .with_context(|| format!("cannot start from {init:?}"))?;
-    Ok(Start { config, tensors, tokenizer, report })
+    Ok(Start { init: name, config, tensors, tokenizer, report })
 }
 
 fn weights(

@@ -6,6 +6,7 @@
 //! commands     one module a command: args to settings to library calls
 //! bundled      the models that are part of the program
 //! data         a dataset's arguments to splits
+//! fetching     downloads, of which whoever waits is told
 //! model        a folder, run or hub id to a model ready to answer
 //! teachers     models that label texts for a student
 //! init         where training starts
@@ -22,6 +23,7 @@ pub mod args;
 mod bundled;
 pub mod commands;
 mod data;
+mod fetching;
 pub mod hint;
 mod init;
 pub mod misuse;

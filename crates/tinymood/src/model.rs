@@ -11,12 +11,13 @@ use tinymood_eval::{Explainer, Occlusion, Thresholds, infer_split};
 use tinymood_kernels::Precision;
 use tinymood_text::Tokenizer;
 use tinymood_weights::{
-    ModelFolder, WeightsError, canonical_name, fit, load_model_folder, read_model_folder, regular,
+    ModelFolder, WeightsError, canonical_name, digest, fit, load_model_folder, read_model_folder,
+    regular,
 };
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::init::{best_of, check_vocabulary, folder, is_of_hub};
+use crate::init::{Found, best_of, check_vocabulary, find, is_of_hub};
 
 /// Tokens of one batch of inference.
 pub(crate) const TOKENS_PER_BATCH: usize = 512;
@@ -326,8 +327,7 @@ impl Model {
         let names = ["model.safetensors", "pytorch_model.bin"];
         let files = names.map(|name| self.path.join(name));
         let file = files.iter().find(|file| file.is_file()).unwrap_or(&files[0]);
-        tinymood_hub::sha256_of_file(file)
-            .with_context(|| format!("cannot read {}", file.display()))
+        digest::of_file(file).with_context(|| format!("cannot read {}", file.display()))
     }
 
     /// What its multiplications multiply, as PyTorch calls it.
@@ -370,12 +370,19 @@ pub(crate) fn read_text(path: &Path) -> anyhow::Result<Option<String>> {
 
 /// The folder of a model: of a run, the best one.
 pub(crate) fn model_folder(name: &str, global: &GlobalArgs) -> anyhow::Result<PathBuf> {
-    if name == LATEST {
-        let is_classifier = |run: &Path| run.join("best").join(THRESHOLDS).exists();
-        let newest = newest_run(Path::new("runs"), is_classifier);
-        return Ok(best_of(newest.ok_or(ModelError::NoRuns)?));
+    Ok(find_model(name, global)?.folder)
+}
+
+/// [`find`], and `latest`, of which the folder is what stays.
+pub(crate) fn find_model(name: &str, global: &GlobalArgs) -> anyhow::Result<Found> {
+    if name != LATEST {
+        return find(name, global);
     }
-    folder(name, global.offline)
+    let is_classifier = |run: &Path| run.join("best").join(THRESHOLDS).exists();
+    let newest = newest_run(Path::new("runs"), is_classifier);
+    let folder = best_of(newest.ok_or(ModelError::NoRuns)?);
+    let name = std::path::absolute(&folder).context("cannot tell where the newest run lies")?;
+    Ok(Found { folder, name: name.to_string_lossy().into_owned() })
 }
 
 /// The labels of a classifier, in the order of its outputs; numbered where it names none.

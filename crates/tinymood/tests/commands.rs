@@ -245,7 +245,7 @@ fn data_and_doctor_and_completions() {
     let shown = run(folder, "data show --split dev --rows 2").ok().stdout;
     assert_eq!(rows(&shown).len(), 2);
     let doctor = json(&run(folder, "doctor --json --offline").ok().stdout);
-    assert_eq!(doctor["network"], "not used: offline");
+    assert_eq!(doctor["network"], "not used: --offline");
     assert!(!doctor["instruction_sets"].as_array().unwrap().is_empty());
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         assert!(run(folder, &format!("completions {shell}")).ok().stdout.contains("tinymood"));

@@ -14,13 +14,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tinymood_core::{Engine, TensorMap, TensorSet};
-use tinymood_weights::{WeightsError, durable, read_tensors, regular, write_safetensors};
+use tinymood_weights::{WeightsError, digest, durable, read_tensors, regular, write_safetensors};
 
 /// The version of the layout.
 const FORMAT: u32 = 2;
@@ -184,11 +184,11 @@ fn write_files<E: Engine>(
         let file = unfinished.join(name);
         write_safetensors(&file, &tensors)
             .map_err(|error| CheckpointError::Weights(Box::new(error)))?;
-        add(name, sum_of_file(&file).map_err(io_error("read", &file))?);
+        add(name, digest::of_file(&file).map_err(io_error("read", &file))?);
     }
     let mut text = serde_json::to_string_pretty(state).expect("a state is plain values");
     text.push('\n');
-    add(STATE, hex(&Sha256::digest(text.as_bytes())));
+    add(STATE, digest::hexadecimal(&Sha256::digest(text.as_bytes())));
     for (name, text) in [(STATE, &text), (SUMS, &sums)] {
         let file = unfinished.join(name);
         durable::write_file(&file, text.as_bytes()).map_err(io_error("write", &file))?;
@@ -210,7 +210,8 @@ pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
         }
     }
     for (name, expected) in &sums {
-        let found = sum_of_file(&path.join(name)).map_err(|error| unreadable(path, name, error))?;
+        let found =
+            digest::of_file(&path.join(name)).map_err(|error| unreadable(path, name, error))?;
         if found != *expected {
             return Err(damaged(format!("the checksum of {name} is not that in {SUMS}")));
         }
@@ -339,28 +340,10 @@ fn unreadable(path: &Path, name: &str, error: io::Error) -> CheckpointError {
     CheckpointError::Damaged { path: path.to_owned(), problem: format!("{name} is {problem}") }
 }
 
-/// SHA-256 of a file, in hexadecimal.
-fn sum_of_file(path: &Path) -> io::Result<String> {
-    let mut file = regular::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            length => hasher.update(&buffer[..length]),
-        }
-    }
-}
-
 /// An error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl State {

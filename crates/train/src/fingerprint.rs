@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tinymood_core::{LabelSet, ModelConfig, TokenizedText};
+use tinymood_weights::digest::hexadecimal;
 
-use crate::checkpoint::hex;
 use crate::recipe::Recipe;
 use crate::settings::TrainSettings;
 
@@ -62,7 +62,7 @@ pub(crate) fn of_split<'a>(
         text.ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
     }
     targets.iter().for_each(|target| hasher.update(target.to_le_bytes()));
-    hex(&hasher.finalize())
+    hexadecimal(&hasher.finalize())
 }
 
 /// The first name under which two fingerprints differ, with both values; `-` where one has none.

@@ -15,6 +15,8 @@ pub struct ModelCardFacts {
     pub name: String,
     /// What it was fine-tuned from: a hub id, a folder, or how it was made.
     pub base_model: String,
+    /// The commit that it was at, where the hub has it.
+    pub base_revision: Option<String>,
     /// Whether `base_model` is an id on the hub, which the front matter may name.
     pub base_is_on_hub: bool,
     /// The dataset's name for people, `GoEmotions`.
@@ -116,11 +118,13 @@ fn body(
         let _ = writeln!(card, "{text}");
     };
     line(format!("{MARKER}\n\n# {}\n", plain(&facts.name)));
+    let revision = facts.base_revision.as_deref().map(|commit| format!(" at {}", plain(commit)));
     line(format!(
         "Says which of {} labels a short English text shows; several may hold, or none. Fine-tuned \
-         with tinymood from {} on {}.\n",
+         with tinymood from {}{} on {}.\n",
         labels.len(),
         plain(&facts.base_model),
+        revision.unwrap_or_default(),
         plain(&facts.dataset),
     ));
     line(format!("Labels: {}.\n", plain(&labels.names().join(", "))));

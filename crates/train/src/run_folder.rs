@@ -16,6 +16,7 @@
 //!   .lock                held by the process that trains; the system lets go when that dies
 //! ```
 
+use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tinymood_weights::{durable, regular};
 
-use crate::checkpoint::{self, CheckpointError};
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::recipe::{Recipe, RecipeError, check_file};
 
 /// Room for logs, tables and the file system's own needs, in bytes.
@@ -148,6 +149,8 @@ pub struct SavedSettings {
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// The checkpoint that has been read and waits for training.
+    newest: RefCell<Option<Checkpoint>>,
     /// Held, never read: the lock goes with it.
     _lock: File,
 }
@@ -178,7 +181,7 @@ impl RunFolder {
     /// As [`RunFolder::check_free`], or when the folder cannot be written.
     pub fn create(path: &Path, settings: &SavedSettings) -> Result<Self, RunFolderError> {
         fs::create_dir_all(path).map_err(failed("make the folder", path))?;
-        let run = Self { path: path.to_owned(), _lock: lock(path)? };
+        let run = Self { path: path.to_owned(), newest: RefCell::default(), _lock: lock(path)? };
         Self::check_free(path)?;
         let file = run.settings_path();
         for folder in [run.checkpoints(), run.tensorboard()] {
@@ -198,7 +201,7 @@ impl RunFolder {
         if !path.join(SETTINGS).exists() {
             return Err(RunFolderError::NoRun { path: path.to_owned() });
         }
-        let run = Self { path: path.to_owned(), _lock: lock(path)? };
+        let run = Self { path: path.to_owned(), newest: RefCell::default(), _lock: lock(path)? };
         run.clean()?;
         let settings = Self::settings(path)?;
         Ok((run, settings))
@@ -291,13 +294,27 @@ impl RunFolder {
         self.path.join("checkpoints")
     }
 
-    /// Whether there is a whole checkpoint, with which a resumed run goes on. Newer ones that are damaged
-    /// are renamed out of the way and reported to `warn`.
+    /// Whether there is a whole checkpoint, with which a resumed run goes on: it is read, and kept until training
+    /// takes it. Newer ones that are damaged are renamed out of the way and reported to `warn`.
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn has_checkpoint(&self, warn: &mut dyn FnMut(String)) -> Result<bool, CheckpointError> {
-        Ok(checkpoint::newest(&self.checkpoints(), warn)?.is_some())
+        let newest = checkpoint::newest(&self.checkpoints(), warn)?;
+        let has_one = newest.is_some();
+        self.newest.replace(newest);
+        Ok(has_one)
+    }
+
+    /// The checkpoint that [`RunFolder::has_checkpoint`] has read, or else the newest whole one.
+    pub(crate) fn take_checkpoint(
+        &self,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Option<Checkpoint>, CheckpointError> {
+        match self.newest.take() {
+            Some(read) => Ok(Some(read)),
+            None => checkpoint::newest(&self.checkpoints(), warn),
+        }
     }
 
     /// The folder of the model.

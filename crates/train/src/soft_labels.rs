@@ -14,11 +14,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use tinymood_core::TensorView;
+use tinymood_weights::digest::hexadecimal;
 use tinymood_weights::{
     WeightsError, read_safetensors, regular, safetensors_metadata, write_safetensors_with_metadata,
 };
-
-use crate::checkpoint::hex;
 
 /// The tensor.
 const TENSOR: &str = "probabilities";
@@ -171,7 +170,7 @@ fn checksum(values: &[f32]) -> String {
         buffer.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         hasher.update(&buffer);
     }
-    hex(&hasher.finalize())
+    hexadecimal(&hasher.finalize())
 }
 
 #[cfg(test)]

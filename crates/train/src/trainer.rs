@@ -524,8 +524,7 @@ fn resume<E: Engine>(
     if !plan.resume {
         return Ok(None);
     }
-    let folder = plan.run.checkpoints();
-    let newest = checkpoint::newest(&folder, &mut |warning| warnings.push(warning))?;
+    let newest = plan.run.take_checkpoint(&mut |warning| warnings.push(warning))?;
     let Some(found) = newest else {
         warnings.push("there is no checkpoint yet: training begins at the beginning".to_owned());
         return Ok(None);

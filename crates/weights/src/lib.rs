@@ -10,6 +10,7 @@
 //! init         new parameters
 //! folder       a model's folder, read and written as a whole
 //! durable      files and folders that are whole or not there
+//! digest       SHA-256 of files
 //! regular      files read whole, and only what is one
 //! ```
 //!
@@ -18,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod digest;
 pub mod durable;
 mod error;
 mod fit;

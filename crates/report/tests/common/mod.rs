@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use tinymood_core::LabelSet;
 use tinymood_eval::Thresholds;
 use tinymood_report::{
-    DataSummary, KeptPredictions, KeptRow, SplitSummary, file_sha256, predictions_file, write_data,
+    DataSummary, KeptPredictions, KeptRow, SplitSummary, predictions_file, write_data,
 };
 use tinymood_train::{Recipe, RunFolder, SavedSettings};
+use tinymood_weights::digest;
 
 /// What a text or a name may hold to break out of a page.
 pub const HOSTILE: [&str; 4] = [
@@ -107,7 +108,8 @@ impl Run {
 
     /// Keeps predictions, as of the model that is there.
     pub fn keep(&self, mut kept: KeptPredictions) {
-        kept.model_sha256 = file_sha256(&self.path.join("best").join("model.safetensors")).unwrap();
+        kept.model_sha256 =
+            digest::of_file(&self.path.join("best").join("model.safetensors")).unwrap();
         kept.write(&predictions_file(&self.path)).unwrap();
     }
 

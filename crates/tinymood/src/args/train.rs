@@ -32,8 +32,8 @@ pub struct TrainArgs {
     #[arg(long, value_enum, default_value = "original", help_heading = "Data")]
     pub taxonomy: TaxonomyArg,
 
-    /// Where training starts: `bundled` (an encoder of TinyBERT's shape), a run, a model folder, a hub id,
-    /// `tinybert` (from the hub), or random:SHAPE, such as random:4L-312D
+    /// Where training starts: `bundled` (an encoder of TinyBERT's shape), a run, a model folder, a hub id (or
+    /// org/name@REVISION), `tinybert` (from the hub), or random:SHAPE, such as random:4L-312D
     #[arg(long, value_name = "INIT", default_value = "bundled")]
     pub init: String,
     /// Recipe: `default`, `seed`, or a TOML file, such as a run's `settings.toml`; flags below override it

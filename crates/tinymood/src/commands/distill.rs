@@ -24,9 +24,9 @@ use super::report;
 use super::train::Place;
 use crate::args::{DistillArgs, GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::init::{absolute_model, check_vocabulary};
+use crate::init::{absolute_model, check_vocabulary, split_commit};
 use crate::misuse::Misuse;
-use crate::model::{ModelError, engine, model_folder};
+use crate::model::{ModelError, engine, find_model};
 use crate::stop::Stop;
 
 /// The recipe of a student unless told otherwise, and what a recipe file leaves out.
@@ -71,6 +71,8 @@ fn text() -> String {
 
 /// A teacher that infers, with its parts.
 struct Teacher {
+    /// What means the same teacher for good.
+    name: String,
     engine: CpuEngine,
     tensors: TensorMap,
     tokenizer: Tokenizer,
@@ -134,6 +136,10 @@ pub(super) fn run(args: DistillArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     let Plan { settings, mut source, place } = Plan::new(args, global)?;
     let teacher = Teacher::open(&source, global)
         .with_context(|| format!("cannot learn from {:?}", source.teacher))?;
+    if place.is_new() {
+        // A resumed run is known by the name that it began with.
+        source.teacher.clone_from(&teacher.name);
+    }
     let saved_config = source.student_config(&teacher, &settings)?;
     let layers = source.teacher_layers(teacher.engine.config(), &saved_config)?;
     let relations = source.relations(teacher.engine.config(), &saved_config)?;
@@ -314,12 +320,16 @@ impl Source {
 
     fn card(&self) -> String {
         let name = teacher_name(&self.teacher);
+        let origin = match split_commit(&self.teacher) {
+            (id, Some(commit)) => format!(" from {id} at {commit}"),
+            _ => String::new(),
+        };
         let relations = self.relation_layer.map_or_else(String::new, |layer| {
             let heads = self.relation_heads;
             format!(", and self-attention relations of layer {layer} in {heads} heads")
         });
         format!(
-            "# A {} encoder distilled from {name}\n\nMade with `tinymood distill`: hidden states of \
+            "# A {} encoder distilled from {name}\n\nMade with `tinymood distill`{origin}: hidden states of \
              layers {} and the embeddings{relations}, on plain text. `bert.pooler` follows the \
              teacher's mean over the text. It has no classifier: fine-tune it with `tinymood train \
              --init`.\n",
@@ -331,7 +341,8 @@ impl Source {
 
 impl Teacher {
     fn open(source: &Source, global: &GlobalArgs) -> anyhow::Result<Self> {
-        let path = model_folder(&source.teacher, global)?;
+        let found = find_model(&source.teacher, global)?;
+        let path = found.folder;
         let model = read_model_folder(&path)?;
         let tokenizer = Tokenizer::from_folder(&path)?;
         // Only hidden states are asked of it: a head of any shape will do.
@@ -340,7 +351,7 @@ impl Teacher {
         let (tensors, _) = fit(&config.parameters(1), model.tensors, &config, 0)?;
         let mut engine = engine(config, 1, source.precision, global)?;
         engine.load_tensors(TensorSet::Parameters, &tensors)?;
-        Ok(Self { engine, tensors, tokenizer })
+        Ok(Self { name: found.name, engine, tensors, tokenizer })
     }
 
     /// The weights that a student begins with, and the share of the energy of the teacher's hidden
@@ -383,7 +394,7 @@ fn join(layers: &[usize]) -> String {
 
 /// The teacher's name without folders: a run's is that of the run.
 fn teacher_name(teacher: &str) -> String {
-    let path = Path::new(teacher);
+    let path = Path::new(split_commit(teacher).0);
     let path = if path.ends_with("best") { path.parent().unwrap_or(path) } else { path };
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,12 +1,12 @@
 //! `tinymood doctor`: what this machine and installation offer.
 
+use std::error::Error;
 use std::fs;
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tinymood_hub::HubSettings;
+use tinymood_hub::{Fetcher, HubSettings};
 use tinymood_kernels::{Isa, Precision};
 use tinymood_text::goemotions;
 
@@ -80,22 +80,21 @@ fn models_in(cache: &Path) -> Vec<String> {
     ids
 }
 
-/// Whether the hub can be reached, by opening a connection and closing it again.
+/// Whether the hub can be reached, and by the way that downloads take, through a proxy or not.
 fn network(hub: &HubSettings) -> String {
-    if hub.offline {
-        return "not used: offline".to_owned();
+    if let Some(by) = hub.offline {
+        return format!("not used: {by}");
     }
-    let (scheme, rest) = hub.endpoint.split_once("://").unwrap_or(("https", &hub.endpoint));
+    let rest = hub.endpoint.split_once("://").map_or(&*hub.endpoint, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or(rest);
-    let port = if scheme == "http" { 80 } else { 443 };
-    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:{port}") };
-    let reached = address.to_socket_addrs().map(|mut addresses| {
-        addresses.any(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok())
-    });
-    match reached {
-        Ok(true) => format!("{host} answers"),
-        Ok(false) => format!("{host} does not answer"),
-        Err(error) => format!("{host} cannot be found ({error})"),
+    match Fetcher::default().status(&hub.endpoint, PATIENCE) {
+        // Its own or a proxy's, which speaks so of one that it does not reach.
+        Ok(status @ 500..) => format!("{host} answers with status {status}"),
+        Ok(_) => format!("{host} answers"),
+        Err(error) => {
+            let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            format!("{host} does not answer ({cause})")
+        }
     }
 }
 

@@ -12,11 +12,11 @@ use anyhow::Context;
 use tinymood_core::LabelSet;
 use tinymood_report::{
     Comparison, DataSummary, KeptPredictions, ReportOptions, RunRecord, RunReport, SplitSummary,
-    Written, card_details, file_sha256, predictions_file, write_comparison, write_data, write_run,
+    Written, card_details, predictions_file, write_comparison, write_data, write_run,
 };
 use tinymood_text::{Dataset, EncodedSplit, Wanted};
 use tinymood_train::{Figures, Metric, RunFolder, TrainSettings, is_generated_card, model_card};
-use tinymood_weights::durable;
+use tinymood_weights::{digest, durable};
 
 use super::evaluate::{Judged, in_labels};
 use super::print;
@@ -160,7 +160,8 @@ impl Anew {
         let dev = summary("dev", judged.encoded(), max_length);
         described.push(SplitSummary { also_in_train: shared, ..dev });
         let weights = path.join("model.safetensors");
-        let sha256 = file_sha256(&weights).with_context(|| format!("cannot read {weights:?}"))?;
+        let sha256 =
+            digest::of_file(&weights).with_context(|| format!("cannot read {weights:?}"))?;
         Ok(Self {
             kept: judged.kept(&model, sha256),
             data: DataSummary {
@@ -213,7 +214,7 @@ pub(super) fn of_finished(run: &RunFolder, global: &GlobalArgs) {
 /// Keeps what a run's model says of its validation split.
 pub(super) fn keep(run: &Path, model: &Model, judged: &Judged, global: &GlobalArgs) {
     let weights = run.join("best").join("model.safetensors");
-    let kept = file_sha256(&weights)
+    let kept = digest::of_file(&weights)
         .and_then(|sha256| judged.kept(model, sha256).write(&predictions_file(run)));
     if let Err(error) = kept {
         global.warn(&format!("the predictions are not kept: {error}"));

@@ -65,9 +65,10 @@ impl Teaching {
         }
     }
 
-    /// Looks at the teachers and reads the texts; `None` without teachers.
+    /// Looks at the teachers, whose names in the settings then mean these for good, and reads the texts; `None`
+    /// without teachers.
     pub(super) fn open(
-        &self,
+        &mut self,
         data: &DataSettings,
         labels: &LabelSet,
         settings: &TrainSettings,
@@ -77,6 +78,7 @@ impl Teaching {
             return Ok(None);
         }
         let teachers = Teachers::find(&self.teachers, labels, global)?;
+        self.teachers = teachers.names();
         let column = self.unlabelled_column.as_ref().unwrap_or(&data.text_column);
         let Unlabelled { mut texts, blank, bad_rows } =
             Unlabelled::read(&self.unlabelled, column, data.skip_bad_rows)

@@ -26,7 +26,7 @@ use super::teaching::{Class, Means, Teaching};
 use crate::args::{GlobalArgs, PrecisionArg, TrainArgs};
 use crate::bundled;
 use crate::data::DataSettings;
-use crate::init::{absolute_model, start};
+use crate::init::{absolute_model, split_commit, start};
 use crate::model::{Model, ModelError, engine};
 use crate::stop::Stop;
 
@@ -105,7 +105,11 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let labels = train_split.labels.clone();
     settings.check_labels(&labels)?;
     let mut class = source.teaching.open(&source.data, &labels, &settings, global)?;
-    let mut first = start(&source.init, &labels, &settings, global.offline)?;
+    let mut first = start(&source.init, &labels, &settings, global)?;
+    if place.is_new() {
+        // A resumed run is known by the name that it began with.
+        source.init.clone_from(&first.init);
+    }
     let tokenizer = first.tokenizer.clone();
     if let Some(class) = &mut class {
         let embeddings = first.tensors.get(WORD_EMBEDDINGS);
@@ -223,6 +227,10 @@ impl Place {
         }
     }
 
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self, Self::New(_))
+    }
+
     /// Refuses a folder that a new run may not have, and settings with which an old one cannot go on:
     /// `saved` is the recipe that it began with.
     pub(super) fn check(&self, settings: &TrainSettings, saved: &Recipe) -> anyhow::Result<()> {
@@ -305,18 +313,20 @@ fn view<'a>(name: &'a str, split: &'a EncodedSplit) -> SplitView<'a> {
 pub(super) fn card_facts(run: &Path, source: &Source) -> ModelCardFacts {
     let name = tinymood_report::name_of(run);
     let is_goemotions = source.data.data == "goemotions";
-    let is_folder = Path::new(&source.init).is_dir();
+    let is_folder = Path::new(&source.init).is_absolute();
+    let base_is_on_hub =
+        !is_folder && source.init != bundled::NAME && !source.init.starts_with("random:");
+    let (id, commit) = split_commit(&source.init);
     let base_model = match Path::new(&source.init).file_name() {
         // A path of this machine says nothing to others.
         Some(name) if is_folder => name.to_string_lossy().into_owned(),
-        _ => source.init.clone(),
+        _ => id.to_owned(),
     };
     ModelCardFacts {
         name,
-        base_is_on_hub: !is_folder
-            && source.init != bundled::NAME
-            && !source.init.starts_with("random:"),
+        base_is_on_hub,
         base_model,
+        base_revision: commit.map(str::to_owned),
         dataset: if is_goemotions { "GoEmotions".to_owned() } else { source.data.name() },
         dataset_id: if is_goemotions { "go_emotions".to_owned() } else { source.data.name() },
     }

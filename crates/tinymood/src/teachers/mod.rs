@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use tinymood_core::LabelSet;
 use tinymood_eval::infer_split_with;
-use tinymood_hub::{sha256, sha256_of_file};
+use tinymood_hub::sha256;
 use tinymood_train::{Meter, RunFolder, Unfinished};
-use tinymood_weights::read_model_folder;
+use tinymood_weights::{digest, read_model_folder};
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::model::{Model, ModelError, TOKENS_PER_BATCH, labels_of, model_folder};
+use crate::model::{Model, ModelError, TOKENS_PER_BATCH, find_model, labels_of};
 pub(crate) use altered::altered;
 use answers::Answers;
 
@@ -99,6 +99,8 @@ pub(crate) struct Teachers {
 }
 
 struct Teacher {
+    /// What means the same teacher for good.
+    name: String,
     /// `bundled` for the classifier that is part of the program.
     folder: PathBuf,
     is_bundled: bool,
@@ -129,6 +131,11 @@ impl Teachers {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.teachers.len()
+    }
+
+    /// What they may be named by another time.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.teachers.iter().map(|one| one.name.clone()).collect()
     }
 
     /// What tells these teachers from others.
@@ -244,11 +251,14 @@ impl Teachers {
 impl Teacher {
     fn find(name: &str, labels: &LabelSet, global: &GlobalArgs) -> anyhow::Result<Self> {
         let is_bundled = name == bundled::NAME;
+        let mut name = name.to_owned();
         let (folder, model, digest) = if is_bundled {
             let (model, _) = bundled::classifier()?.ok_or(ModelError::NotBundled)?;
             (PathBuf::from(bundled::NAME), model, bundled::classifier_sha256())
         } else {
-            let folder = model_folder(name, global)?;
+            let found = find_model(&name, global)?;
+            name = found.name;
+            let folder = found.folder;
             let digest = digest_of(&folder)?;
             let model = read_model_folder(&folder)?;
             (folder, model, digest)
@@ -261,7 +271,7 @@ impl Teacher {
             })
         });
         let outputs = outputs.collect::<Result<_, _>>()?;
-        Ok(Self { folder, is_bundled, outputs, digest })
+        Ok(Self { name, folder, is_bundled, outputs, digest })
     }
 
     fn open(&self, global: &GlobalArgs) -> anyhow::Result<Model> {
@@ -276,7 +286,7 @@ impl Teacher {
 fn digest_of(folder: &Path) -> anyhow::Result<String> {
     let mut facts = String::new();
     for file in FILES.iter().map(|file| folder.join(file)).filter(|path| path.is_file()) {
-        let sum = sha256_of_file(&file);
+        let sum = digest::of_file(&file);
         let sum = sum.with_context(|| format!("cannot read {}", file.display()))?;
         facts += &format!("{} {sum}\n", file.file_name().unwrap_or_default().display());
     }

@@ -14,6 +14,7 @@ pub fn tinymood(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tinymood"));
     command.current_dir(folder).env("TINYMOOD_CACHE", folder.join("cache"));
     command.env("HF_HUB_CACHE", folder.join("hub")).env("NO_COLOR", "1");
+    command.env("HF_TOKEN_PATH", folder.join("token"));
     for name in [
         "TINYMOOD_ISA",
         "TINYMOOD_THREADS",
@@ -118,6 +119,19 @@ pub fn copied_model() -> tempfile::TempDir {
         fs::copy(&path, place.path().join(path.file_name().unwrap())).unwrap();
     }
     place
+}
+
+/// Puts a copy of the model that [`trained`] made into the hub's cache of a folder, as `org/name` at a commit.
+pub fn put_in_the_hubs_cache(folder: &Path, commit: &str) {
+    let of_hub = folder.join("hub/models--org--name");
+    let snapshot = of_hub.join("snapshots").join(commit);
+    fs::create_dir_all(&snapshot).unwrap();
+    for entry in fs::read_dir(trained().join("runs/quick/best")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, snapshot.join(path.file_name().unwrap())).unwrap();
+    }
+    fs::create_dir_all(of_hub.join("refs")).unwrap();
+    fs::write(of_hub.join("refs/main"), commit).unwrap();
 }
 
 /// A JSON document.

@@ -1,4 +1,4 @@
-//! Progress of work outside of the training loop: how many texts of how many are done.
+//! Progress of work outside of the training loop: how many texts or bytes of how many are done.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -7,13 +7,45 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 
 use super::progress::{ProgressStyle, RHYTHM, clock};
 
-/// Counts texts for people, on standard error: as a bar, as plain lines now and then, or not at all.
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Texts,
+    Bytes,
+}
+
+impl Unit {
+    /// How the bar counts.
+    fn template(self) -> &'static str {
+        match self {
+            Self::Texts => "{wide_bar} {pos}/{len} · {msg}",
+            Self::Bytes => "{wide_bar} {decimal_bytes}/{decimal_total_bytes} · {msg}",
+        }
+    }
+
+    fn of(self, done: usize, total: usize) -> String {
+        match self {
+            Self::Texts => format!("{done}/{total}"),
+            Self::Bytes => format!("{:.1}/{:.1} MB", done as f64 / 1e6, total as f64 / 1e6),
+        }
+    }
+
+    fn speed(self, per_second: f64) -> String {
+        match self {
+            Self::Texts => format!("{per_second:.0} texts/s"),
+            Self::Bytes => format!("{:.1} MB/s", per_second / 1e6),
+        }
+    }
+}
+
+/// Counts texts or bytes for people, on standard error: as a bar, as plain lines now and then, or not at all.
 pub struct Meter {
     style: ProgressStyle,
+    unit: Unit,
     what: String,
     total: usize,
     begun: Instant,
-    /// Texts that were done before.
+    /// What was done before.
     before: usize,
     last_line: Instant,
     bar: Option<ProgressBar>,
@@ -23,11 +55,20 @@ pub struct Meter {
 impl Meter {
     /// A meter of `total` texts; `what` says what is done to them.
     pub fn new(style: ProgressStyle, what: &str, total: usize) -> Self {
-        let mut meter = Self::to(style, what, total, Box::new(std::io::stderr()));
+        Self::counting(Unit::Texts, style, what, total)
+    }
+
+    /// A meter of `total` bytes; `what` says what is done to them.
+    pub fn of_bytes(style: ProgressStyle, what: &str, total: usize) -> Self {
+        Self::counting(Unit::Bytes, style, what, total)
+    }
+
+    fn counting(unit: Unit, style: ProgressStyle, what: &str, total: usize) -> Self {
+        let mut meter = Self::to(unit, style, what, total, Box::new(std::io::stderr()));
         if style == ProgressStyle::Bar {
             let target = ProgressDrawTarget::stderr_with_hz(8);
             let bar = ProgressBar::with_draw_target(Some(total as u64), target);
-            if let Ok(style) = BarStyle::with_template("{wide_bar} {pos}/{len} · {msg}") {
+            if let Ok(style) = BarStyle::with_template(unit.template()) {
                 bar.set_style(style);
             }
             meter.bar = Some(bar);
@@ -36,33 +77,34 @@ impl Meter {
     }
 
     /// A meter whose lines go to `out`.
-    fn to(style: ProgressStyle, what: &str, total: usize, out: Box<dyn Write>) -> Self {
+    fn to(unit: Unit, style: ProgressStyle, what: &str, total: usize, out: Box<dyn Write>) -> Self {
         let (what, now) = (what.to_owned(), Instant::now());
-        Self { style, what, total, begun: now, before: 0, last_line: now, bar: None, out }
+        Self { style, unit, what, total, begun: now, before: 0, last_line: now, bar: None, out }
     }
 
-    /// The meter of a work of which `done` texts were done before.
+    /// The meter of a work of which `done` were done before.
     pub fn after(mut self, done: usize) -> Self {
         self.before = done;
         self
     }
 
-    /// Says that `done` texts are done by now.
+    /// Says that `done` are done by now.
     pub fn set(&mut self, done: usize) {
         let seconds = self.begun.elapsed().as_secs_f64().max(1e-9);
         let speed = done.saturating_sub(self.before) as f64 / seconds;
         let left = clock(self.total.saturating_sub(done) as f64 / speed.max(1e-9));
+        let speed = self.unit.speed(speed);
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
-            bar.set_message(format!("{} · {speed:.0} texts/s · {left} left", self.what));
+            bar.set_message(format!("{} · {speed} · {left} left", self.what));
         } else if self.style == ProgressStyle::Lines && self.last_line.elapsed() >= RHYTHM {
             self.last_line = Instant::now();
-            let (what, total) = (&self.what, self.total);
-            self.say(&format!("{what}: {done}/{total} · {speed:.0} texts/s · {left} left"));
+            let (what, done) = (&self.what, self.unit.of(done, self.total));
+            self.say(&format!("{what}: {done} · {speed} · {left} left"));
         }
     }
 
-    /// Takes the bar away and says how long it took.
+    /// Takes the bar away and says how long the texts took.
     pub fn finish(mut self) {
         let took = self.begun.elapsed();
         if let Some(bar) = self.bar.take() {
@@ -113,7 +155,8 @@ mod tests {
     fn what_was_done_before_makes_no_speed() {
         let said = Said::default();
         let to = Box::new(said.clone());
-        let mut meter = Meter::to(ProgressStyle::Lines, "labelling", 100, to).after(40);
+        let style = ProgressStyle::Lines;
+        let mut meter = Meter::to(Unit::Texts, style, "labelling", 100, to).after(40);
         let ago = RHYTHM + Duration::from_secs(1);
         meter.last_line = Instant::now().checked_sub(ago).unwrap();
         meter.begun = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
@@ -125,10 +168,25 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_counted_in_megabytes() {
+        let said = Said::default();
+        let out = Box::new(said.clone());
+        let mut meter = Meter::to(Unit::Bytes, ProgressStyle::Lines, "weights", 57_400_000, out);
+        meter.last_line = Instant::now().checked_sub(2 * RHYTHM).unwrap();
+        meter.begun = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
+        meter.set(12_340_000);
+        meter.stop();
+        let text = String::from_utf8(said.0.borrow().clone()).unwrap();
+        assert!(text.starts_with("weights: 12.3/57.4 MB · 1.2 MB/s · "), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+
+    #[test]
     fn lines_come_in_their_rhythm_and_not_at_all_when_quiet() {
         for (style, expected) in [(ProgressStyle::Lines, 2), (ProgressStyle::Quiet, 0)] {
             let said = Said::default();
-            let mut meter = Meter::to(style, "labelling", 100, Box::new(said.clone()));
+            let out = Box::new(said.clone());
+            let mut meter = Meter::to(Unit::Texts, style, "labelling", 100, out);
             meter.set(10);
             let ago = RHYTHM + Duration::from_secs(1);
             meter.last_line = Instant::now().checked_sub(ago).unwrap();

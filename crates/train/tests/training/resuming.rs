@@ -4,7 +4,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use tinymood_train::{Event, Outcome, RecipeOverrides};
+use tinymood_train::{Event, Outcome, RecipeOverrides, RunFolder};
 
 use super::{Case, Watch, log, result, steps_of};
 
@@ -177,6 +177,24 @@ fn other_arithmetic_is_warned_of_once() {
     let told = warnings("f80", 6);
     assert!(told.len() == 1 && told[0].contains("f64") && told[0].contains("f80"), "{told:?}");
     assert_eq!(warnings("f80", 7), [""; 0]);
+}
+
+#[test]
+fn a_checkpoint_that_was_looked_for_is_not_read_again() {
+    let case = Case::new();
+    let expected = uninterrupted(&case);
+    let temporary = tempfile::tempdir().unwrap();
+    case.begin(temporary.path(), Watch::stopping_after(7)).unwrap();
+    let (run, _) = RunFolder::open(temporary.path()).unwrap();
+    assert!(run.has_checkpoint(&mut |warning| panic!("{warning}")).unwrap());
+    // Without these it would not be whole.
+    fs::remove_file(temporary.path().join("checkpoints/step-00000007/SHA256SUMS")).unwrap();
+    let watch = Watch::default();
+    assert_finished(case.go(&run, &case.settings(), true, watch.clone()).unwrap());
+    let warnings =
+        watch.events().into_iter().filter(|event| matches!(event, Event::Warning { .. }));
+    assert_eq!(warnings.count(), 0);
+    assert!(result(temporary.path(), 12) == expected);
 }
 
 #[test]
