@@ -18,7 +18,12 @@ use crate::predictions::{Prediction, PredictionWriter, Scored, Share, default_fo
 use crate::read_ahead::{ReadAhead, Texts};
 
 pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> {
-    if args.explain && args.format == Some(FormatArg::Csv) {
+    let format = match (args.format, args.json) {
+        (_, true) => FormatArg::Jsonl,
+        (Some(format), _) => format,
+        (None, _) => default_format(&args.output),
+    };
+    if args.explain && format == FormatArg::Csv {
         let problem = "--explain has no place in CSV: --format must be table or jsonl";
         return Err(Misuse(problem.to_owned()).into());
     }
@@ -31,11 +36,6 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     let selection =
         Selection { thresholds, taxonomy, top_k: args.top_k, at_least_one: args.at_least_one };
     let to_stdout = args.output == Path::new("-");
-    let format = match (args.format, args.json) {
-        (_, true) => FormatArg::Jsonl,
-        (Some(format), _) => format,
-        (None, _) => default_format(&args.output),
-    };
     if format == FormatArg::Table {
         let policy = match args.threshold {
             Some(value) => format!("fixed {value}"),
