@@ -140,6 +140,27 @@ fn runs_are_compared_on_the_same_rows_only() {
     assert!(html.contains("<td>7</td>") && html.contains("<td>42</td>"), "seeds differ");
     assert!(here.join("comparison.md").is_file());
 
+    // What lies beside the page is replaced where it is of a report, else nothing is written.
+    run(here, "report runs/one runs/two").ok();
+    fs::write(here.join("README.md"), "# Mine\n").unwrap();
+    fs::write(here.join("package.json"), "{\"name\": \"mine\"}").unwrap();
+    fs::create_dir(here.join("folder.json")).unwrap();
+    for (runs, output, in_the_way) in [
+        ("runs/one runs/two", "README.html", "\"README.md\""),
+        ("runs/one", "package.html", "\"package.json\""),
+        ("runs/one runs/two", "package.html", "\"package.json\""),
+        ("runs/one", "folder.html", "\"folder.json\""),
+    ] {
+        run(here, &format!("report {runs} --output {output}"))
+            .fails(1, &[in_the_way, "no report", "hint:", "--output"]);
+        assert!(!here.join(output).exists(), "{output}");
+    }
+    assert!(!here.join("README.json").exists() && !here.join("package.md").exists());
+    assert_eq!(fs::read_to_string(here.join("README.md")).unwrap(), "# Mine\n");
+    assert_eq!(json(&here.join("package.json"))["name"], "mine");
+    let said = run(here, "report runs/one --output README.html").ok();
+    assert!(said.stderr.contains("README.json"), "{}", said.stderr);
+
     run(here, "report runs/one runs/coarse")
         .fails(1, &["different rows", "28 and 7 labels", "hint:"]);
     run(here, "report runs/one runs/one").fails(2, &["named twice"]);

@@ -14,7 +14,8 @@ Examples:
   tinymood report runs/a --output a.html   somewhere else
 
 `train` writes report.html into its run's folder when it ends, and `report` writes it again: after \
-`tune`, say, or of a run that was stopped. Beside the page lies a JSON file with all its numbers; the \
+`tune`, say, or of a run that was stopped. Beside the page, a.html, lie all its numbers in a.json and, of \
+several runs, tables in a.md; a file there that is of no report is never replaced. The \
 model's README.md gets the figures too, unless it was taken for your own. Runs that were judged on \
 different rows are not compared.")]
 pub struct ReportArgs {

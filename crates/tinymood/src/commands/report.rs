@@ -43,20 +43,24 @@ pub(super) fn run(args: ReportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         .iter()
         .map(|path| RunRecord::read(&run_path(path)?).map_err(Into::into))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let page = args.output.unwrap_or_else(|| match &records[..] {
+        [record] => page_of(&record.path),
+        _ => PathBuf::from(COMPARISON),
+    });
+    // Before the work, and before it leaves files in a run's folder.
+    match records.len() {
+        1 => Written::of_run(&page)?,
+        _ => Written::of_comparison(&page)?,
+    };
     for record in &mut records {
         complete(record, global);
     }
     let written = match &records[..] {
-        [record] => {
-            let report = RunReport::new(record, &options)?;
-            let page = args.output.unwrap_or_else(|| page_of(&record.path));
-            write_one(record, &report, &page, global)?
-        }
-        several => {
-            let page = args.output.unwrap_or_else(|| PathBuf::from(COMPARISON));
-            write_comparison(&Comparison::new(several, &options)?, &page)?
-        }
+        [record] => write_one(record, &RunReport::new(record, &options)?, &page, global)?,
+        several => write_comparison(&Comparison::new(several, &options)?, &page)?,
     };
+    let beside: Vec<String> = written.beside().map(|path| path.display().to_string()).collect();
+    global.say(&format!("beside the page: {}", beside.join(", ")));
     if args.json {
         let json = fs::read_to_string(&written.json);
         return print(&json.with_context(|| format!("cannot read {:?}", written.json))?);
