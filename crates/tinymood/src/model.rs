@@ -371,8 +371,12 @@ pub(crate) fn read_text(path: &Path) -> anyhow::Result<Option<String>> {
 /// The folder of a model: of a run, the best one.
 pub(crate) fn model_folder(name: &str, global: &GlobalArgs) -> anyhow::Result<PathBuf> {
     if name == LATEST {
-        let is_classifier = |run: &Path| run.join("best").join(THRESHOLDS).exists();
-        let newest = newest_run(Path::new("runs"), is_classifier);
+        let written = |run: &Path| {
+            let best = run.join("best");
+            modified(&best.join(THRESHOLDS))?; // an encoder has none
+            modified(&best.join("config.json"))
+        };
+        let newest = newest_run(Path::new("runs"), written);
         return Ok(best_of(newest.ok_or(ModelError::NoRuns)?));
     }
     folder(name, global.offline)
@@ -414,12 +418,17 @@ pub(crate) fn engine(
     Ok(CpuEngine::new(config, num_labels, settings)?)
 }
 
-/// The run of a folder whose model was written last, of those that will do.
-pub(crate) fn newest_run(runs: &Path, will_do: impl Fn(&Path) -> bool) -> Option<PathBuf> {
-    let written = |path: &PathBuf| -> Option<SystemTime> {
-        path.join("best").join("config.json").metadata().ok()?.modified().ok()
-    };
+/// The run of a folder that was written last, as `written` dates those that will do.
+pub(crate) fn newest_run(
+    runs: &Path,
+    written: impl Fn(&Path) -> Option<SystemTime>,
+) -> Option<PathBuf> {
     let entries = fs::read_dir(runs).ok()?.filter_map(Result::ok);
-    let runs = entries.map(|entry| entry.path()).filter(|run| will_do(run));
+    let runs = entries.map(|entry| entry.path());
     runs.filter_map(|run| Some((written(&run)?, run))).max().map(|(_, run)| run)
+}
+
+/// When a file was written, where there is one.
+pub(crate) fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
 }

@@ -123,6 +123,34 @@ fn stopped_and_failed_runs_and_distillations_have_pages_too() {
 }
 
 #[test]
+fn the_latest_run_is_the_one_that_wrote_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    run(here, "report latest").fails(1, &["./runs holds no run", "hint:"]);
+    let settings = fs::read(trained().join("runs/quick/settings.toml")).unwrap();
+    let now = std::time::SystemTime::now();
+    let write = |file: &str, bytes: &[u8], age: u64| {
+        let path = here.join("runs").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(now - std::time::Duration::from_secs(age)).unwrap();
+    };
+    copy(&trained().join("runs/quick"), &here.join("runs/whole"));
+    write("whole/log.jsonl", &fs::read(trained().join("runs/quick/log.jsonl")).unwrap(), 100);
+    write("whole/best/config.json", b"{}", 100);
+    write("notes/log.jsonl", b"", 0); // of no run
+    let latest = || run(here, "report latest --bootstrap 0").ok().stdout;
+    assert_eq!(latest(), "runs/whole/report.html\n");
+    // Stopped before it had a model, or a line of its log.
+    write("stopped/settings.toml", &settings, 200);
+    write("stopped/log.jsonl", b"", 50);
+    assert_eq!(latest(), "runs/stopped/report.html\n");
+    write("begun/settings.toml", &settings, 20);
+    assert_eq!(latest(), "runs/begun/report.html\n");
+}
+
+#[test]
 fn runs_are_compared_on_the_same_rows_only() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

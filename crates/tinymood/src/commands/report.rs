@@ -23,7 +23,7 @@ use super::print;
 use super::train::{Source, card_facts};
 use crate::args::{GlobalArgs, PrecisionArg, ReportArgs};
 use crate::misuse::Misuse;
-use crate::model::{LATEST, Model, ModelError, newest_run, read_text};
+use crate::model::{LATEST, Model, ModelError, modified, newest_run, read_text};
 
 /// The page of several runs.
 const COMPARISON: &str = "comparison.html";
@@ -71,7 +71,12 @@ pub(super) fn run(args: ReportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 /// The folder of a run; `latest` is the newest.
 fn run_path(path: &Path) -> anyhow::Result<PathBuf> {
     if path == Path::new(LATEST) && !path.exists() {
-        return Ok(newest_run(Path::new("runs"), |_| true).ok_or(ModelError::NoRuns)?);
+        // A run that was stopped early has no model, and its log may be empty.
+        let written = |run: &Path| {
+            let begun = modified(&run.join("settings.toml"))?;
+            Some(modified(&run.join("log.jsonl")).unwrap_or(begun))
+        };
+        return Ok(newest_run(Path::new("runs"), written).ok_or(ModelError::NoRuns)?);
     }
     Ok(path.to_owned())
 }
