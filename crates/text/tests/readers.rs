@@ -204,6 +204,13 @@ fn json_lines() {
         [("a", vec![17, 18], 1), ("b", vec![18], 3), ("c", vec![2, 17], 4), ("d", vec![], 5)]
     );
     assert_eq!(dataset.examples[1].targets[18], 0.75);
+    // Case counts only where two names differ by it alone, as in a header.
+    let text = concat!(
+        r#"{"Text": "a", "LABELS": ["joy"]}"#,
+        "\n",
+        r#"{"TEXT": "no", "text": "b", "labels": "love", "Labels": 3}"#,
+    );
+    assert_eq!(rows(&plain("a.jsonl", text).unwrap()), [("a", vec![17], 1), ("b", vec![18], 2)]);
 }
 
 #[test]
@@ -548,6 +555,8 @@ fn streams_give_one_item_a_row() {
     let json = stream("a.jsonl", b"{\"text\": \"a\"}\n{\"txt\": 1}\n{\"text\": \"c\"}\n");
     assert_eq!((&json[0], &json[2]), (&ok(1, "a"), &ok(3, "c")));
     assert!(json[1].1.as_ref().unwrap_err().contains("no field \"text\""));
+    let named = stream("a.jsonl", b"{\"Text\": \"a\"}\n{\"TEXT\": 1, \"text\": \"b\"}\n");
+    assert_eq!(named, [ok(1, "a"), ok(2, "b")]);
     let long = [vec![b'x'; 5 << 20], b"\nshort\n".to_vec()].concat();
     let rows = stream("a.txt", &long);
     assert!(rows[0].1.as_ref().unwrap_err().contains("in one row"));

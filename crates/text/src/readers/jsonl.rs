@@ -43,7 +43,7 @@ fn row(
     let mut object = object(line)?;
     let text = text(&mut object, &options.text_column)?;
     let field = &options.labels_column;
-    let targets = match object.remove(field) {
+    let targets = match take(&mut object, field) {
         Some(Value::Array(list)) => {
             let names = list.iter().map(|label| match label {
                 Value::String(name) => Ok(name.clone()),
@@ -75,7 +75,8 @@ fn fields_of_labels(
     known: Known<'_>,
 ) -> Result<Vec<f32>, RowProblem> {
     let names = known.labels.names();
-    let values: Vec<Option<&Value>> = names.iter().map(|label| field(object, label)).collect();
+    let value = |label: &String| field(object, label).map(|(_, value)| value);
+    let values: Vec<Option<&Value>> = names.iter().map(value).collect();
     let pairs = names.iter().zip(&values);
     let missing: Vec<&String> =
         pairs.clone().filter(|(_, value)| value.is_none()).map(|(label, _)| label).collect();
@@ -91,10 +92,17 @@ fn fields_of_labels(
     targets.collect()
 }
 
-/// The field of a name; case counts only where two names differ by it alone.
-fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+/// The field of a name and its value; case counts only where two names differ by it alone.
+fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<(&'a String, &'a Value)> {
     let loose = || object.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
-    object.get(name).or_else(|| loose().map(|(_, value)| value))
+    object.get_key_value(name).or_else(loose)
+}
+
+/// Takes the value of [`field`] out of its object.
+fn take(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    let (name, _) = field(object, name)?;
+    let name = name.clone();
+    object.remove(&name)
 }
 
 fn soft_value(value: &Value, label: &str) -> Result<f32, RowProblem> {
@@ -122,7 +130,7 @@ pub(crate) fn object(line: &[u8]) -> Result<Map<String, Value>, RowProblem> {
 
 /// The text of an object.
 pub(crate) fn text(object: &mut Map<String, Value>, field: &str) -> Result<String, RowProblem> {
-    match object.remove(field) {
+    match take(object, field) {
         Some(Value::String(text)) => Ok(text),
         other => Err(unexpected(other.as_ref(), field, "a text")),
     }
