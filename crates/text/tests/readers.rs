@@ -241,6 +241,9 @@ fn malformed_rows_are_named_with_file_line_found_and_expected() {
         ),
         ("a.jsonl", b"{\"text\": \"a\", \"labels\": [null]}\n", "null in the field \"labels\""),
         ("a.tsv", b"", "has no rows"),
+        ("a.csv", b"", "\"a.csv\" is empty, expected a header with a column \"text\""),
+        ("a.csv", b"\r\n\n", "\"a.csv\" is empty"),
+        ("a.csv", b"\"text,labels\na,joy\n", "cannot read \"a.csv\""),
         ("a.tsv", b"\"Best.\tjoy\n", "a.tsv:1: found a quote that is never closed"),
         ("a.tsv", b"\n\r\nok\tjoy\r\n\"x\ny\tjoy\nz\tjoy", "a.tsv:4: found a quote that is never"),
         (
@@ -562,6 +565,11 @@ fn streams_give_one_item_a_row() {
     assert!(rows[0].1.as_ref().unwrap_err().contains("in one row"));
     assert_eq!(rows[1..], [ok(2, "short")]);
     assert_eq!(stream("a.txt", b""), []);
+    for (name, bytes) in [("a.csv", Vec::new()), ("a.csv.gz", compressed(b""))] {
+        let error = TextStream::open(&Place::new().write(name, bytes), "text").err().unwrap();
+        assert!(error.to_string().contains("is empty, expected a header"), "{error}");
+        assert!(error.hint().unwrap().contains("first line"));
+    }
     let error = TextStream::open(&Place::new().write("a.json", "[]"), "text").err().unwrap();
     assert!(error.to_string().contains("a.json"), "{error}");
 }

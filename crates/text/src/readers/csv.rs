@@ -73,9 +73,11 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// The next record as column names.
+    /// The next record as column names; none after the last.
     pub(crate) fn header(&mut self) -> io::Result<Vec<String>> {
-        let Some((_, Ok(record))) = self.next()? else { return Ok(Vec::new()) };
+        let Some((line, record)) = self.next()? else { return Ok(Vec::new()) };
+        let problem = |problem| io::Error::other(format!("line {line}: found {problem}"));
+        let record = record.map_err(problem)?;
         let cells = (0..record.len()).filter_map(|column| record.get(column));
         Ok(cells.map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect())
     }
@@ -181,11 +183,14 @@ pub(crate) fn position(header: &[String], name: &str) -> Option<usize> {
 
 /// The index of the column of the texts.
 pub(crate) fn text_column(header: &[String], name: &str, path: &Path) -> Result<usize, DataError> {
-    position(header, name).ok_or_else(|| DataError::Header {
-        path: path.to_owned(),
-        found: listed(header),
-        expected: format!("a column {name:?}"),
-        hint: "name the column that has it: --text-column NAME".to_owned(),
+    position(header, name).ok_or_else(|| match header.is_empty() {
+        true => DataError::NoHeader { path: path.to_owned(), text_column: name.to_owned() },
+        false => DataError::Header {
+            path: path.to_owned(),
+            found: listed(header),
+            expected: format!("a column {name:?}"),
+            hint: "name the column that has it: --text-column NAME".to_owned(),
+        },
     })
 }
 
