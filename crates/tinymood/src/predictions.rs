@@ -255,7 +255,7 @@ fn write_table_row(
 ) -> io::Result<()> {
     let text = clipped(&prediction.text, layout.text);
     let said = match &prediction.outcome {
-        Err(problem) => format!("error: {problem}"),
+        Err(problem) => format!("error: {}", problem.replace(disturbs, " ")),
         Ok(scored) if scored.labels.is_empty() => "(no label reaches its threshold)".to_owned(),
         Ok(scored) => {
             let label = |(label, score): &(String, f32)| format!("{label} {score:.2}");
@@ -299,9 +299,15 @@ fn strongest(shares: &[Share], cells: usize) -> String {
     column(1.0, cells - against) + &column(-1.0, against)
 }
 
-/// A text on one line of at most `width` columns. What moves the cursor must not reach a terminal.
+/// Whether a character moves the cursor, ends the line, or turns the direction of what follows on it.
+fn disturbs(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// A text on one line of at most `width` columns, without what [`disturbs`] a terminal.
 fn clipped(text: &str, width: usize) -> String {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let clean = |c: char| if disturbs(c) { ' ' } else { c };
     // No character is narrower than none: enough for the width, and not a whole book.
     let cleaned: String = text.chars().map(clean).take(4 * width + 1).collect();
     truncate_str(&cleaned, width, "…").into_owned()
@@ -370,6 +376,22 @@ mod tests {
             let width = Layout::INDENT + measure_text_width(&words);
             assert!(width <= columns && words.contains("so +2.00"), "{columns}: {words}");
         }
+    }
+
+    #[test]
+    fn nothing_that_turns_a_line_reaches_a_terminal() {
+        let turning = "\u{202e}a\u{2066}b\u{200f}c\u{1b}[2J\u{9b}\u{061c}\u{2028}d";
+        let family = "👩\u{200d}👩"; // joined, it turns nothing
+        let bad = |problem: &str| Prediction {
+            row: 1,
+            text: format!("{family}{turning}"),
+            outcome: Err(problem.to_owned()),
+        };
+        let table = written(FormatArg::Table, &bad(turning), false);
+        assert!(table.starts_with(&format!("{family} a b c [2J   d")), "{table:?}");
+        assert!(table.ends_with("error:  a b c [2J   d\n"), "{table:?}");
+        // Programs are told what there is.
+        assert!(written(FormatArg::Csv, &bad("x"), false).contains(turning));
     }
 
     #[test]
