@@ -17,7 +17,7 @@ use crate::args::FormatArg;
 pub struct Prediction {
     /// 1 for the first row.
     pub row: u64,
-    /// The text; what could be read of it where it is damaged.
+    /// The text; empty where it could not be read.
     pub text: String,
     /// The labels and their probabilities, or why there are none.
     pub outcome: Result<Scored, String>,
