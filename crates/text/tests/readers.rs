@@ -97,6 +97,52 @@ fn csv_with_a_header() {
 }
 
 #[test]
+fn printed_lists_are_lists() {
+    let three = listed(&["joy", "anger", "very sad"]);
+    for (cell, expected) in [
+        ("[0]", vec![0]),
+        ("[1 0]", vec![0, 1]), // as NumPy prints it
+        ("[ 0\n  2]", vec![0, 2]),
+        ("[0, 2]", vec![0, 2]),
+        ("['joy', 'very sad']", vec![0, 2]),
+        ("['joy' \"very sad\"]", vec![0, 2]),
+        ("[\"Anger\",\"joy\"]", vec![0, 1]),
+        (" [joy anger] ", vec![0, 1]),
+        ("['1']", vec![1]),
+        ("[]", vec![]),
+    ] {
+        let quoted = cell.replace('"', "\"\"");
+        let text = serde_json::json!({ "text": "a", "labels": cell });
+        for (name, bytes) in [
+            ("a.csv", format!("text,labels\na,\"{quoted}\"\n")),
+            ("a.csv", format!("text;labels\na;\"{quoted}\"\n")),
+            ("a.tsv", format!("a\t\"{quoted}\"\n")),
+            ("a.jsonl", text.to_string()),
+        ] {
+            let dataset = read(name, bytes, &three).unwrap();
+            assert_eq!(rows(&dataset)[0].1, expected, "{name}: {cell}");
+        }
+    }
+    let named = read("a.csv", "text,labels\na,\"it's, \"\"no\"\"\"\n", &listed(&["it's", "\"no\""]));
+    assert_eq!(rows(&named.unwrap())[0].1, [0, 1], "without brackets quotes are of the name");
+    let printed = "text,labels\na,\"[\"\"it's\"\", 'say \\'no\\'']\"\n";
+    let named = read("a.csv", printed, &listed(&["it's", "say 'no'"]));
+    assert_eq!(rows(&named.unwrap())[0].1, [0, 1]);
+    let named = read("a.csv", "text,labels\na,[sic]\nb,sic\n", &listed(&["sic", "[sic]"])).unwrap();
+    assert_eq!((&rows(&named)[0].1[..], &rows(&named)[1].1[..]), (&[1][..], &[0][..]));
+    // As elsewhere, a number says nothing by itself, and GoEmotions' rows say which they are.
+    let error = plain("a.csv", "text,labels\na,[17]\n").unwrap_err();
+    assert!(error.contains("the number \"17\" as a label"), "{error}");
+    assert_eq!(rows(&plain("a.tsv", "a\t[2 14]\teebbqej\n").unwrap())[0].1, [2, 14]);
+    for (cell, found) in
+        [("[joy sorrow]", "\"sorrow\""), ("['joy]", "\"'joy\""), ("[very sad]", "\"very\"")]
+    {
+        let error = read("a.csv", format!("text,labels\na,{cell}\n"), &three).unwrap_err();
+        assert!(error.contains(&format!("unknown label {found}")), "{error}");
+    }
+}
+
+#[test]
 fn tables_are_cut_where_their_header_says() {
     // Each holds the same two rows; the last column is the name of that of the texts.
     for (name, bytes, text_column) in [
