@@ -25,6 +25,48 @@ pub struct StreamedText {
     pub text: Result<String, RowProblem>,
 }
 
+/// The form of a file of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextFormat {
+    /// One text a line.
+    Lines,
+    /// Rows, of which a column or field is the text.
+    Rows(Format),
+}
+
+impl TextFormat {
+    /// What a file's name says: CSV, TSV or JSONL, compressed or not, else one text a line.
+    ///
+    /// # Errors
+    /// When the name is of none of these: read as lines, such a file would give answers to what is no text.
+    pub fn of(path: &Path) -> Result<Self, DataError> {
+        let inner = inner_name(path);
+        let extension = inner.extension().unwrap_or_default();
+        let others = ["json", "parquet", "arrow", "xlsx", "xls"];
+        if others.iter().any(|no| extension.eq_ignore_ascii_case(no)) {
+            return Err(DataError::Format(path.to_owned()));
+        }
+        Ok(Format::of(path).map_or(Self::Lines, Self::Rows))
+    }
+}
+
+/// How texts are read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamOptions {
+    /// The form of the file; `None` for what its name says.
+    pub format: Option<TextFormat>,
+    /// The column or field of the text.
+    pub text_column: String,
+    /// Whether TSV must have a header; else one without gives its first column.
+    pub needs_header: bool,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self { format: None, text_column: "text".to_owned(), needs_header: false }
+    }
+}
+
 /// The rows of a file of texts.
 pub struct TextStream {
     path: PathBuf,
@@ -49,45 +91,44 @@ type Started = io::Chain<io::Cursor<Vec<u8>>, Box<dyn BufRead + Send>>;
 type NumberedText = (u64, Result<String, RowProblem>);
 
 impl TextStream {
-    /// The rows of a file: CSV with a header, TSV (without one, the first column), JSONL, else one text a line;
-    /// any of them compressed, as `.txt.gz`.
+    /// The rows of a file: CSV with a header, TSV (without one, the first column), JSONL, or one text a line;
+    /// one whose name ends in `.gz` is compressed.
     ///
     /// # Errors
-    /// When it cannot be read, or a header lacks the text's column.
-    pub fn open(path: &Path, text_column: &str) -> Result<Self, DataError> {
-        let inner = inner_name(path);
-        let extension = inner.extension().unwrap_or_default();
-        // Read as lines, they would give answers to what is no text.
-        if ["json", "parquet", "arrow", "xlsx", "xls"]
-            .iter()
-            .any(|no| extension.eq_ignore_ascii_case(no))
-        {
-            return Err(DataError::Format(path.to_owned()));
-        }
-        Self::new(open_file(path)?, path, Format::of(path), text_column)
+    /// When it cannot be read, is of no such form, or a header lacks the text's column.
+    pub fn open(path: &Path, options: &StreamOptions) -> Result<Self, DataError> {
+        let format = options.format.map_or_else(|| TextFormat::of(path), Ok)?;
+        Self::new(open_file(path)?, path, format, options)
     }
 
-    /// The lines of a reader, one text each; `name` stands for its path in errors.
+    /// The rows of a reader, lines unless told otherwise; `name` stands for its path in errors.
     ///
     /// # Errors
-    /// When its start cannot be read.
-    pub fn lines(source: impl Read + Send + 'static, name: &str) -> Result<Self, DataError> {
-        Self::new(source, Path::new(name), None, "text")
+    /// When its start cannot be read, or a header lacks the text's column.
+    pub fn read_from(
+        source: impl Read + Send + 'static,
+        name: &str,
+        options: &StreamOptions,
+    ) -> Result<Self, DataError> {
+        let format = options.format.unwrap_or(TextFormat::Lines);
+        Self::new(source, Path::new(name), format, options)
     }
 
     fn new(
         source: impl Read + Send + 'static,
         path: &Path,
-        format: Option<Format>,
-        text_column: &str,
+        format: TextFormat,
+        options: &StreamOptions,
     ) -> Result<Self, DataError> {
+        let text_column = &*options.text_column;
         let source = decoded(source).map_err(DataError::io(path))?;
         let rows = match format {
-            None => Rows::Lines { source, line: 0, buffer: Vec::new() },
-            Some(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },
-            Some(table) => {
+            TextFormat::Lines => Rows::Lines { source, line: 0, buffer: Vec::new() },
+            TextFormat::Rows(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },
+            TextFormat::Rows(format) => {
                 let fits = |header: &[String]| csv_text_column(header, text_column, path).is_ok();
-                let table = Table::open(source, table, text_column, fits);
+                let has_header = |header: &[String]| options.needs_header || fits(header);
+                let table = Table::open(source, format, has_header, fits);
                 let Table { records, header } = table.map_err(DataError::io(path))?;
                 let header = header.as_deref();
                 let column = header.map(|header| csv_text_column(header, text_column, path));

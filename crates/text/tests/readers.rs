@@ -8,8 +8,8 @@ use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_text::{
-    DataSource, Dataset, EncodedSplit, LabelList, ReadOptions, Stats, TextStream, Tokenizer,
-    Unlabelled, Wanted, goemotions, open, read_dataset, sample,
+    DataSource, Dataset, EncodedSplit, LabelList, ReadOptions, Stats, StreamOptions, TextStream,
+    Tokenizer, Unlabelled, Wanted, goemotions, open, read_dataset, sample,
 };
 
 struct Place(tempfile::TempDir);
@@ -123,7 +123,8 @@ fn printed_lists_are_lists() {
             assert_eq!(rows(&dataset)[0].1, expected, "{name}: {cell}");
         }
     }
-    let named = read("a.csv", "text,labels\na,\"it's, \"\"no\"\"\"\n", &listed(&["it's", "\"no\""]));
+    let named =
+        read("a.csv", "text,labels\na,\"it's, \"\"no\"\"\"\n", &listed(&["it's", "\"no\""]));
     assert_eq!(rows(&named.unwrap())[0].1, [0, 1], "without brackets quotes are of the name");
     let printed = "text,labels\na,\"[\"\"it's\"\", 'say \\'no\\'']\"\n";
     let named = read("a.csv", printed, &listed(&["it's", "say 'no'"]));
@@ -578,7 +579,7 @@ fn the_sample_is_tokenized_without_cuts() {
 
 fn stream(name: &str, bytes: &[u8]) -> Vec<(u64, Result<String, String>)> {
     let place = Place::new();
-    let stream = TextStream::open(&place.write(name, bytes), "text").unwrap();
+    let stream = TextStream::open(&place.write(name, bytes), &StreamOptions::default()).unwrap();
     let row = |row: Result<tinymood_text::StreamedText, _>| {
         let row = row.unwrap();
         (row.row, row.text.map_err(|problem| problem.to_string()))
@@ -612,11 +613,15 @@ fn streams_give_one_item_a_row() {
     assert_eq!(rows[1..], [ok(2, "short")]);
     assert_eq!(stream("a.txt", b""), []);
     for (name, bytes) in [("a.csv", Vec::new()), ("a.csv.gz", compressed(b""))] {
-        let error = TextStream::open(&Place::new().write(name, bytes), "text").err().unwrap();
+        let error = TextStream::open(&Place::new().write(name, bytes), &StreamOptions::default())
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("is empty, expected a header"), "{error}");
         assert!(error.hint().unwrap().contains("first line"));
     }
-    let error = TextStream::open(&Place::new().write("a.json", "[]"), "text").err().unwrap();
+    let error = TextStream::open(&Place::new().write("a.json", "[]"), &StreamOptions::default())
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("a.json"), "{error}");
 }
 
@@ -700,7 +705,12 @@ fn utf_16_is_read_by_its_mark() {
     for unit in [u16::to_le_bytes, u16::to_be_bytes] {
         let lines = utf16("Grüße 😀\r\n\nzwei", unit);
         assert_eq!(stream("a.txt", &lines), [ok(1, "Grüße 😀"), ok(2, ""), ok(3, "zwei")]);
-        let dripping = TextStream::lines(Dripping(io::Cursor::new(lines)), "input").unwrap();
+        let dripping = TextStream::read_from(
+            Dripping(io::Cursor::new(lines)),
+            "input",
+            &StreamOptions::default(),
+        )
+        .unwrap();
         let texts: Vec<String> = dripping.map(|row| row.unwrap().text.unwrap()).collect();
         assert_eq!(texts, ["Grüße 😀", "", "zwei"]);
         for (name, text) in [
@@ -755,7 +765,7 @@ proptest! {
                 let _ = read(name, [start, &bytes].concat(), &options);
             }
             let place = Place::new();
-            if let Ok(stream) = TextStream::open(&place.write(name, &bytes), "text") {
+            if let Ok(stream) = TextStream::open(&place.write(name, &bytes), &StreamOptions::default()) {
                 prop_assert!(stream.take(1000).count() < 1000);
             }
         }

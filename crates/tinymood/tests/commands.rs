@@ -117,6 +117,43 @@ fn predict_selects_and_writes_as_told() {
 }
 
 #[test]
+fn predict_reads_what_it_is_told_to() {
+    let folder = trained();
+    let predict = |arguments: &str, input: &str| {
+        let arguments = format!("predict --model {QUICK_RUN} --quiet {arguments}");
+        run_with(folder, &arguments.split_whitespace().collect::<Vec<_>>(), input.as_bytes())
+    };
+    let texts = |arguments: &str, input: &str| -> Vec<String> {
+        let said = predict(arguments, input).ok().stdout;
+        rows(&said).iter().map(|row| row["text"].as_str().unwrap().to_owned()).collect()
+    };
+    let csv = "id,body\n1,\"so, glad\"\n2,meh\n";
+    assert_eq!(texts("--input-format csv --text-column body", csv), ["so, glad", "meh"]);
+    assert_eq!(texts("--input-format csv --text-column body -i -", csv), ["so, glad", "meh"]);
+    assert_eq!(texts("--input-format tsv", "so glad\tjoy\n"), ["so glad"]);
+    assert_eq!(texts("--input-format tsv --text-column b", "a\tb\n1\tmeh\n"), ["meh"]);
+    assert_eq!(texts("--input-format jsonl", "{\"text\": \"meh\"}\n"), ["meh"]);
+    assert_eq!(texts("", "a,b\nc\n"), ["a,b", "c"]);
+    fs::write(folder.join("objects.json"), "{\"text\": \"meh\"}\n").unwrap();
+    fs::write(folder.join("told.csv"), "text\nmeh\n").unwrap();
+    fs::write(folder.join("told.txt"), "meh\n").unwrap();
+    fs::write(folder.join("published.tsv"), "meh\t27\n").unwrap();
+    assert_eq!(texts("-i objects.json --input-format jsonl", ""), ["meh"]);
+    assert_eq!(texts("-i told.csv --input-format lines", ""), ["text", "meh"]);
+    assert_eq!(texts("-i published.tsv", ""), ["meh"]);
+    // No column is named for nothing.
+    predict("--text-column body", csv)
+        .fails(2, &["--text-column", "standard input", "--input-format"]);
+    predict("--text-column body -i told.txt", "").fails(2, &["told.txt", "--input-format"]);
+    predict("--text-column body --input-format lines -i told.csv", "").fails(2, &["told.csv"]);
+    predict("--text-column body meh", "").fails(2, &["--text-column"]);
+    predict("--input-format csv meh", "").fails(2, &["--input-format"]);
+    predict("--text-column body -i published.tsv", "")
+        .fails(1, &["published.tsv", "expected a column \"body\"", "hint:"]);
+    predict("--input-format csv", "").fails(1, &["standard input", "is empty", "hint:"]);
+}
+
+#[test]
 fn predict_explains_the_labels_it_gives() {
     let folder = trained();
     let explain = |arguments: &[&str]| {

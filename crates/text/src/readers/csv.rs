@@ -133,16 +133,16 @@ pub(crate) struct Table<R: Read> {
 impl<R: BufRead> Table<R> {
     /// Opens what is CSV or TSV by its name. CSV stands between commas, unless its header `fits` only when
     /// it is cut at semicolons, as spreadsheets write it in much of Europe, or at tabs. TSV has a header where
-    /// a cell of its first line is the name of the texts' column.
+    /// the cells of its first line are one, as `is_header` says.
     pub(crate) fn open(
         mut source: R,
         format: Format,
-        text_column: &str,
+        is_header: impl Fn(&[String]) -> bool,
         fits: impl Fn(&[String]) -> bool,
     ) -> io::Result<Self> {
         let start = first_line(&mut source)?;
         let (delimiter, has_header) = match format {
-            Format::Tsv => (b'\t', position(&header_of(&start, b'\t'), text_column).is_some()),
+            Format::Tsv => (b'\t', is_header(&header_of(&start, b'\t'))),
             _ => (delimiter(&start, fits), true),
         };
         let mut records = Records::new(Cursor::new(start).chain(source), delimiter);

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use tinymood_text::{Format, TextFormat};
 
 use super::{ModelArg, TaxonomyArg, parse_share};
 
@@ -15,6 +16,30 @@ pub enum FormatArg {
     Csv,
 }
 
+/// What the texts stand in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InputFormatArg {
+    /// One text a line
+    Lines,
+    /// With a header; commas, semicolons or tabs
+    Csv,
+    /// Tabs; with a header where --text-column stands in the first line, else the first column
+    Tsv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+impl From<InputFormatArg> for TextFormat {
+    fn from(arg: InputFormatArg) -> Self {
+        match arg {
+            InputFormatArg::Lines => Self::Lines,
+            InputFormatArg::Csv => Self::Rows(Format::Csv),
+            InputFormatArg::Tsv => Self::Rows(Format::Tsv),
+            InputFormatArg::Jsonl => Self::Rows(Format::Jsonl),
+        }
+    }
+}
+
 /// `tinymood predict`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -25,6 +50,7 @@ Examples:
   tinymood predict \"thank you so much!\" \"who knows\"
   tinymood predict --input comments.csv --text-column body --format csv > emotions.csv
   cat lines.txt | tinymood predict --format jsonl --taxonomy ekman
+  cat comments.csv | tinymood predict --input-format csv --text-column body
   tinymood predict --explain --format jsonl \"thank you so much!\" | jq .explanation")]
 pub struct PredictArgs {
     /// Texts; without any, and without --input, standard input is read, one text a line
@@ -36,9 +62,12 @@ pub struct PredictArgs {
     /// line, any of them also as .gz; - for standard input
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
-    /// Column or field of the text
-    #[arg(long, value_name = "NAME", default_value = "text")]
-    pub text_column: String,
+    /// What the input is, whatever its name [default: as the name ends; standard input: lines]
+    #[arg(long, value_enum, conflicts_with = "texts")]
+    pub input_format: Option<InputFormatArg>,
+    /// Column or field of the text [default: text]
+    #[arg(long, value_name = "NAME", conflicts_with = "texts")]
+    pub text_column: Option<String>,
     /// Where to write; - for standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub output: PathBuf,

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use tinymood_core::TokenizedText;
 use tinymood_engine::CpuEngine;
 use tinymood_eval::{Choice, Explainer, Selection};
-use tinymood_text::{StreamedText, TextStream};
+use tinymood_text::{StreamOptions, StreamedText, TextFormat, TextStream};
 
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
 use crate::misuse::Misuse;
@@ -102,15 +102,43 @@ fn texts(args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<Texts> {
             rows.map(|(row, text)| Ok(StreamedText { row, line: row, text: Ok(text) })),
         ));
     }
-    Ok(Box::new(match args.input.as_deref() {
-        Some(path) if path != Path::new("-") => TextStream::open(path, &args.text_column)?,
-        _ => {
-            if io::stdin().is_terminal() {
-                global.say("reading texts from the keyboard, one a line; end with Ctrl-D");
-            }
-            TextStream::lines(io::stdin(), "standard input")?
-        }
-    }))
+    Ok(Box::new(open(args.input.as_deref(), args, global)?))
+}
+
+/// The texts of a file, or of standard input.
+fn open(
+    path: Option<&Path>,
+    args: &PredictArgs,
+    global: &GlobalArgs,
+) -> anyhow::Result<TextStream> {
+    let path = path.filter(|path| *path != Path::new("-"));
+    let told = args.input_format.map(TextFormat::from);
+    let format = match (told, path) {
+        (Some(format), _) => format,
+        (None, Some(path)) => TextFormat::of(path)?,
+        (None, None) => TextFormat::Lines,
+    };
+    let name = path.map_or("standard input".to_owned(), |path| path.display().to_string());
+    if format == TextFormat::Lines && args.text_column.is_some() {
+        return Err(Misuse(format!(
+            "--text-column names a column, and {name} is read as lines, each a text: say what it is with \
+             --input-format csv, tsv or jsonl"
+        ))
+        .into());
+    }
+    let options = StreamOptions {
+        format: Some(format),
+        text_column: args.text_column.clone().unwrap_or_else(|| "text".to_owned()),
+        needs_header: args.text_column.is_some(),
+    };
+    if let Some(path) = path {
+        return Ok(TextStream::open(path, &options)?);
+    }
+    if io::stdin().is_terminal() {
+        let what = if format == TextFormat::Lines { "texts" } else { "rows" };
+        global.say(&format!("reading {what} from the keyboard, one a line; end with Ctrl-D"));
+    }
+    Ok(TextStream::read_from(io::stdin(), &name, &options)?)
 }
 
 /// What answers texts.
