@@ -129,7 +129,8 @@ pub struct PredictionWriter<W: Write> {
 enum Format<W: Write> {
     Table { out: W, layout: Layout },
     Jsonl(W),
-    Csv(Box<csv::Writer<W>>),
+    /// With the number of its columns.
+    Csv(Box<csv::Writer<W>>, usize),
 }
 
 impl<W: Write> PredictionWriter<W> {
@@ -146,9 +147,10 @@ impl<W: Write> PredictionWriter<W> {
                 let mut header = vec!["row", "text", "labels", "scores", "error"];
                 let names = scores.map(LabelSet::names).unwrap_or_default();
                 header.extend(names.iter().map(String::as_str));
+                let columns = header.len();
                 let written = writer.write_record(header).map_err(from_csv);
                 written.context("cannot write the predictions")?;
-                Format::Csv(Box::new(writer))
+                Format::Csv(Box::new(writer), columns)
             }
         };
         Ok(Self { format })
@@ -164,7 +166,11 @@ impl<W: Write> PredictionWriter<W> {
             Format::Jsonl(out) => serde_json::to_writer(&mut *out, prediction)
                 .map_err(io::Error::from)
                 .and_then(|()| out.write_all(b"\n")),
-            Format::Csv(writer) => writer.write_record(csv_record(prediction)).map_err(from_csv),
+            Format::Csv(writer, columns) => {
+                let mut record = csv_record(prediction);
+                record.resize(*columns, String::new()); // a bad row has no scores
+                writer.write_record(record).map_err(from_csv)
+            }
         };
         written.context("cannot write the predictions")
     }
@@ -176,7 +182,7 @@ impl<W: Write> PredictionWriter<W> {
     pub fn flush(&mut self) -> anyhow::Result<()> {
         let flushed = match &mut self.format {
             Format::Table { out, .. } | Format::Jsonl(out) => out.flush(),
-            Format::Csv(writer) => writer.flush(),
+            Format::Csv(writer, _) => writer.flush(),
         };
         flushed.context("cannot write the predictions")
     }
@@ -414,6 +420,7 @@ mod tests {
         let json = written(FormatArg::Jsonl, &bad, false);
         assert!(json.contains("\"labels\":[]") && json.contains("\"error\":\"not UTF-8\""));
         assert!(written(FormatArg::Csv, &bad, false).ends_with("2,,,,not UTF-8\n"));
+        assert!(written(FormatArg::Csv, &bad, true).ends_with("2,,,,not UTF-8,,,\n"));
     }
 
     #[test]
