@@ -625,6 +625,58 @@ fn streams_give_one_item_a_row() {
     assert!(error.to_string().contains("a.json"), "{error}");
 }
 
+#[test]
+fn streams_keep_what_stands_beside_texts() {
+    let options = StreamOptions { keeps_columns: true, ..StreamOptions::default() };
+    let place = Place::new();
+    let kept = |name: &str, bytes: &[u8]| -> Vec<(Result<String, String>, String)> {
+        let mut stream = TextStream::open(&place.write(name, bytes), &options).unwrap();
+        stream.columns().unwrap(); // takes no row away
+        let row = |row: Result<tinymood_text::StreamedText, _>| {
+            let row = row.unwrap();
+            let others =
+                row.others.iter().map(|field| format!("{}={}", field.name, field.value.as_cell()));
+            (row.text.map_err(|problem| problem.to_string()), others.collect::<Vec<_>>().join("|"))
+        };
+        stream.map(row).collect()
+    };
+    let ok = |text: &str, others: &str| (Ok(text.to_owned()), others.to_owned());
+    let rows = kept("a.csv", b"id;Text;x\n1;a;b\n2;c\n3;d;e;f\n\xff;g;\n4;\xff;h\n");
+    assert_eq!(rows[..2], [ok("a", "id=1|x=b"), ok("c", "id=2|x=")]);
+    let problem = |index: usize| rows[index].0.as_ref().unwrap_err();
+    assert!(problem(2).contains("4 columns, expected 3") && rows[2].1 == "id=3|x=e", "{rows:?}");
+    assert!(problem(3).contains("not UTF-8 in the columns beside") && rows[3].1.is_empty());
+    assert!(problem(4).contains("not UTF-8 in the text") && rows[4].1 == "id=4|x=h", "{rows:?}");
+    assert_eq!(kept("a.tsv", b"text\tid\na\t1\n"), [ok("a", "id=1")]);
+    let rows = kept(
+        "a.jsonl",
+        b"{\"b\": \"x\\u00fc\", \"TEXT\": \"a\", \"a\": null}\n[\n{\"text\": \"b\", \"c\": true}\n",
+    );
+    assert_eq!((&rows[0], &rows[2]), (&ok("a", "b=x\u{fc}|a="), &ok("b", "c=true")));
+    assert_eq!(kept("a.txt", b"a\n"), [ok("a", "")]);
+
+    let columns = |name: &str, bytes: &[u8]| -> Result<Vec<String>, String> {
+        let stream = TextStream::open(&place.write(name, bytes), &options);
+        let columns = stream.and_then(|mut stream| stream.columns());
+        let columns = columns.map_err(|error| error.to_string())?;
+        Ok(columns.iter().map(|name| name.to_string()).collect())
+    };
+    assert_eq!(columns("a.csv", b"id,text,x\n").unwrap(), ["id", "x"]);
+    assert_eq!(
+        columns("a.jsonl", b"\n{\"x\": 1, \"text\": \"a\", \"id\": 2}\n").unwrap(),
+        ["x", "id"]
+    );
+    assert_eq!(columns("a.jsonl", b"").unwrap(), [""; 0]);
+    for (name, bytes, expected) in [
+        ("a.csv", &b"id,text,id\n"[..], "expected each name once"),
+        ("a.tsv", b"a\tjoy\teebbqej\n", "expected a column \"text\""),
+        ("a.jsonl", b"{\n{\"text\": \"a\"}\n", "a.jsonl:1: found no JSON"),
+    ] {
+        let error = columns(name, bytes).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
 fn compressed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();

@@ -195,7 +195,7 @@ pub(crate) fn text_column(header: &[String], name: &str, path: &Path) -> Result<
 }
 
 /// Names between commas, at most twelve.
-pub(super) fn listed<S: Debug>(names: &[S]) -> String {
+pub(crate) fn listed<S: Debug>(names: &[S]) -> String {
     let shown: Vec<String> = names.iter().take(12).map(|name| format!("{name:?}")).collect();
     let more = if names.len() > 12 { ", ..." } else { "" };
     shown.join(", ") + more

@@ -2,15 +2,17 @@
 //! `{"text": "...", "labels": {"joy": 0.7}}`, where labels left out are 0, or with a field for each label:
 //! `{"text": "...", "joy": true, "love": false}`.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::csv::listed;
 use super::{ReadOptions, Row, soft_target};
 use crate::labels::Known;
-use crate::stream::{Line, read_line};
+use crate::stream::{Field, FieldValue, Line, read_line};
 use crate::{DataError, RowProblem};
 
 pub(super) fn read(
@@ -98,11 +100,11 @@ fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<(&'a String, 
     object.get_key_value(name).or_else(loose)
 }
 
-/// Takes the value of [`field`] out of its object.
+/// Takes the value of [`field`] out of its object, whose other fields keep their order.
 fn take(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
     let (name, _) = field(object, name)?;
     let name = name.clone();
-    object.remove(&name)
+    object.shift_remove(&name)
 }
 
 fn soft_value(value: &Value, label: &str) -> Result<f32, RowProblem> {
@@ -134,6 +136,18 @@ pub(crate) fn text(object: &mut Map<String, Value>, field: &str) -> Result<Strin
         Some(Value::String(text)) => Ok(text),
         other => Err(unexpected(other.as_ref(), field, "a text")),
     }
+}
+
+/// The fields of a line's object, each value as it is written there.
+pub(crate) fn fields(line: &[u8], object: &Map<String, Value>) -> Vec<Field> {
+    // A number may have more digits than a value of serde's holds.
+    let mut written: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_slice(line).unwrap_or_default();
+    let field = |name: &String| {
+        let (name, value) = written.remove_entry(name)?;
+        Some(Field { name: name.into(), value: FieldValue::Json(value) })
+    };
+    object.keys().filter_map(field).collect()
 }
 
 fn unexpected(value: Option<&Value>, field: &str, expected: &str) -> RowProblem {

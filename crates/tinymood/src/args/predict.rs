@@ -49,6 +49,7 @@ could not be read (the row says why, and the exit status is 1).
 Examples:
   tinymood predict \"thank you so much!\" \"who knows\"
   tinymood predict --input comments.csv --text-column body --format csv > emotions.csv
+  tinymood predict --input a.csv --input b.csv --keep-columns --output emotions.csv
   cat lines.txt | tinymood predict --format jsonl --taxonomy ekman
   cat comments.csv | tinymood predict --input-format csv --text-column body
   tinymood predict --explain --format jsonl \"thank you so much!\" | jq .explanation")]
@@ -59,15 +60,20 @@ pub struct PredictArgs {
     #[command(flatten)]
     pub model: ModelArg,
     /// A file of texts: .csv (with header), .tsv (without one, the first column), .jsonl, else one text a
-    /// line, any of them also as .gz; - for standard input
+    /// line, any of them also as .gz; - for standard input. Of several, read one after another, rows are
+    /// counted on, and each tells its file (jsonl, csv)
     #[arg(long, short, value_name = "FILE")]
-    pub input: Option<PathBuf>,
+    pub input: Vec<PathBuf>,
     /// What the input is, whatever its name [default: as the name ends; standard input: lines]
     #[arg(long, value_enum, conflicts_with = "texts")]
     pub input_format: Option<InputFormatArg>,
     /// Column or field of the text [default: text]
     #[arg(long, value_name = "NAME", conflicts_with = "texts")]
     pub text_column: Option<String>,
+    /// Pass on the other columns or fields of csv, tsv (with a header) and jsonl (to jsonl or csv, which has
+    /// those of JSONL's first row). One named like ours begins with input_: input_labels
+    #[arg(long, conflicts_with = "texts")]
+    pub keep_columns: bool,
     /// Where to write; - for standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
