@@ -71,6 +71,9 @@ pub fn card_details(run: &RunReport) -> String {
     out
 }
 
+/// What a comparison begins with.
+pub(crate) const COMPARISON_TITLE: &str = "# Runs compared\n";
+
 /// Runs side by side with their tests.
 pub fn comparison_markdown(comparison: &Comparison) -> String {
     let runs = &comparison.runs;
@@ -79,7 +82,7 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
         let _ = writeln!(out, "{text}");
     };
     let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
-    line("# Runs compared\n".to_owned());
+    line(COMPARISON_TITLE.to_owned());
     let names = runs.iter().map(|run| cell(&run.name));
     line(row(std::iter::once("figure".to_owned()).chain(names).collect()));
     line(format!("|---|{}", "--:|".repeat(runs.len())));

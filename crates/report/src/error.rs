@@ -62,6 +62,9 @@ pub enum ReportError {
         /// How many there may be.
         most: usize,
     },
+    /// A file beside the page that is no report's.
+    #[error("{0:?} lies where the page has its figures, and is of no report")]
+    InTheWay(PathBuf),
     /// A run named twice.
     #[error("the run {0:?} is named twice")]
     Twice(PathBuf),
@@ -79,6 +82,9 @@ impl ReportError {
                 Some("judge both on one split: train them with the same --data and --taxonomy")
             }
             Self::TooManyRuns { .. } => Some("compare fewer at a time"),
+            Self::InTheWay(_) => {
+                Some("give the page another name with --output, or move that file")
+            }
             Self::Twice(_) => Some("name each run once"),
             Self::Io { .. } | Self::Judge { .. } | Self::Plot(_) => None,
         }

@@ -16,7 +16,7 @@ use crate::kept::KeptPredictions;
 use crate::log::TrainingLog;
 
 /// Larger JSON files are not ours.
-const MAX_JSON_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_JSON_BYTES: u64 = 256 << 20;
 
 /// What `settings.toml` says, read for people: settings that this version does not know are shown
 /// too, since a report needs none of them.

@@ -156,6 +156,14 @@ pub enum DataError {
         /// What to do about it.
         hint: String,
     },
+    /// A file in which not even a header stands.
+    #[error("{path:?} is empty, expected a header with a column {text_column:?}")]
+    NoHeader {
+        /// The file.
+        path: PathBuf,
+        /// The column of the texts.
+        text_column: String,
+    },
     /// A file without rows.
     #[error("{0:?} has no rows")]
     Empty(PathBuf),
@@ -230,6 +238,9 @@ impl DataError {
             Self::Header { hint, .. } | Self::Row { hint, .. } | Self::AllBad { hint, .. } => {
                 Some(hint.clone())
             }
+            Self::NoHeader { .. } => Some(
+                "see that what wrote it has ended well; its first line names columns".to_owned(),
+            ),
             Self::Unknown(_) => Some("check the path".to_owned()),
             Self::HasDev(_) => Some("leave out --dev-share".to_owned()),
             Self::NoSplits(_) => {

@@ -107,8 +107,13 @@ impl<'a> Known<'a> {
         Ok(targets)
     }
 
-    /// The targets of a cell: labels between separators, none when it is blank; (C).
+    /// The targets of a cell: a printed list, or labels between separators, none when it is blank; (C).
     pub(crate) fn targets_of_cell(self, cell: &str) -> Result<Vec<f32>, RowProblem> {
+        let list = cell.trim().strip_prefix('[').and_then(|list| list.strip_suffix(']'));
+        let is_name = || self.labels.names().iter().any(|name| name.starts_with('['));
+        if let Some(list) = list.filter(|_| !is_name()) {
+            return self.targets(printed(list).iter().map(String::as_str));
+        }
         match (cell.trim().is_empty(), self.separator.is_empty()) {
             (true, _) => self.targets([]),
             (_, true) => self.targets([cell]),
@@ -165,6 +170,39 @@ impl<'a> Known<'a> {
         };
         ["|", ";", ",", " "].into_iter().find(all_known)
     }
+}
+
+/// What stands in a list as Python, NumPy or JSON print it, between commas or white space: `2 14`,
+/// `'joy', "it's"`.
+fn printed(list: &str) -> Vec<String> {
+    let apart = |c: char| c == ',' || c.is_whitespace();
+    let mut items = Vec::new();
+    let mut rest = list.trim_start_matches(apart);
+    while !rest.is_empty() {
+        let (item, after) = quoted(rest).unwrap_or_else(|| {
+            let (item, after) = rest.split_at(rest.find(apart).unwrap_or(rest.len()));
+            (item.to_owned(), after)
+        });
+        items.push(item);
+        rest = after.trim_start_matches(apart);
+    }
+    items
+}
+
+/// What stands in the quotes that a text begins with, and what follows them; a backslash makes the next
+/// character one like any other.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut characters = text.char_indices();
+    let (_, quote) = characters.next().filter(|(_, first)| matches!(first, '\'' | '"'))?;
+    let mut inside = String::new();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => inside.push(characters.next()?.1),
+            _ if character == quote => return Some((inside, &text[at + quote.len_utf8()..])),
+            _ => inside.push(character),
+        }
+    }
+    None
 }
 
 /// Whether GoEmotions' comments have such ids: seven digits in base 36, from 2018 and 2019.

@@ -40,6 +40,6 @@ pub use open::{DataSource, Wanted, open};
 pub use readers::{Format, ReadOptions, read_dataset};
 pub use sample::sample;
 pub use stats::{LengthBin, SplitStats, Stats};
-pub use stream::{StreamedText, TextStream};
+pub use stream::{Field, FieldValue, StreamOptions, StreamedText, TextFormat, TextStream};
 pub use tokenizer::{PLACEHOLDERS, Token, Tokenizer, TokenizerError, Word};
 pub use unlabelled::Unlabelled;

@@ -3,34 +3,147 @@
 //! Each row of the file gives one item, also when it is damaged, so that rows of answers can be
 //! counted against rows of questions.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::readers::{
-    Format, Records, Table, csv_text_column, decoded, inner_name, json_object, json_text, open_file,
+    Format, Record, Records, Table, csv_text_column, decoded, inner_name, json_fields, json_object,
+    json_text, listed, open_file,
 };
-use crate::{DataError, RowProblem};
+use crate::{DataError, RowError, RowProblem};
 
 /// The longest line of texts or JSON.
 pub(crate) const MAX_LINE: usize = 4 << 20;
 
 /// One row of a file of texts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct StreamedText {
+    /// What it was read from.
+    pub file: Arc<str>,
     /// 1 for the first row of data.
     pub row: u64,
     /// The line of the file it starts on, from 1.
     pub line: u64,
     /// The text, or why there is none.
     pub text: Result<String, RowProblem>,
+    /// What stands beside it, where columns are kept and can be read.
+    pub others: Vec<Field>,
+}
+
+/// What a column or field beside the text holds.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What stands there.
+    pub value: FieldValue,
+}
+
+/// A cell of a table, or what is written in JSON.
+#[derive(Clone, Debug)]
+pub enum FieldValue {
+    /// A cell.
+    Cell(String),
+    /// JSON, as it is written.
+    Json(Box<RawValue>),
+}
+
+impl FieldValue {
+    /// Its bytes.
+    #[allow(clippy::len_without_is_empty)] // emptiness means one thing in a table, another in JSON
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Cell(cell) => cell.len(),
+            Self::Json(json) => json.get().len(),
+        }
+    }
+
+    /// As a cell: a text without its quotes, null as an empty one, other JSON as it is written.
+    pub fn as_cell(&self) -> Cow<'_, str> {
+        match self {
+            Self::Cell(cell) => cell.into(),
+            Self::Json(json) => match json.get() {
+                "null" => "".into(),
+                json => serde_json::from_str::<String>(json).map_or(json.into(), Cow::Owned),
+            },
+        }
+    }
+}
+
+impl Serialize for FieldValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Cell(cell) => cell.serialize(serializer),
+            Self::Json(json) => json.serialize(serializer),
+        }
+    }
+}
+
+/// The form of a file of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextFormat {
+    /// One text a line.
+    Lines,
+    /// Rows, of which a column or field is the text.
+    Rows(Format),
+}
+
+impl TextFormat {
+    /// What a file's name says: CSV, TSV or JSONL, compressed or not, else one text a line.
+    ///
+    /// # Errors
+    /// When the name is of none of these: read as lines, such a file would give answers to what is no text.
+    pub fn of(path: &Path) -> Result<Self, DataError> {
+        let inner = inner_name(path);
+        let extension = inner.extension().unwrap_or_default();
+        let others = ["json", "parquet", "arrow", "xlsx", "xls"];
+        if others.iter().any(|no| extension.eq_ignore_ascii_case(no)) {
+            return Err(DataError::Format(path.to_owned()));
+        }
+        Ok(Format::of(path).map_or(Self::Lines, Self::Rows))
+    }
+}
+
+/// How texts are read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamOptions {
+    /// The form of the file; `None` for what its name says.
+    pub format: Option<TextFormat>,
+    /// The column or field of the text.
+    pub text_column: String,
+    /// Whether TSV must have a header; else one without gives its first column.
+    pub needs_header: bool,
+    /// Whether rows keep what stands beside the text; tables must have a header then.
+    pub keeps_columns: bool,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self {
+            format: None,
+            text_column: "text".to_owned(),
+            needs_header: false,
+            keeps_columns: false,
+        }
+    }
 }
 
 /// The rows of a file of texts.
 pub struct TextStream {
     path: PathBuf,
+    file: Arc<str>,
     text_column: String,
+    keeps_columns: bool,
     row: u64,
     rows: Rows,
+    /// The first row, where it was looked at.
+    first: Option<StreamedText>,
 }
 
 enum Rows {
@@ -38,67 +151,108 @@ enum Rows {
     Lines { source: Box<dyn BufRead + Send>, line: u64, buffer: Vec<u8> },
     /// One JSON object a line.
     Json { source: Box<dyn BufRead + Send>, line: u64, buffer: Vec<u8> },
-    /// Records with the text in this column, of as many as the header has.
-    Table { records: Box<Records<Started>>, column: usize, header: usize },
+    /// Records with the text in this column, of as many as the header has, and the columns to keep.
+    Table {
+        records: Box<Records<Started>>,
+        column: usize,
+        header: usize,
+        kept: Vec<(usize, Arc<str>)>,
+    },
 }
 
 /// A file of which the first line was looked at.
 type Started = io::Chain<io::Cursor<Vec<u8>>, Box<dyn BufRead + Send>>;
 
-/// A line's number and its text, or why there is none.
-type NumberedText = (u64, Result<String, RowProblem>);
+/// A line's number, its text or why there is none, and what stands beside it.
+type NumberedText = (u64, Result<String, RowProblem>, Vec<Field>);
 
 impl TextStream {
-    /// The rows of a file: CSV with a header, TSV (without one, the first column), JSONL, else one text a line;
-    /// any of them compressed, as `.txt.gz`.
+    /// The rows of a file: CSV with a header, TSV (without one, the first column), JSONL, or one text a line;
+    /// one whose name ends in `.gz` is compressed.
     ///
     /// # Errors
-    /// When it cannot be read, or a header lacks the text's column.
-    pub fn open(path: &Path, text_column: &str) -> Result<Self, DataError> {
-        let inner = inner_name(path);
-        let extension = inner.extension().unwrap_or_default();
-        // Read as lines, they would give answers to what is no text.
-        if ["json", "parquet", "arrow", "xlsx", "xls"]
-            .iter()
-            .any(|no| extension.eq_ignore_ascii_case(no))
-        {
-            return Err(DataError::Format(path.to_owned()));
-        }
-        Self::new(open_file(path)?, path, Format::of(path), text_column)
+    /// When it cannot be read, is of no such form, or a header lacks the text's column.
+    pub fn open(path: &Path, options: &StreamOptions) -> Result<Self, DataError> {
+        let format = options.format.map_or_else(|| TextFormat::of(path), Ok)?;
+        Self::new(open_file(path)?, path, format, options)
     }
 
-    /// The lines of a reader, one text each; `name` stands for its path in errors.
+    /// The rows of a reader, lines unless told otherwise; `name` stands for its path in errors.
     ///
     /// # Errors
-    /// When its start cannot be read.
-    pub fn lines(source: impl Read + Send + 'static, name: &str) -> Result<Self, DataError> {
-        Self::new(source, Path::new(name), None, "text")
+    /// When its start cannot be read, or a header lacks the text's column.
+    pub fn read_from(
+        source: impl Read + Send + 'static,
+        name: &str,
+        options: &StreamOptions,
+    ) -> Result<Self, DataError> {
+        let format = options.format.unwrap_or(TextFormat::Lines);
+        Self::new(source, Path::new(name), format, options)
     }
 
     fn new(
         source: impl Read + Send + 'static,
         path: &Path,
-        format: Option<Format>,
-        text_column: &str,
+        format: TextFormat,
+        options: &StreamOptions,
     ) -> Result<Self, DataError> {
+        let text_column = &*options.text_column;
         let source = decoded(source).map_err(DataError::io(path))?;
         let rows = match format {
-            None => Rows::Lines { source, line: 0, buffer: Vec::new() },
-            Some(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },
-            Some(table) => {
+            TextFormat::Lines => Rows::Lines { source, line: 0, buffer: Vec::new() },
+            TextFormat::Rows(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },
+            TextFormat::Rows(format) => {
                 let fits = |header: &[String]| csv_text_column(header, text_column, path).is_ok();
-                let table = Table::open(source, table, text_column, fits);
+                let needs_header = options.needs_header || options.keeps_columns;
+                let has_header = |header: &[String]| needs_header || fits(header);
+                let table = Table::open(source, format, has_header, fits);
                 let Table { records, header } = table.map_err(DataError::io(path))?;
                 let header = header.as_deref();
                 let column = header.map(|header| csv_text_column(header, text_column, path));
-                Rows::Table {
-                    records: Box::new(records),
-                    column: column.transpose()?.unwrap_or(0),
-                    header: header.map_or(0, <[String]>::len),
-                }
+                let column = column.transpose().map_err(|error| or_without_header(error, format));
+                let column = column?.unwrap_or(0);
+                let kept = match header.filter(|_| options.keeps_columns) {
+                    Some(header) => kept_columns(header, column, path)?,
+                    None => Vec::new(),
+                };
+                let header = header.map_or(0, <[String]>::len);
+                Rows::Table { records: Box::new(records), column, header, kept }
             }
         };
-        Ok(Self { path: path.to_owned(), text_column: text_column.to_owned(), row: 0, rows })
+        Ok(Self {
+            path: path.to_owned(),
+            file: path.display().to_string().into(),
+            text_column: text_column.to_owned(),
+            keeps_columns: options.keeps_columns,
+            row: 0,
+            rows,
+            first: None,
+        })
+    }
+
+    /// The names of what stands beside the texts, where columns are kept: those of the header; in JSONL, those of
+    /// the first row.
+    ///
+    /// # Errors
+    /// When the first row of JSONL cannot be read.
+    pub fn columns(&mut self) -> Result<Vec<Arc<str>>, DataError> {
+        if let Rows::Table { kept, .. } = &self.rows {
+            return Ok(kept.iter().map(|(_, name)| Arc::clone(name)).collect());
+        }
+        if self.first.is_none() {
+            self.first = self.next().transpose()?;
+        }
+        let Some(StreamedText { line, text, others, .. }) = &self.first else {
+            return Ok(Vec::new());
+        };
+        match text {
+            Err(problem) if others.is_empty() => {
+                let hint = problem.hint(true).to_owned();
+                let (path, line, problem) = (self.path.clone(), *line, problem.clone());
+                Err(DataError::Row { row: RowError { path, line, problem }, hint })
+            }
+            _ => Ok(others.iter().map(|field| Arc::clone(&field.name)).collect()),
+        }
     }
 
     fn read(&mut self) -> Result<Option<NumberedText>, DataError> {
@@ -109,8 +263,8 @@ impl TextStream {
                 *line += 1;
                 Ok(match read {
                     Line::End => None,
-                    Line::TooLong => Some((*line, Err(RowProblem::TooLong { limit: MAX_LINE }))),
-                    Line::Whole => Some((*line, utf8(buffer))),
+                    Line::TooLong => Some((*line, Err(TOO_LONG), Vec::new())),
+                    Line::Whole => Some((*line, utf8(buffer), Vec::new())),
                 })
             }
             Rows::Json { source, line, buffer } => loop {
@@ -118,27 +272,38 @@ impl TextStream {
                 *line += 1;
                 match read {
                     Line::End => return Ok(None),
-                    Line::TooLong => {
-                        return Ok(Some((*line, Err(RowProblem::TooLong { limit: MAX_LINE }))));
-                    }
+                    Line::TooLong => return Ok(Some((*line, Err(TOO_LONG), Vec::new()))),
                     // A blank line is no row of JSONL.
                     Line::Whole if buffer.iter().all(u8::is_ascii_whitespace) => {}
                     Line::Whole => {
-                        let text = json_object(buffer)
-                            .and_then(|mut object| json_text(&mut object, &self.text_column));
-                        return Ok(Some((*line, text)));
+                        let mut object = match json_object(buffer) {
+                            Ok(object) => object,
+                            Err(problem) => return Ok(Some((*line, Err(problem), Vec::new()))),
+                        };
+                        let text = json_text(&mut object, &self.text_column);
+                        let others = self.keeps_columns.then(|| json_fields(buffer, &object));
+                        return Ok(Some((*line, text, others.unwrap_or_default())));
                     }
                 }
             },
-            Rows::Table { records, column, header } => {
+            Rows::Table { records, column, header, kept } => {
                 let Some((line, record)) = records.next().map_err(&failed)? else {
                     return Ok(None);
                 };
-                let text = record.and_then(|record| match record.get(*column) {
-                    Some(cell) => utf8(cell),
-                    None => Err(RowProblem::Cells { found: record.len(), header: *header }),
-                });
-                Ok(Some((line, text)))
+                let record = match record {
+                    Ok(record) => record,
+                    Err(problem) => return Ok(Some((line, Err(problem), Vec::new()))),
+                };
+                let cells = RowProblem::Cells { found: record.len(), header: *header };
+                // What no column names cannot be kept.
+                let text = match record.get(*column) {
+                    Some(cell) if !self.keeps_columns || record.len() <= *header => utf8(cell),
+                    _ => Err(cells),
+                };
+                Ok(Some(match others(record, kept) {
+                    Ok(others) => (line, text, others),
+                    Err(problem) => (line, text.and(Err(problem)), Vec::new()),
+                }))
             }
         }
     }
@@ -148,16 +313,61 @@ impl Iterator for TextStream {
     type Item = Result<StreamedText, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
         match self.read() {
             Ok(None) => None,
-            Ok(Some((line, text))) => {
+            Ok(Some((line, text, others))) => {
                 self.row += 1;
-                Some(Ok(StreamedText { row: self.row, line, text }))
+                let (file, row) = (Arc::clone(&self.file), self.row);
+                Some(Ok(StreamedText { file, row, line, text, others }))
             }
             Err(error) => Some(Err(error)),
         }
     }
 }
+
+/// The columns beside the text, which have names of their own.
+fn kept_columns(
+    header: &[String],
+    text_column: usize,
+    path: &Path,
+) -> Result<Vec<(usize, Arc<str>)>, DataError> {
+    let mut seen = HashSet::new();
+    if !header.iter().all(|name| seen.insert(name)) {
+        return Err(DataError::Header {
+            path: path.to_owned(),
+            found: listed(header),
+            expected: "each name once, so that columns can be kept".to_owned(),
+            hint: "give the columns names that differ".to_owned(),
+        });
+    }
+    let named = header.iter().map(|name| Arc::from(&**name)).enumerate();
+    Ok(named.filter(|(column, _)| *column != text_column).collect())
+}
+
+/// A header's error, which in TSV may come of there being none.
+fn or_without_header(mut error: DataError, format: Format) -> DataError {
+    if let DataError::Header { hint, .. } = &mut error
+        && format == Format::Tsv
+    {
+        hint.push_str(", or begin the file with a line that names its columns");
+    }
+    error
+}
+
+/// The cells of some columns; those that a short record lacks are empty.
+fn others(record: Record<'_>, kept: &[(usize, Arc<str>)]) -> Result<Vec<Field>, RowProblem> {
+    let field = |(column, name): &(usize, Arc<str>)| {
+        let cell = std::str::from_utf8(record.get(*column).unwrap_or_default());
+        let cell = cell.map_err(|_| RowProblem::Utf8 { field: "columns beside the text" })?;
+        Ok(Field { name: Arc::clone(name), value: FieldValue::Cell(cell.to_owned()) })
+    };
+    kept.iter().map(field).collect()
+}
+
+const TOO_LONG: RowProblem = RowProblem::TooLong { limit: MAX_LINE };
 
 fn utf8(bytes: &[u8]) -> Result<String, RowProblem> {
     let text = std::str::from_utf8(bytes).map(str::to_owned);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{DataError, RowError, TextStream};
+use crate::{DataError, RowError, StreamOptions, TextStream};
 
 /// The texts of some files.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,9 +26,11 @@ impl Unlabelled {
         skip_bad_rows: bool,
     ) -> Result<Self, DataError> {
         let mut all = Self::default();
+        let options =
+            StreamOptions { text_column: text_column.to_owned(), ..StreamOptions::default() };
         for path in paths {
             let before = all.texts.len();
-            for row in TextStream::open(path, text_column)? {
+            for row in TextStream::open(path, &options)? {
                 let row = row?;
                 match row.text {
                     Ok(text) if text.trim().is_empty() => all.blank += 1,

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_hub::Fetcher;
 use tinymood_text::{
-    DataSource, Dataset, EncodedSplit, LabelList, ReadOptions, Stats, TextStream, Tokenizer,
-    Unlabelled, Wanted, goemotions, open, read_dataset, sample,
+    DataSource, Dataset, EncodedSplit, LabelList, ReadOptions, Stats, StreamOptions, TextStream,
+    Tokenizer, Unlabelled, Wanted, goemotions, open, read_dataset, sample,
 };
 
 struct Place(tempfile::TempDir);
@@ -95,6 +95,53 @@ fn csv_with_a_header() {
     assert_eq!(rows(&dataset), [("x", vec![0, 1], 2), ("y", vec![], 3)]);
     let soft = read("a.csv", "text,anger,joy\nx,0.25,1\n", &two()).unwrap();
     assert_eq!(soft.examples[0].targets, [1.0, 0.25]);
+}
+
+#[test]
+fn printed_lists_are_lists() {
+    let three = listed(&["joy", "anger", "very sad"]);
+    for (cell, expected) in [
+        ("[0]", vec![0]),
+        ("[1 0]", vec![0, 1]), // as NumPy prints it
+        ("[ 0\n  2]", vec![0, 2]),
+        ("[0, 2]", vec![0, 2]),
+        ("['joy', 'very sad']", vec![0, 2]),
+        ("['joy' \"very sad\"]", vec![0, 2]),
+        ("[\"Anger\",\"joy\"]", vec![0, 1]),
+        (" [joy anger] ", vec![0, 1]),
+        ("['1']", vec![1]),
+        ("[]", vec![]),
+    ] {
+        let quoted = cell.replace('"', "\"\"");
+        let text = serde_json::json!({ "text": "a", "labels": cell });
+        for (name, bytes) in [
+            ("a.csv", format!("text,labels\na,\"{quoted}\"\n")),
+            ("a.csv", format!("text;labels\na;\"{quoted}\"\n")),
+            ("a.tsv", format!("a\t\"{quoted}\"\n")),
+            ("a.jsonl", text.to_string()),
+        ] {
+            let dataset = read(name, bytes, &three).unwrap();
+            assert_eq!(rows(&dataset)[0].1, expected, "{name}: {cell}");
+        }
+    }
+    let named =
+        read("a.csv", "text,labels\na,\"it's, \"\"no\"\"\"\n", &listed(&["it's", "\"no\""]));
+    assert_eq!(rows(&named.unwrap())[0].1, [0, 1], "without brackets quotes are of the name");
+    let printed = "text,labels\na,\"[\"\"it's\"\", 'say \\'no\\'']\"\n";
+    let named = read("a.csv", printed, &listed(&["it's", "say 'no'"]));
+    assert_eq!(rows(&named.unwrap())[0].1, [0, 1]);
+    let named = read("a.csv", "text,labels\na,[sic]\nb,sic\n", &listed(&["sic", "[sic]"])).unwrap();
+    assert_eq!((&rows(&named)[0].1[..], &rows(&named)[1].1[..]), (&[1][..], &[0][..]));
+    // As elsewhere, a number says nothing by itself, and GoEmotions' rows say which they are.
+    let error = plain("a.csv", "text,labels\na,[17]\n").unwrap_err();
+    assert!(error.contains("the number \"17\" as a label"), "{error}");
+    assert_eq!(rows(&plain("a.tsv", "a\t[2 14]\teebbqej\n").unwrap())[0].1, [2, 14]);
+    for (cell, found) in
+        [("[joy sorrow]", "\"sorrow\""), ("['joy]", "\"'joy\""), ("[very sad]", "\"very\"")]
+    {
+        let error = read("a.csv", format!("text,labels\na,{cell}\n"), &three).unwrap_err();
+        assert!(error.contains(&format!("unknown label {found}")), "{error}");
+    }
 }
 
 #[test]
@@ -205,6 +252,13 @@ fn json_lines() {
         [("a", vec![17, 18], 1), ("b", vec![18], 3), ("c", vec![2, 17], 4), ("d", vec![], 5)]
     );
     assert_eq!(dataset.examples[1].targets[18], 0.75);
+    // Case counts only where two names differ by it alone, as in a header.
+    let text = concat!(
+        r#"{"Text": "a", "LABELS": ["joy"]}"#,
+        "\n",
+        r#"{"TEXT": "no", "text": "b", "labels": "love", "Labels": 3}"#,
+    );
+    assert_eq!(rows(&plain("a.jsonl", text).unwrap()), [("a", vec![17], 1), ("b", vec![18], 2)]);
 }
 
 #[test]
@@ -235,6 +289,9 @@ fn malformed_rows_are_named_with_file_line_found_and_expected() {
         ),
         ("a.jsonl", b"{\"text\": \"a\", \"labels\": [null]}\n", "null in the field \"labels\""),
         ("a.tsv", b"", "has no rows"),
+        ("a.csv", b"", "\"a.csv\" is empty, expected a header with a column \"text\""),
+        ("a.csv", b"\r\n\n", "\"a.csv\" is empty"),
+        ("a.csv", b"\"text,labels\na,joy\n", "cannot read \"a.csv\""),
         ("a.tsv", b"\"Best.\tjoy\n", "a.tsv:1: found a quote that is never closed"),
         ("a.tsv", b"\n\r\nok\tjoy\r\n\"x\ny\tjoy\nz\tjoy", "a.tsv:4: found a quote that is never"),
         (
@@ -524,7 +581,7 @@ fn the_sample_is_tokenized_without_cuts() {
 
 fn stream(name: &str, bytes: &[u8]) -> Vec<(u64, Result<String, String>)> {
     let place = Place::new();
-    let stream = TextStream::open(&place.write(name, bytes), "text").unwrap();
+    let stream = TextStream::open(&place.write(name, bytes), &StreamOptions::default()).unwrap();
     let row = |row: Result<tinymood_text::StreamedText, _>| {
         let row = row.unwrap();
         (row.row, row.text.map_err(|problem| problem.to_string()))
@@ -550,13 +607,76 @@ fn streams_give_one_item_a_row() {
     let json = stream("a.jsonl", b"{\"text\": \"a\"}\n{\"txt\": 1}\n{\"text\": \"c\"}\n");
     assert_eq!((&json[0], &json[2]), (&ok(1, "a"), &ok(3, "c")));
     assert!(json[1].1.as_ref().unwrap_err().contains("no field \"text\""));
+    let named = stream("a.jsonl", b"{\"Text\": \"a\"}\n{\"TEXT\": 1, \"text\": \"b\"}\n");
+    assert_eq!(named, [ok(1, "a"), ok(2, "b")]);
     let long = [vec![b'x'; 5 << 20], b"\nshort\n".to_vec()].concat();
     let rows = stream("a.txt", &long);
     assert!(rows[0].1.as_ref().unwrap_err().contains("in one row"));
     assert_eq!(rows[1..], [ok(2, "short")]);
     assert_eq!(stream("a.txt", b""), []);
-    let error = TextStream::open(&Place::new().write("a.json", "[]"), "text").err().unwrap();
+    for (name, bytes) in [("a.csv", Vec::new()), ("a.csv.gz", compressed(b""))] {
+        let error = TextStream::open(&Place::new().write(name, bytes), &StreamOptions::default())
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("is empty, expected a header"), "{error}");
+        assert!(error.hint().unwrap().contains("first line"));
+    }
+    let error = TextStream::open(&Place::new().write("a.json", "[]"), &StreamOptions::default())
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("a.json"), "{error}");
+}
+
+#[test]
+fn streams_keep_what_stands_beside_texts() {
+    let options = StreamOptions { keeps_columns: true, ..StreamOptions::default() };
+    let place = Place::new();
+    let kept = |name: &str, bytes: &[u8]| -> Vec<(Result<String, String>, String)> {
+        let mut stream = TextStream::open(&place.write(name, bytes), &options).unwrap();
+        stream.columns().unwrap(); // takes no row away
+        let row = |row: Result<tinymood_text::StreamedText, _>| {
+            let row = row.unwrap();
+            let others =
+                row.others.iter().map(|field| format!("{}={}", field.name, field.value.as_cell()));
+            (row.text.map_err(|problem| problem.to_string()), others.collect::<Vec<_>>().join("|"))
+        };
+        stream.map(row).collect()
+    };
+    let ok = |text: &str, others: &str| (Ok(text.to_owned()), others.to_owned());
+    let rows = kept("a.csv", b"id;Text;x\n1;a;b\n2;c\n3;d;e;f\n\xff;g;\n4;\xff;h\n");
+    assert_eq!(rows[..2], [ok("a", "id=1|x=b"), ok("c", "id=2|x=")]);
+    let problem = |index: usize| rows[index].0.as_ref().unwrap_err();
+    assert!(problem(2).contains("4 columns, expected 3") && rows[2].1 == "id=3|x=e", "{rows:?}");
+    assert!(problem(3).contains("not UTF-8 in the columns beside") && rows[3].1.is_empty());
+    assert!(problem(4).contains("not UTF-8 in the text") && rows[4].1 == "id=4|x=h", "{rows:?}");
+    assert_eq!(kept("a.tsv", b"text\tid\na\t1\n"), [ok("a", "id=1")]);
+    let rows = kept(
+        "a.jsonl",
+        b"{\"b\": \"x\\u00fc\", \"TEXT\": \"a\", \"a\": null}\n[\n{\"text\": \"b\", \"c\": true}\n",
+    );
+    assert_eq!((&rows[0], &rows[2]), (&ok("a", "b=x\u{fc}|a="), &ok("b", "c=true")));
+    assert_eq!(kept("a.txt", b"a\n"), [ok("a", "")]);
+
+    let columns = |name: &str, bytes: &[u8]| -> Result<Vec<String>, String> {
+        let stream = TextStream::open(&place.write(name, bytes), &options);
+        let columns = stream.and_then(|mut stream| stream.columns());
+        let columns = columns.map_err(|error| error.to_string())?;
+        Ok(columns.iter().map(|name| name.to_string()).collect())
+    };
+    assert_eq!(columns("a.csv", b"id,text,x\n").unwrap(), ["id", "x"]);
+    assert_eq!(
+        columns("a.jsonl", b"\n{\"x\": 1, \"text\": \"a\", \"id\": 2}\n").unwrap(),
+        ["x", "id"]
+    );
+    assert_eq!(columns("a.jsonl", b"").unwrap(), [""; 0]);
+    for (name, bytes, expected) in [
+        ("a.csv", &b"id,text,id\n"[..], "expected each name once"),
+        ("a.tsv", b"a\tjoy\teebbqej\n", "expected a column \"text\""),
+        ("a.jsonl", b"{\n{\"text\": \"a\"}\n", "a.jsonl:1: found no JSON"),
+    ] {
+        let error = columns(name, bytes).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 fn compressed(bytes: &[u8]) -> Vec<u8> {
@@ -639,7 +759,12 @@ fn utf_16_is_read_by_its_mark() {
     for unit in [u16::to_le_bytes, u16::to_be_bytes] {
         let lines = utf16("Grüße 😀\r\n\nzwei", unit);
         assert_eq!(stream("a.txt", &lines), [ok(1, "Grüße 😀"), ok(2, ""), ok(3, "zwei")]);
-        let dripping = TextStream::lines(Dripping(io::Cursor::new(lines)), "input").unwrap();
+        let dripping = TextStream::read_from(
+            Dripping(io::Cursor::new(lines)),
+            "input",
+            &StreamOptions::default(),
+        )
+        .unwrap();
         let texts: Vec<String> = dripping.map(|row| row.unwrap().text.unwrap()).collect();
         assert_eq!(texts, ["Grüße 😀", "", "zwei"]);
         for (name, text) in [
@@ -694,7 +819,7 @@ proptest! {
                 let _ = read(name, [start, &bytes].concat(), &options);
             }
             let place = Place::new();
-            if let Ok(stream) = TextStream::open(&place.write(name, &bytes), "text") {
+            if let Ok(stream) = TextStream::open(&place.write(name, &bytes), &StreamOptions::default()) {
                 prop_assert!(stream.take(1000).count() < 1000);
             }
         }

@@ -378,8 +378,12 @@ pub(crate) fn find_model(name: &str, global: &GlobalArgs) -> anyhow::Result<Foun
     if name != LATEST {
         return find(name, global);
     }
-    let is_classifier = |run: &Path| run.join("best").join(THRESHOLDS).exists();
-    let newest = newest_run(Path::new("runs"), is_classifier);
+    let written = |run: &Path| {
+        let best = run.join("best");
+        modified(&best.join(THRESHOLDS))?; // an encoder has none
+        modified(&best.join("config.json"))
+    };
+    let newest = newest_run(Path::new("runs"), written);
     let folder = best_of(newest.ok_or(ModelError::NoRuns)?);
     let name = std::path::absolute(&folder).context("cannot tell where the newest run lies")?;
     Ok(Found { folder, name: name.to_string_lossy().into_owned() })
@@ -421,12 +425,17 @@ pub(crate) fn engine(
     Ok(CpuEngine::new(config, num_labels, settings)?)
 }
 
-/// The run of a folder whose model was written last, of those that will do.
-pub(crate) fn newest_run(runs: &Path, will_do: impl Fn(&Path) -> bool) -> Option<PathBuf> {
-    let written = |path: &PathBuf| -> Option<SystemTime> {
-        path.join("best").join("config.json").metadata().ok()?.modified().ok()
-    };
+/// The run of a folder that was written last, as `written` dates those that will do.
+pub(crate) fn newest_run(
+    runs: &Path,
+    written: impl Fn(&Path) -> Option<SystemTime>,
+) -> Option<PathBuf> {
     let entries = fs::read_dir(runs).ok()?.filter_map(Result::ok);
-    let runs = entries.map(|entry| entry.path()).filter(|run| will_do(run));
+    let runs = entries.map(|entry| entry.path());
     runs.filter_map(|run| Some((written(&run)?, run))).max().map(|(_, run)| run)
+}
+
+/// When a file was written, where there is one.
+pub(crate) fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
 }

@@ -1,26 +1,34 @@
 //! How predictions are written: for people, or for programs.
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use console::{Term, measure_text_width, truncate_str};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tinymood_core::LabelSet;
 use tinymood_eval::Choice;
+use tinymood_text::Field;
 
 use crate::args::FormatArg;
 
 /// What is said of one text.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Prediction {
-    /// 1 for the first row.
+    /// Where the text was read from, when rows tell.
+    pub file: Option<Arc<str>>,
+    /// 1 for the first row of all files.
     pub row: u64,
-    /// The text; what could be read of it where it is damaged.
+    /// The text; empty where it could not be read.
     pub text: String,
     /// The labels and their probabilities, or why there are none.
     pub outcome: Result<Scored, String>,
+    /// What stands beside the text, to be passed on.
+    pub others: Vec<Field>,
 }
 
 /// The labels of one text.
@@ -54,6 +62,20 @@ impl Scored {
             scores: scores.then(|| (0..choice.scores.len()).map(named).collect()),
             explanation: None,
         }
+    }
+}
+
+/// The columns and fields that predictions have themselves.
+const OURS: [&str; 7] = ["row", "file", "text", "labels", "scores", "explanation", "error"];
+/// What others begin with that would have the name of one of ours.
+const PREFIX: &str = "input_";
+
+/// The name under which a column is passed on: with [`PREFIX`] if, without all of them, it is one of ours.
+/// So no two columns get one name.
+fn passed_on<'a>(name: &'a str, is_ours: impl Fn(&str) -> bool) -> Cow<'a, str> {
+    match is_ours(name.trim_start_matches(PREFIX)) {
+        true => format!("{PREFIX}{name}").into(),
+        false => name.into(),
     }
 }
 
@@ -99,6 +121,9 @@ impl Serialize for Prediction {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("row", &self.row)?;
+        if let Some(file) = &self.file {
+            map.serialize_entry("file", &**file)?;
+        }
         map.serialize_entry("text", &self.text)?;
         match &self.outcome {
             Ok(scored) => {
@@ -117,6 +142,9 @@ impl Serialize for Prediction {
                 map.serialize_entry("error", problem)?;
             }
         }
+        for Field { name, value } in &self.others {
+            map.serialize_entry(&passed_on(name, |name| OURS.contains(&name)), value)?;
+        }
         map.end()
     }
 }
@@ -127,28 +155,48 @@ pub struct PredictionWriter<W: Write> {
 }
 
 enum Format<W: Write> {
-    Table { out: W, layout: Layout },
+    Table {
+        out: W,
+        layout: Layout,
+    },
     Jsonl(W),
-    Csv(Box<csv::Writer<W>>),
+    Csv {
+        writer: Box<csv::Writer<W>>,
+        /// How many columns are ours.
+        ours: usize,
+        /// The places behind them of those that are passed on.
+        others: HashMap<Arc<str>, usize>,
+    },
+}
+
+/// What rows of CSV have beside the columns that all have.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CsvColumns<'a> {
+    /// Whether rows tell their file.
+    pub has_file: bool,
+    /// The labels, where all scores are told.
+    pub scores: Option<&'a LabelSet>,
+    /// The columns that are passed on.
+    pub others: &'a [Arc<str>],
 }
 
 impl<W: Write> PredictionWriter<W> {
-    /// A writer to `out`; CSV starts with its header, which names `scores` where they are written.
+    /// A writer to `out`; CSV starts with its header.
     ///
     /// # Errors
     /// When the header cannot be written.
-    pub fn new(out: W, format: FormatArg, scores: Option<&LabelSet>) -> anyhow::Result<Self> {
+    pub fn new(out: W, format: FormatArg, columns: CsvColumns<'_>) -> anyhow::Result<Self> {
         let format = match format {
             FormatArg::Table => Format::Table { out, layout: Layout::new(terminal_columns()) },
             FormatArg::Jsonl => Format::Jsonl(out),
             FormatArg::Csv => {
                 let mut writer = csv::Writer::from_writer(out);
-                let mut header = vec!["row", "text", "labels", "scores", "error"];
-                let names = scores.map(LabelSet::names).unwrap_or_default();
-                header.extend(names.iter().map(String::as_str));
-                let written = writer.write_record(header).map_err(from_csv);
-                written.context("cannot write the predictions")?;
-                Format::Csv(Box::new(writer))
+                let header = csv_header(columns);
+                let written = writer.write_record(header.iter().map(|name| name.as_bytes()));
+                written.map_err(from_csv).context("cannot write the predictions")?;
+                let others = columns.others.iter().cloned().zip(0..).collect();
+                let ours = header.len() - columns.others.len();
+                Format::Csv { writer: Box::new(writer), ours, others }
             }
         };
         Ok(Self { format })
@@ -164,7 +212,16 @@ impl<W: Write> PredictionWriter<W> {
             Format::Jsonl(out) => serde_json::to_writer(&mut *out, prediction)
                 .map_err(io::Error::from)
                 .and_then(|()| out.write_all(b"\n")),
-            Format::Csv(writer) => writer.write_record(csv_record(prediction)).map_err(from_csv),
+            Format::Csv { writer, ours, others } => {
+                let mut record = csv_record(prediction);
+                record.resize(*ours + others.len(), String::new()); // a bad row has no scores
+                for Field { name, value } in &prediction.others {
+                    if let Some(place) = others.get(name) {
+                        record[*ours + place] = value.as_cell().into_owned();
+                    }
+                }
+                writer.write_record(record).map_err(from_csv)
+            }
         };
         written.context("cannot write the predictions")
     }
@@ -176,7 +233,7 @@ impl<W: Write> PredictionWriter<W> {
     pub fn flush(&mut self) -> anyhow::Result<()> {
         let flushed = match &mut self.format {
             Format::Table { out, .. } | Format::Jsonl(out) => out.flush(),
-            Format::Csv(writer) => writer.flush(),
+            Format::Csv { writer, .. } => writer.flush(),
         };
         flushed.context("cannot write the predictions")
     }
@@ -232,8 +289,20 @@ fn from_csv(error: csv::Error) -> io::Error {
     }
 }
 
+fn csv_header(columns: CsvColumns<'_>) -> Vec<Cow<'_, str>> {
+    let labels = columns.scores.map(LabelSet::names).unwrap_or_default();
+    let file = columns.has_file.then_some("file");
+    let common = ["row"].into_iter().chain(file).chain(["text", "labels", "scores", "error"]);
+    let ours = common.chain(labels.iter().map(String::as_str));
+    let taken: HashSet<&str> = OURS.into_iter().chain(ours.clone()).collect();
+    let others = columns.others.iter().map(|name| passed_on(name, |name| taken.contains(name)));
+    ours.map(Cow::Borrowed).chain(others).collect()
+}
+
 fn csv_record(prediction: &Prediction) -> Vec<String> {
-    let mut record = vec![prediction.row.to_string(), prediction.text.clone()];
+    let mut record = vec![prediction.row.to_string()];
+    record.extend(prediction.file.as_deref().map(str::to_owned));
+    record.push(prediction.text.clone());
     match &prediction.outcome {
         Ok(scored) => {
             let names: Vec<&str> = scored.labels.iter().map(|(label, _)| label.as_str()).collect();
@@ -255,7 +324,7 @@ fn write_table_row(
 ) -> io::Result<()> {
     let text = clipped(&prediction.text, layout.text);
     let said = match &prediction.outcome {
-        Err(problem) => format!("error: {problem}"),
+        Err(problem) => format!("error: {}", problem.replace(disturbs, " ")),
         Ok(scored) if scored.labels.is_empty() => "(no label reaches its threshold)".to_owned(),
         Ok(scored) => {
             let label = |(label, score): &(String, f32)| format!("{label} {score:.2}");
@@ -299,9 +368,15 @@ fn strongest(shares: &[Share], cells: usize) -> String {
     column(1.0, cells - against) + &column(-1.0, against)
 }
 
-/// A text on one line of at most `width` columns. What moves the cursor must not reach a terminal.
+/// Whether a character moves the cursor, ends the line, or turns the direction of what follows on it.
+fn disturbs(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// A text on one line of at most `width` columns, without what [`disturbs`] a terminal.
 fn clipped(text: &str, width: usize) -> String {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let clean = |c: char| if disturbs(c) { ' ' } else { c };
     // No character is narrower than none: enough for the width, and not a whole book.
     let cleaned: String = text.chars().map(clean).take(4 * width + 1).collect();
     truncate_str(&cleaned, width, "…").into_owned()
@@ -317,13 +392,17 @@ mod tests {
 
     fn written(format: FormatArg, prediction: &Prediction, scores: bool) -> String {
         let labels = labels();
+        let columns = CsvColumns { scores: scores.then_some(&labels), ..CsvColumns::default() };
         let mut bytes = Vec::new();
-        let mut writer =
-            PredictionWriter::new(&mut bytes, format, scores.then_some(&labels)).unwrap();
+        let mut writer = PredictionWriter::new(&mut bytes, format, columns).unwrap();
         writer.write(prediction).unwrap();
         writer.flush().unwrap();
         drop(writer);
         String::from_utf8(bytes).unwrap()
+    }
+
+    fn row(row: u64, text: &str, outcome: Result<Scored, String>) -> Prediction {
+        Prediction { file: None, row, text: text.to_owned(), outcome, others: Vec::new() }
     }
 
     #[test]
@@ -331,7 +410,7 @@ mod tests {
         let choice = Choice { labels: vec![0], scores: vec![0.75, 0.1, 0.123_456_7] };
         let scored = Scored::new(&choice, &labels(), true);
         let text = "so \"happy\",\nreally".to_owned();
-        let prediction = Prediction { row: 3, text, outcome: Ok(scored) };
+        let prediction = row(3, &text, Ok(scored));
         assert_eq!(
             written(FormatArg::Jsonl, &prediction, true),
             "{\"row\":3,\"text\":\"so \\\"happy\\\",\\nreally\",\
@@ -356,7 +435,7 @@ mod tests {
         for text in ["abc", "日本語のテキスト", &"日".repeat(40), &"long ".repeat(40), "e\u{301}a"]
         {
             let mut bytes = Vec::new();
-            let row = Prediction { row: 1, text: text.to_owned(), outcome: outcome() };
+            let row = row(1, text, outcome());
             write_table_row(&mut bytes, Layout::new(66), &row).unwrap();
             let line = String::from_utf8(bytes).unwrap();
             let (before, _) = line.split_once("joy 0.90").unwrap();
@@ -373,6 +452,19 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_turns_a_line_reaches_a_terminal() {
+        let turning = "\u{202e}a\u{2066}b\u{200f}c\u{1b}[2J\u{9b}\u{061c}\u{2028}d";
+        let family = "👩\u{200d}👩"; // joined, it turns nothing
+        let text = format!("{family}{turning}");
+        let bad = |problem: &str| row(1, &text, Err(problem.to_owned()));
+        let table = written(FormatArg::Table, &bad(turning), false);
+        assert!(table.starts_with(&format!("{family} a b c [2J   d")), "{table:?}");
+        assert!(table.ends_with("error:  a b c [2J   d\n"), "{table:?}");
+        // Programs are told what there is.
+        assert!(written(FormatArg::Csv, &bad("x"), false).contains(turning));
+    }
+
+    #[test]
     fn a_files_name_says_how_it_is_written() {
         for (path, format) in
             [("a.csv", FormatArg::Csv), ("a.jsonl", FormatArg::Jsonl), ("a", FormatArg::Jsonl)]
@@ -385,13 +477,14 @@ mod tests {
     fn an_empty_answer_and_a_bad_row_are_explicit() {
         let outcome =
             Ok(Scored { labels: Vec::new(), scores: None, explanation: Some(Vec::new()) });
-        let empty = Prediction { row: 1, text: "x".to_owned(), outcome };
+        let empty = row(1, "x", outcome);
         let json = written(FormatArg::Jsonl, &empty, false);
         assert!(json.contains("\"labels\":[],\"explanation\":{}"), "{json}");
-        let bad = Prediction { row: 2, text: String::new(), outcome: Err("not UTF-8".to_owned()) };
+        let bad = row(2, "", Err("not UTF-8".to_owned()));
         let json = written(FormatArg::Jsonl, &bad, false);
         assert!(json.contains("\"labels\":[]") && json.contains("\"error\":\"not UTF-8\""));
         assert!(written(FormatArg::Csv, &bad, false).ends_with("2,,,,not UTF-8\n"));
+        assert!(written(FormatArg::Csv, &bad, true).ends_with("2,,,,not UTF-8,,,\n"));
     }
 
     #[test]
@@ -407,7 +500,7 @@ mod tests {
         let labels = vec![("joy".to_owned(), 0.75)];
         let explanation = Some(vec![("joy".to_owned(), shares)]);
         let outcome = Ok(Scored { labels, scores: None, explanation });
-        let prediction = Prediction { row: 1, text: "not so happy a".to_owned(), outcome };
+        let prediction = row(1, "not so happy a", outcome);
         let json = written(FormatArg::Jsonl, &prediction, false);
         let first =
             "\"explanation\":{\"joy\":[{\"word\":\"not\",\"start\":0,\"end\":3,\"score\":-1.5},";

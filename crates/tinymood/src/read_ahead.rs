@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::Context;
-use tinymood_text::{DataError, StreamedText};
+use tinymood_text::{DataError, Field, StreamedText};
 
 /// Texts, or why there are no more.
 pub(crate) type Texts = Box<dyn Iterator<Item = Result<StreamedText, DataError>> + Send>;
@@ -92,9 +92,11 @@ impl Held {
     }
 }
 
-/// What a text takes.
+/// What a text takes, and what stands beside it.
 fn bytes(text: &StreamedText) -> usize {
-    text.text.as_ref().map_or(0, String::len)
+    let others = text.others.iter();
+    let others = others.map(|Field { name, value }| size_of::<Field>() + name.len() + value.len());
+    text.text.as_ref().map_or(0, String::len) + others.sum::<usize>()
 }
 
 #[cfg(test)]
@@ -104,7 +106,8 @@ mod tests {
     use super::*;
 
     fn text(row: u64, len: usize) -> Result<StreamedText, DataError> {
-        Ok(StreamedText { row, line: row, text: Ok("x".repeat(len)) })
+        let text = Ok("x".repeat(len));
+        Ok(StreamedText { file: "x".into(), row, line: row, text, others: Vec::new() })
     }
 
     fn all(mut ahead: ReadAhead) -> Vec<u64> {

@@ -117,6 +117,141 @@ fn predict_selects_and_writes_as_told() {
 }
 
 #[test]
+fn predict_reads_what_it_is_told_to() {
+    let folder = trained();
+    let predict = |arguments: &str, input: &str| {
+        let arguments = format!("predict --model {QUICK_RUN} --quiet {arguments}");
+        run_with(folder, &arguments.split_whitespace().collect::<Vec<_>>(), input.as_bytes())
+    };
+    let texts = |arguments: &str, input: &str| -> Vec<String> {
+        let said = predict(arguments, input).ok().stdout;
+        rows(&said).iter().map(|row| row["text"].as_str().unwrap().to_owned()).collect()
+    };
+    let csv = "id,body\n1,\"so, glad\"\n2,meh\n";
+    assert_eq!(texts("--input-format csv --text-column body", csv), ["so, glad", "meh"]);
+    assert_eq!(texts("--input-format csv --text-column body -i -", csv), ["so, glad", "meh"]);
+    assert_eq!(texts("--input-format tsv", "so glad\tjoy\n"), ["so glad"]);
+    assert_eq!(texts("--input-format tsv --text-column b", "a\tb\n1\tmeh\n"), ["meh"]);
+    assert_eq!(texts("--input-format jsonl", "{\"text\": \"meh\"}\n"), ["meh"]);
+    assert_eq!(texts("", "a,b\nc\n"), ["a,b", "c"]);
+    fs::write(folder.join("objects.json"), "{\"text\": \"meh\"}\n").unwrap();
+    fs::write(folder.join("told.csv"), "text\nmeh\n").unwrap();
+    fs::write(folder.join("told.txt"), "meh\n").unwrap();
+    fs::write(folder.join("published.tsv"), "meh\t27\n").unwrap();
+    assert_eq!(texts("-i objects.json --input-format jsonl", ""), ["meh"]);
+    assert_eq!(texts("-i told.csv --input-format lines", ""), ["text", "meh"]);
+    assert_eq!(texts("-i published.tsv", ""), ["meh"]);
+    // No column is named for nothing.
+    predict("--text-column body", csv)
+        .fails(2, &["--text-column", "standard input", "--input-format"]);
+    predict("--text-column body -i told.txt", "").fails(2, &["told.txt", "--input-format"]);
+    predict("--text-column body --input-format lines -i told.csv", "").fails(2, &["told.csv"]);
+    predict("--text-column body meh", "").fails(2, &["--text-column"]);
+    predict("--input-format csv meh", "").fails(2, &["--input-format"]);
+    predict("--text-column body -i published.tsv", "")
+        .fails(1, &["published.tsv", "expected a column \"body\"", "hint:"]);
+    predict("--input-format csv", "").fails(1, &["standard input", "is empty", "hint:"]);
+}
+
+#[test]
+fn predict_passes_other_columns_on() {
+    let folder = trained();
+    let predict = |arguments: &str| {
+        run(folder, &format!("predict --model {QUICK_RUN} --quiet --keep-columns {arguments}"))
+    };
+    let answers = |arguments: &str| rows(&predict(arguments).ok().stdout);
+    let write = |name: &str, bytes: &str| fs::write(folder.join(name), bytes).unwrap();
+    write("kept.csv", ",Body,labels,input_labels,text,joy\n7,\"so, glad\",joy,x,old,1\n8,meh\n");
+    write("kept.tsv", "id\ttext\n9\tfine\n");
+    write(
+        "kept.jsonl",
+        "{\"z\": 123456789012345678901, \"a\": {\"b\": [1.50]}, \"text\": \"fine\", \"row\": null}\n\
+         {\"text\": \"meh\", \"other\": \"x\"}\n{\"z\": \"q, r\", \"text\": 3}\n",
+    );
+
+    let found = answers("-i kept.csv --text-column body");
+    assert_eq!(found[0]["text"], "so, glad");
+    let others: Vec<(&str, &str)> = [
+        ("", "7"),
+        ("input_labels", "joy"),
+        ("input_input_labels", "x"),
+        ("input_text", "old"),
+        ("joy", "1"),
+    ]
+    .into();
+    let last = |row: &serde_json::Value, count: usize| -> Vec<(String, serde_json::Value)> {
+        let all = row.as_object().unwrap();
+        all.iter()
+            .skip(all.len() - count)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    let told = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).into());
+    assert_eq!(last(&found[0], 5), others.iter().map(told).collect::<Vec<_>>());
+    assert_eq!((&found[1][""], &found[1]["joy"]), (&"8".into(), &"".into()), "a short row");
+    let csv = predict("-i kept.csv --text-column body --format csv --scores").ok().stdout;
+    let header = csv.lines().next().unwrap();
+    assert!(header.starts_with("row,text,labels,scores,error,admiration,"), "{header}");
+    assert!(
+        header.ends_with(",neutral,,input_labels,input_input_labels,input_text,input_joy"),
+        "{header}"
+    );
+    assert!(csv.lines().nth(1).unwrap().ends_with(",7,joy,x,old,1"), "{csv}");
+
+    // JSON is passed on as it is written, and CSV has the columns of the first row.
+    let said = predict("-i kept.jsonl").fails(1, &["1 row"]).stdout;
+    let line = |index: usize| said.lines().nth(index).unwrap();
+    assert!(
+        line(0).ends_with(",\"z\":123456789012345678901,\"a\":{\"b\": [1.50]},\"input_row\":null}"),
+        "{said}"
+    );
+    assert!(line(1).ends_with(",\"other\":\"x\"}"), "{said}");
+    assert!(line(2).contains("\"error\":") && line(2).ends_with(",\"z\":\"q, r\"}"), "{said}");
+    let csv = predict("-i kept.jsonl --format csv").fails(1, &["2 rows"]).stdout;
+    let line = |index: usize| csv.lines().nth(index).unwrap();
+    assert_eq!(line(0), "row,text,labels,scores,error,z,a,input_row");
+    assert!(line(1).ends_with(",,123456789012345678901,\"{\"\"b\"\": [1.50]}\","), "{csv}");
+    assert!(line(2).contains("the field \"\"other\"\", which the first row has not"), "{csv}");
+    assert!(line(3).starts_with("3,,,,") && line(3).ends_with(",\"q, r\",,"), "{csv}");
+
+    // Rows of several files are counted on, and tell their file.
+    let said = predict("-i kept.tsv -i kept.jsonl -i kept.tsv").fails(1, &["1 row"]).stdout;
+    let files = ["kept.tsv", "kept.jsonl", "kept.jsonl", "kept.jsonl", "kept.tsv"];
+    let found = rows(&said);
+    assert_eq!(found.len(), 5);
+    for ((row, file), found) in (1..).zip(files).zip(&found) {
+        assert_eq!((&found["row"], &found["file"]), (&row.into(), &file.into()), "{said}");
+    }
+    let csv = predict("-i kept.tsv -i told-twice.csv -o both.csv").fails(1, &["told-twice.csv"]);
+    assert!(csv.stdout.is_empty() && !folder.join("both.csv").exists());
+    write("told-twice.csv", "text,id,ID\nmeh,3,4\n");
+    predict("-i kept.tsv -i told-twice.csv -o both.csv").ok();
+    let both = fs::read_to_string(folder.join("both.csv")).unwrap();
+    let lines: Vec<&str> = both.lines().collect();
+    assert_eq!(lines[0], "row,file,text,labels,scores,error,id,ID");
+    assert!(lines[1].starts_with("1,kept.tsv,fine,") && lines[1].ends_with(",9,"), "{both}");
+    assert!(lines[2].starts_with("2,told-twice.csv,meh,") && lines[2].ends_with(",3,4"), "{both}");
+    // Answers are input too.
+    let again = answers("-i both.csv");
+    assert_eq!((&again[0]["row"], &again[0]["input_row"]), (&1.into(), &"1".into()));
+    assert_eq!((&again[1]["input_file"], &again[1]["ID"]), (&"told-twice.csv".into(), &"4".into()));
+
+    write("same.csv", "text,id,id\nmeh,3,4\n");
+    predict("-i same.csv").fails(1, &["same.csv", "each name once", "hint:"]);
+    write("published.tsv", "meh\t27\teebbqej\n");
+    predict("-i published.tsv")
+        .fails(1, &["published.tsv", "hint:", "a line that names its columns"]);
+    write("bad.jsonl", "{\n{\"text\": \"meh\"}\n");
+    predict("-i bad.jsonl --format csv").fails(1, &["bad.jsonl:1", "hint:"]);
+    predict("-i kept.tsv --format table").fails(2, &["--keep-columns", "--format"]);
+    predict("-i told.txt").fails(2, &["--keep-columns", "told.txt", "--input-format"]);
+    predict("meh").fails(2, &["--keep-columns"]);
+    predict("-i - -i -").fails(2, &["only once"]);
+    predict("-i kept.tsv -i told-twice.csv -o told-twice.csv")
+        .fails(2, &["both --input and --output"]);
+}
+
+#[test]
 fn predict_explains_the_labels_it_gives() {
     let folder = trained();
     let explain = |arguments: &[&str]| {

@@ -39,6 +39,8 @@ fn wrong_usage_is_two_and_failures_are_one_with_a_hint() {
     run(folder, "distill --teacher x --texts y --loss focal").fails(2, &["--loss"]);
     run(folder, "distill --teacher bundled --texts y").fails(2, &["larger teacher"]);
     run(folder, "predict --explain --format csv x").fails(2, &["--explain", "CSV"]);
+    run(folder, "predict --explain --output x.csv x").fails(2, &["--explain", "CSV", "--format"]);
+    assert!(!folder.join("x.csv").exists());
     run(folder, "bench --batch-size 0").fails(2, &["from 1"]);
     run(folder, "train --threads 0 --init random:2L-128D").fails(2, &["from 1 to 1024"]);
     fs::write(folder.join("bad.tsv"), "fine\tjoy\nworse\thapiness\n").unwrap();

@@ -123,6 +123,34 @@ fn stopped_and_failed_runs_and_distillations_have_pages_too() {
 }
 
 #[test]
+fn the_latest_run_is_the_one_that_wrote_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    run(here, "report latest").fails(1, &["./runs holds no run", "hint:"]);
+    let settings = fs::read(trained().join("runs/quick/settings.toml")).unwrap();
+    let now = std::time::SystemTime::now();
+    let write = |file: &str, bytes: &[u8], age: u64| {
+        let path = here.join("runs").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(now - std::time::Duration::from_secs(age)).unwrap();
+    };
+    copy(&trained().join("runs/quick"), &here.join("runs/whole"));
+    write("whole/log.jsonl", &fs::read(trained().join("runs/quick/log.jsonl")).unwrap(), 100);
+    write("whole/best/config.json", b"{}", 100);
+    write("notes/log.jsonl", b"", 0); // of no run
+    let latest = || run(here, "report latest --bootstrap 0").ok().stdout;
+    assert_eq!(latest(), "runs/whole/report.html\n");
+    // Stopped before it had a model, or a line of its log.
+    write("stopped/settings.toml", &settings, 200);
+    write("stopped/log.jsonl", b"", 50);
+    assert_eq!(latest(), "runs/stopped/report.html\n");
+    write("begun/settings.toml", &settings, 20);
+    assert_eq!(latest(), "runs/begun/report.html\n");
+}
+
+#[test]
 fn runs_are_compared_on_the_same_rows_only() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
@@ -139,6 +167,27 @@ fn runs_are_compared_on_the_same_rows_only() {
     let html = fs::read_to_string(here.join("comparison.html")).unwrap();
     assert!(html.contains("<td>7</td>") && html.contains("<td>42</td>"), "seeds differ");
     assert!(here.join("comparison.md").is_file());
+
+    // What lies beside the page is replaced where it is of a report, else nothing is written.
+    run(here, "report runs/one runs/two").ok();
+    fs::write(here.join("README.md"), "# Mine\n").unwrap();
+    fs::write(here.join("package.json"), "{\"name\": \"mine\"}").unwrap();
+    fs::create_dir(here.join("folder.json")).unwrap();
+    for (runs, output, in_the_way) in [
+        ("runs/one runs/two", "README.html", "\"README.md\""),
+        ("runs/one", "package.html", "\"package.json\""),
+        ("runs/one runs/two", "package.html", "\"package.json\""),
+        ("runs/one", "folder.html", "\"folder.json\""),
+    ] {
+        run(here, &format!("report {runs} --output {output}"))
+            .fails(1, &[in_the_way, "no report", "hint:", "--output"]);
+        assert!(!here.join(output).exists(), "{output}");
+    }
+    assert!(!here.join("README.json").exists() && !here.join("package.md").exists());
+    assert_eq!(fs::read_to_string(here.join("README.md")).unwrap(), "# Mine\n");
+    assert_eq!(json(&here.join("package.json"))["name"], "mine");
+    let said = run(here, "report runs/one --output README.html").ok();
+    assert!(said.stderr.contains("README.json"), "{}", said.stderr);
 
     run(here, "report runs/one runs/coarse")
         .fails(1, &["different rows", "28 and 7 labels", "hint:"]);

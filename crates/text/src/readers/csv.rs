@@ -73,9 +73,11 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// The next record as column names.
+    /// The next record as column names; none after the last.
     pub(crate) fn header(&mut self) -> io::Result<Vec<String>> {
-        let Some((_, Ok(record))) = self.next()? else { return Ok(Vec::new()) };
+        let Some((line, record)) = self.next()? else { return Ok(Vec::new()) };
+        let problem = |problem| io::Error::other(format!("line {line}: found {problem}"));
+        let record = record.map_err(problem)?;
         let cells = (0..record.len()).filter_map(|column| record.get(column));
         Ok(cells.map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect())
     }
@@ -131,16 +133,16 @@ pub(crate) struct Table<R: Read> {
 impl<R: BufRead> Table<R> {
     /// Opens what is CSV or TSV by its name. CSV stands between commas, unless its header `fits` only when
     /// it is cut at semicolons, as spreadsheets write it in much of Europe, or at tabs. TSV has a header where
-    /// a cell of its first line is the name of the texts' column.
+    /// the cells of its first line are one, as `is_header` says.
     pub(crate) fn open(
         mut source: R,
         format: Format,
-        text_column: &str,
+        is_header: impl Fn(&[String]) -> bool,
         fits: impl Fn(&[String]) -> bool,
     ) -> io::Result<Self> {
         let start = first_line(&mut source)?;
         let (delimiter, has_header) = match format {
-            Format::Tsv => (b'\t', position(&header_of(&start, b'\t'), text_column).is_some()),
+            Format::Tsv => (b'\t', is_header(&header_of(&start, b'\t'))),
             _ => (delimiter(&start, fits), true),
         };
         let mut records = Records::new(Cursor::new(start).chain(source), delimiter);
@@ -181,16 +183,19 @@ pub(crate) fn position(header: &[String], name: &str) -> Option<usize> {
 
 /// The index of the column of the texts.
 pub(crate) fn text_column(header: &[String], name: &str, path: &Path) -> Result<usize, DataError> {
-    position(header, name).ok_or_else(|| DataError::Header {
-        path: path.to_owned(),
-        found: listed(header),
-        expected: format!("a column {name:?}"),
-        hint: "name the column that has it: --text-column NAME".to_owned(),
+    position(header, name).ok_or_else(|| match header.is_empty() {
+        true => DataError::NoHeader { path: path.to_owned(), text_column: name.to_owned() },
+        false => DataError::Header {
+            path: path.to_owned(),
+            found: listed(header),
+            expected: format!("a column {name:?}"),
+            hint: "name the column that has it: --text-column NAME".to_owned(),
+        },
     })
 }
 
 /// Names between commas, at most twelve.
-pub(super) fn listed<S: Debug>(names: &[S]) -> String {
+pub(crate) fn listed<S: Debug>(names: &[S]) -> String {
     let shown: Vec<String> = names.iter().take(12).map(|name| format!("{name:?}")).collect();
     let more = if names.len() > 12 { ", ..." } else { "" };
     shown.join(", ") + more

@@ -2,15 +2,17 @@
 //! `{"text": "...", "labels": {"joy": 0.7}}`, where labels left out are 0, or with a field for each label:
 //! `{"text": "...", "joy": true, "love": false}`.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::csv::listed;
 use super::{ReadOptions, Row, soft_target};
 use crate::labels::Known;
-use crate::stream::{Line, read_line};
+use crate::stream::{Field, FieldValue, Line, read_line};
 use crate::{DataError, RowProblem};
 
 pub(super) fn read(
@@ -43,7 +45,7 @@ fn row(
     let mut object = object(line)?;
     let text = text(&mut object, &options.text_column)?;
     let field = &options.labels_column;
-    let targets = match object.remove(field) {
+    let targets = match take(&mut object, field) {
         Some(Value::Array(list)) => {
             let names = list.iter().map(|label| match label {
                 Value::String(name) => Ok(name.clone()),
@@ -75,7 +77,8 @@ fn fields_of_labels(
     known: Known<'_>,
 ) -> Result<Vec<f32>, RowProblem> {
     let names = known.labels.names();
-    let values: Vec<Option<&Value>> = names.iter().map(|label| field(object, label)).collect();
+    let value = |label: &String| field(object, label).map(|(_, value)| value);
+    let values: Vec<Option<&Value>> = names.iter().map(value).collect();
     let pairs = names.iter().zip(&values);
     let missing: Vec<&String> =
         pairs.clone().filter(|(_, value)| value.is_none()).map(|(label, _)| label).collect();
@@ -91,10 +94,17 @@ fn fields_of_labels(
     targets.collect()
 }
 
-/// The field of a name; case counts only where two names differ by it alone.
-fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+/// The field of a name and its value; case counts only where two names differ by it alone.
+fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<(&'a String, &'a Value)> {
     let loose = || object.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
-    object.get(name).or_else(|| loose().map(|(_, value)| value))
+    object.get_key_value(name).or_else(loose)
+}
+
+/// Takes the value of [`field`] out of its object, whose other fields keep their order.
+fn take(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    let (name, _) = field(object, name)?;
+    let name = name.clone();
+    object.shift_remove(&name)
 }
 
 fn soft_value(value: &Value, label: &str) -> Result<f32, RowProblem> {
@@ -122,10 +132,22 @@ pub(crate) fn object(line: &[u8]) -> Result<Map<String, Value>, RowProblem> {
 
 /// The text of an object.
 pub(crate) fn text(object: &mut Map<String, Value>, field: &str) -> Result<String, RowProblem> {
-    match object.remove(field) {
+    match take(object, field) {
         Some(Value::String(text)) => Ok(text),
         other => Err(unexpected(other.as_ref(), field, "a text")),
     }
+}
+
+/// The fields of a line's object, each value as it is written there.
+pub(crate) fn fields(line: &[u8], object: &Map<String, Value>) -> Vec<Field> {
+    // A number may have more digits than a value of serde's holds.
+    let mut written: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_slice(line).unwrap_or_default();
+    let field = |name: &String| {
+        let (name, value) = written.remove_entry(name)?;
+        Some(Field { name: name.into(), value: FieldValue::Json(value) })
+    };
+    object.keys().filter_map(field).collect()
 }
 
 fn unexpected(value: Option<&Value>, field: &str, expected: &str) -> RowProblem {

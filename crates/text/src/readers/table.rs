@@ -17,7 +17,8 @@ pub(super) fn read(
     keep: &mut dyn FnMut(Row) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let fits = |header: &[String]| Columns::find(header, path, options, known).is_ok();
-    let table = Table::open(source, format, &options.text_column, fits);
+    let has_text = |header: &[String]| position(header, &options.text_column).is_some();
+    let table = Table::open(source, format, has_text, fits);
     let Table { mut records, header } = table.map_err(DataError::io(path))?;
     let columns = header.map(|header| Columns::find(&header, path, options, known)).transpose()?;
     while let Some((line, record)) = records.next().map_err(DataError::io(path))? {

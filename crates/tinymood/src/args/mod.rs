@@ -28,7 +28,7 @@ pub use data::{DataArgs, DataCommand, StatsArgs};
 pub use distill::DistillArgs;
 pub use evaluate::EvaluateArgs;
 pub use export::ExportArgs;
-pub use predict::{FormatArg, PredictArgs};
+pub use predict::{FormatArg, InputFormatArg, PredictArgs};
 pub use report::ReportArgs;
 pub use serve::{LimitArgs, LogFormatArg, ServeArgs};
 pub use teaching::TeachingArgs;

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use tinymood_text::{Format, TextFormat};
 
 use super::{ModelArg, TaxonomyArg, parse_share};
 
@@ -15,6 +16,30 @@ pub enum FormatArg {
     Csv,
 }
 
+/// What the texts stand in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InputFormatArg {
+    /// One text a line
+    Lines,
+    /// With a header; commas, semicolons or tabs
+    Csv,
+    /// Tabs; with a header where --text-column stands in the first line, else the first column
+    Tsv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+impl From<InputFormatArg> for TextFormat {
+    fn from(arg: InputFormatArg) -> Self {
+        match arg {
+            InputFormatArg::Lines => Self::Lines,
+            InputFormatArg::Csv => Self::Rows(Format::Csv),
+            InputFormatArg::Tsv => Self::Rows(Format::Tsv),
+            InputFormatArg::Jsonl => Self::Rows(Format::Jsonl),
+        }
+    }
+}
+
 /// `tinymood predict`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -24,7 +49,9 @@ read (the row says why, and the exit status is 1).
 Examples:
   tinymood predict \"thank you so much!\" \"who knows\"
   tinymood predict --input comments.csv --text-column body --format csv > emotions.csv
+  tinymood predict --input a.csv --input b.csv --keep-columns --output emotions.csv
   cat lines.txt | tinymood predict --format jsonl --taxonomy ekman
+  cat comments.csv | tinymood predict --input-format csv --text-column body
   tinymood predict --explain --format jsonl \"thank you so much!\" | jq .explanation")]
 pub struct PredictArgs {
     /// Texts; without any and without --input, reads standard input, one text per line
@@ -33,12 +60,20 @@ pub struct PredictArgs {
     #[command(flatten)]
     pub model: ModelArg,
     /// File of texts: .csv (with header), .tsv (first column if it has no header), .jsonl, otherwise one
-    /// text per line; any of them also as .gz; - for standard input
+    /// text per line; any of them also as .gz; - for standard input. Several files are read one after
+    /// another: rows are counted over all of them, and jsonl and csv output names each row's file
     #[arg(long, short, value_name = "FILE")]
-    pub input: Option<PathBuf>,
-    /// Name of the text column or field
-    #[arg(long, value_name = "NAME", default_value = "text")]
-    pub text_column: String,
+    pub input: Vec<PathBuf>,
+    /// Format of the input [default: by file name; lines for standard input]
+    #[arg(long, value_enum, conflicts_with = "texts")]
+    pub input_format: Option<InputFormatArg>,
+    /// Name of the text column or field [default: text]
+    #[arg(long, value_name = "NAME", conflicts_with = "texts")]
+    pub text_column: Option<String>,
+    /// Pass on the other columns or fields of csv, tsv (with a header) and jsonl input to jsonl or csv
+    /// output (csv: those of the first JSONL row). A name of ours is prefixed: input_labels
+    #[arg(long, conflicts_with = "texts")]
+    pub keep_columns: bool,
     /// File to write; - for standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub output: PathBuf,

@@ -14,7 +14,8 @@ Examples:
   tinymood report runs/a --output a.html   somewhere else
 
 `train` writes report.html into its run's folder when it ends, and `report` writes it again, for example \
-after `tune` or for a run that was stopped. A JSON file beside the page has all its numbers. The figures \
+after `tune` or for a run that was stopped. Beside a page a.html, a.json has all its numbers and, for \
+several runs, a.md its tables; a file there that is not a report's is never replaced. The figures \
 also go into the model's README.md, unless you have made that file your own. Runs evaluated on different \
 rows are not compared.")]
 pub struct ReportArgs {

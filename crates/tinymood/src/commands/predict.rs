@@ -1,26 +1,40 @@
 //! `tinymood predict`: labels for texts, streaming, one row of answers for each row of questions.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tinymood_core::TokenizedText;
 use tinymood_engine::CpuEngine;
 use tinymood_eval::{Choice, Explainer, Selection};
-use tinymood_text::{StreamedText, TextStream};
+use tinymood_text::{Field, RowProblem, StreamOptions, StreamedText, TextFormat, TextStream};
 
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
 use crate::misuse::Misuse;
 use crate::model::Model;
-use crate::predictions::{Prediction, PredictionWriter, Scored, Share, default_format};
+use crate::predictions::{CsvColumns, Prediction, PredictionWriter, Scored, Share, default_format};
 use crate::read_ahead::{ReadAhead, Texts};
 
 pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> {
-    if args.explain && args.format == Some(FormatArg::Csv) {
+    let format = match (args.format, args.json) {
+        (_, true) => FormatArg::Jsonl,
+        (Some(format), _) => format,
+        (None, _) => default_format(&args.output),
+    };
+    if args.explain && format == FormatArg::Csv {
         let problem = "--explain has no place in CSV: --format must be table or jsonl";
         return Err(Misuse(problem.to_owned()).into());
+    }
+    if args.keep_columns && format == FormatArg::Table {
+        let problem = "--keep-columns has no place in a table: --format must be jsonl or csv";
+        return Err(Misuse(problem.to_owned()).into());
+    }
+    if args.input.iter().filter(|input| *input == Path::new(STDIN)).count() > 1 {
+        return Err(Misuse("standard input (--input -) can be read only once".to_owned()).into());
     }
     let model = Model::open(args.model.model.as_deref(), global)?;
     let taxonomy = tinymood_core::Taxonomy::from(args.taxonomy).map(&model.labels)?;
@@ -31,11 +45,6 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     let selection =
         Selection { thresholds, taxonomy, top_k: args.top_k, at_least_one: args.at_least_one };
     let to_stdout = args.output == Path::new("-");
-    let format = match (args.format, args.json) {
-        (_, true) => FormatArg::Jsonl,
-        (Some(format), _) => format,
-        (None, _) => default_format(&args.output),
-    };
     if format == FormatArg::Table {
         let policy = match args.threshold {
             Some(value) => format!("fixed {value}"),
@@ -43,12 +52,12 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         };
         global.say(&format!("thresholds: {policy}"));
     }
-    let texts = texts(&args, global)?;
+    let Asked { texts, others } = texts(&args, format, global)?;
     let out: Box<dyn Write> = if to_stdout {
         Box::new(BufWriter::new(io::stdout()))
     } else {
         // Creating it empties what is there.
-        if args.input.as_deref().is_some_and(|input| is_same_file(input, &args.output)) {
+        if args.input.iter().any(|input| is_same_file(input, &args.output)) {
             let path = args.output.display();
             return Err(
                 Misuse(format!("{path} is both --input and --output: write elsewhere")).into()
@@ -58,13 +67,16 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
             .with_context(|| format!("cannot write {}", args.output.display()))?;
         Box::new(BufWriter::new(file))
     };
+    let tells_file = args.input.len() > 1;
     let scores = args.scores.then(|| selection.labels());
-    let mut writer = PredictionWriter::new(out, format, scores)?;
+    let columns = CsvColumns { has_file: tells_file, scores, others: &others };
+    let mut writer = PredictionWriter::new(out, format, columns)?;
     let answering = Answering {
         explainer: args.explain.then(|| model.explainer()).transpose()?,
         model: &model,
         selection,
         scores: args.scores,
+        tells_file,
     };
     let mut bad_rows = 0;
     let mut coming = ReadAhead::new(texts)?;
@@ -88,8 +100,15 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
+/// What is to be answered.
+struct Asked {
+    texts: Texts,
+    /// The columns that CSV passes on.
+    others: Vec<Arc<str>>,
+}
+
 /// The texts that the arguments name.
-fn texts(args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<Texts> {
+fn texts(args: &PredictArgs, format: FormatArg, global: &GlobalArgs) -> anyhow::Result<Asked> {
     if !args.texts.is_empty() {
         for text in args.texts.iter().filter(|text| Path::new(text).exists()) {
             global.warn(&format!(
@@ -97,20 +116,91 @@ fn texts(args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<Texts> {
                  of a file, --model names a model"
             ));
         }
-        let rows = (1..).zip(args.texts.clone());
-        return Ok(Box::new(
-            rows.map(|(row, text)| Ok(StreamedText { row, line: row, text: Ok(text) })),
-        ));
+        let rows = (1..).zip(args.texts.clone()).map(|(row, text)| {
+            let file = "arguments".into();
+            Ok(StreamedText { file, row, line: row, text: Ok(text), others: Vec::new() })
+        });
+        return Ok(Asked { texts: Box::new(rows), others: Vec::new() });
     }
-    Ok(Box::new(match args.input.as_deref() {
-        Some(path) if path != Path::new("-") => TextStream::open(path, &args.text_column)?,
-        _ => {
-            if io::stdin().is_terminal() {
-                global.say("reading texts from the keyboard, one a line; end with Ctrl-D");
-            }
-            TextStream::lines(io::stdin(), "standard input")?
+    // All are opened before anything is answered, so that none is missed half-way.
+    let mut files = match &args.input[..] {
+        [] => vec![open(Path::new(STDIN), args, global)?],
+        paths => paths.iter().map(|path| open(path, args, global)).collect::<Result<_, _>>()?,
+    };
+    let mut others = Vec::new();
+    if format == FormatArg::Csv && args.keep_columns {
+        for file in &mut files {
+            others.extend(file.columns()?);
         }
-    }))
+        let mut seen = HashSet::new();
+        others.retain(|name| seen.insert(Arc::clone(name)));
+    }
+    let columns: Option<HashSet<_>> =
+        (format == FormatArg::Csv).then(|| others.iter().cloned().collect());
+    let rows = (1..).zip(files.into_iter().flatten()).map(move |(row, text)| {
+        let text = StreamedText { row, ..text? };
+        Ok(match &columns {
+            Some(columns) => within(text, columns),
+            None => text,
+        })
+    });
+    Ok(Asked { texts: Box::new(rows), others })
+}
+
+/// A row of CSV, which has these columns: one with others is no answer, since they would be lost.
+fn within(mut text: StreamedText, columns: &HashSet<Arc<str>>) -> StreamedText {
+    if let Some(Field { name, .. }) =
+        text.others.iter().find(|field| !columns.contains(&field.name))
+        && text.text.is_ok()
+    {
+        text.text = Err(RowProblem::Json {
+            found: format!("the field {name:?}, which the first row has not"),
+            expected:
+                "those of the first row, which are CSV's columns (--format jsonl passes on any)"
+                    .to_owned(),
+        });
+    }
+    text
+}
+
+/// What names standard input.
+const STDIN: &str = "-";
+
+/// The texts of a file, or of standard input.
+fn open(path: &Path, args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<TextStream> {
+    let is_stdin = path == Path::new(STDIN);
+    let told = args.input_format.map(TextFormat::from);
+    let format = match told {
+        Some(format) => format,
+        None if is_stdin => TextFormat::Lines,
+        None => TextFormat::of(path)?,
+    };
+    let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
+    let asked =
+        [("--text-column", args.text_column.is_some()), ("--keep-columns", args.keep_columns)];
+    if let Some((flag, _)) = asked.iter().find(|(_, is_given)| *is_given)
+        && format == TextFormat::Lines
+    {
+        return Err(Misuse(format!(
+            "{flag} is of columns, and {name} is read as lines, each a text: say what it is with \
+             --input-format csv, tsv or jsonl"
+        ))
+        .into());
+    }
+    let options = StreamOptions {
+        format: Some(format),
+        text_column: args.text_column.clone().unwrap_or_else(|| "text".to_owned()),
+        needs_header: args.text_column.is_some(),
+        keeps_columns: args.keep_columns,
+    };
+    if !is_stdin {
+        return Ok(TextStream::open(path, &options)?);
+    }
+    if io::stdin().is_terminal() {
+        let what = if format == TextFormat::Lines { "texts" } else { "rows" };
+        global.say(&format!("reading {what} from the keyboard, one a line; end with Ctrl-D"));
+    }
+    Ok(TextStream::read_from(io::stdin(), &name, &options)?)
 }
 
 /// What answers texts.
@@ -119,6 +209,8 @@ struct Answering<'a> {
     selection: Selection,
     /// Whether all scores are told.
     scores: bool,
+    /// Whether rows tell the file that they are of.
+    tells_file: bool,
     /// When words are asked for.
     explainer: Option<Explainer<'a, CpuEngine>>,
 }
@@ -138,7 +230,7 @@ impl Answering<'_> {
         let probabilities = probabilities.chunks_exact(self.model.labels.len());
         let mut answers = encoded.iter().zip(logits.rows()).zip(probabilities);
         let mut bad_rows = 0;
-        for StreamedText { row, text, .. } in waiting.drain(..) {
+        for StreamedText { file, row, text, others, .. } in waiting.drain(..) {
             let (text, outcome) = match text {
                 Ok(text) => {
                     let ((encoded, logits), probabilities) =
@@ -156,7 +248,8 @@ impl Answering<'_> {
                     (String::new(), Err(format!("found {problem}")))
                 }
             };
-            writer.write(&Prediction { row, text, outcome })?;
+            let file = self.tells_file.then_some(file);
+            writer.write(&Prediction { file, row, text, outcome, others })?;
         }
         writer.flush()?;
         Ok(bad_rows)

@@ -23,7 +23,7 @@ use super::print;
 use super::train::{Source, card_facts};
 use crate::args::{GlobalArgs, PrecisionArg, ReportArgs};
 use crate::misuse::Misuse;
-use crate::model::{LATEST, Model, ModelError, newest_run, read_text};
+use crate::model::{LATEST, Model, ModelError, modified, newest_run, read_text};
 
 /// The page of several runs.
 const COMPARISON: &str = "comparison.html";
@@ -43,20 +43,24 @@ pub(super) fn run(args: ReportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         .iter()
         .map(|path| RunRecord::read(&run_path(path)?).map_err(Into::into))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let page = args.output.unwrap_or_else(|| match &records[..] {
+        [record] => page_of(&record.path),
+        _ => PathBuf::from(COMPARISON),
+    });
+    // Before the work, and before it leaves files in a run's folder.
+    match records.len() {
+        1 => Written::of_run(&page)?,
+        _ => Written::of_comparison(&page)?,
+    };
     for record in &mut records {
         complete(record, global);
     }
     let written = match &records[..] {
-        [record] => {
-            let report = RunReport::new(record, &options)?;
-            let page = args.output.unwrap_or_else(|| page_of(&record.path));
-            write_one(record, &report, &page, global)?
-        }
-        several => {
-            let page = args.output.unwrap_or_else(|| PathBuf::from(COMPARISON));
-            write_comparison(&Comparison::new(several, &options)?, &page)?
-        }
+        [record] => write_one(record, &RunReport::new(record, &options)?, &page, global)?,
+        several => write_comparison(&Comparison::new(several, &options)?, &page)?,
     };
+    let beside: Vec<String> = written.beside().map(|path| path.display().to_string()).collect();
+    global.say(&format!("beside the page: {}", beside.join(", ")));
     if args.json {
         let json = fs::read_to_string(&written.json);
         return print(&json.with_context(|| format!("cannot read {:?}", written.json))?);
@@ -67,7 +71,12 @@ pub(super) fn run(args: ReportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 /// The folder of a run; `latest` is the newest.
 fn run_path(path: &Path) -> anyhow::Result<PathBuf> {
     if path == Path::new(LATEST) && !path.exists() {
-        return Ok(newest_run(Path::new("runs"), |_| true).ok_or(ModelError::NoRuns)?);
+        // A run that was stopped early has no model, and its log may be empty.
+        let written = |run: &Path| {
+            let begun = modified(&run.join("settings.toml"))?;
+            Some(modified(&run.join("log.jsonl")).unwrap_or(begun))
+        };
+        return Ok(newest_run(Path::new("runs"), written).ok_or(ModelError::NoRuns)?);
     }
     Ok(path.to_owned())
 }
