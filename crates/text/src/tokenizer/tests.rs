@@ -185,6 +185,37 @@ fn random_texts_give_the_crates_ids() {
 }
 
 #[test]
+fn the_beginning_of_a_text_has_the_words_of_the_whole() {
+    let tokenizers = tokenizers();
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(2000));
+    let long = prop::collection::vec(text(), 1..4).prop_map(|texts| texts.concat());
+    let outcome = runner.run(&(long, 3..20_usize), |(text, length)| {
+        for tokenizer in &tokenizers {
+            let tokenizer = tokenizer.clone().with_max_length(length).unwrap();
+            prop_assert_eq!(tokenizer.words(&text).unwrap(), tokenizer.words_of(&text).unwrap());
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn only_the_beginning_of_a_long_text_is_read_for_its_words() {
+    for text in ["so it goes ", "so,it.", "\u{4E2D}\u{6587}", "\u{FEFF}x\u{3000}", "a\tb-c"] {
+        let long = text.repeat(3_000);
+        for length in [3, 128] {
+            let tokenizer = Tokenizer::bundled().with_max_length(length).unwrap();
+            let read = tokenizer.beginning(&long);
+            assert!(read.len() <= 64 * length, "{} bytes of {text:?}", read.len());
+            assert_eq!(tokenizer.words(&long).unwrap(), tokenizer.words_of(&long).unwrap());
+            // What is not cut is read whole.
+            let short = "x ".repeat(length - 2);
+            assert_eq!(tokenizer.beginning(&short), short);
+        }
+    }
+}
+
+#[test]
 fn many_texts_are_encoded_in_their_order() {
     let texts: Vec<String> = (0..20_000).map(|i| format!("text {i} of many")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
