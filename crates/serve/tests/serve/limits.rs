@@ -199,6 +199,56 @@ fn so_many_connections_at_once_and_the_next_waits() {
 }
 
 #[test]
+fn who_has_been_idle_for_longest_gives_way_when_no_place_is_left() {
+    let server = Fixture::with(|settings| settings.max_connections = 3);
+    let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    let [busy, longest, other] = &mut clients[..] else { unreachable!() };
+    server.gate.shut();
+    busy.write(&request("POST", "/predict", &[], br#"{"inputs":"a"}"#)).unwrap();
+    server.gate.wait_for_batch();
+    for client in [&mut *longest, &mut *other] {
+        assert_eq!(client.send("GET", "/health", &[], b"").status, 200);
+    }
+    assert_eq!(server.get("/health").status, 200);
+    assert!(longest.answer().is_none(), "closed without a word");
+    assert_eq!(other.send("GET", "/health", &[], b"").status, 200);
+    server.gate.open();
+    assert_eq!(busy.answer().unwrap().status, 200);
+}
+
+#[test]
+fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
+    let brief = Duration::from_millis(300);
+    let server = Fixture::with(|settings| settings.request_timeout = brief);
+    let (mut idle, mut slow) = (server.connect(), server.connect());
+    assert_eq!(idle.send("GET", "/health", &[], b"").status, 200);
+    slow.write(b"GET /health HTTP/1.1\r\n").unwrap();
+    assert!(slow.answer().is_none(), "its head does not end");
+    thread::sleep(brief);
+    assert_eq!(idle.send("GET", "/health", &[], b"").status, 200);
+
+    let (brief, less) = (Duration::from_secs(1), Duration::from_millis(400));
+    let server = Fixture::with(|settings| settings.keep_alive_timeout = brief);
+    let (mut idle, mut new) = (server.connect(), server.connect());
+    for _ in 0..3 {
+        thread::sleep(less);
+        assert_eq!(idle.send("GET", "/health", &[], b"").status, 200, "its time begins anew");
+    }
+    let started = Instant::now();
+    assert!(idle.answer().is_none() && new.answer().is_none());
+    assert!(started.elapsed() > less);
+    server.wait_for_metric("tinymood_connections", 1.0);
+    // A request that takes longer is no idle connection.
+    server.gate.shut();
+    let mut busy = server.connect();
+    busy.write(&request("POST", "/predict", &[], br#"{"inputs":"a"}"#)).unwrap();
+    server.gate.wait_for_batch();
+    thread::sleep(brief * 2);
+    server.gate.open();
+    assert_eq!(busy.answer().unwrap().status, 200);
+}
+
+#[test]
 fn a_body_has_a_size_whether_it_says_so_or_not() {
     let server = Fixture::with(|settings| settings.max_body_bytes = 100);
     let body = json!({ "inputs": "x".repeat(100) }).to_string();

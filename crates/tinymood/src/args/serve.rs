@@ -93,6 +93,9 @@ pub struct LimitArgs {
     /// in none of it
     #[arg(long, value_name = "SECONDS", env = "TINYMOOD_REQUEST_TIMEOUT", value_parser = parse_seconds, default_value = "30")]
     pub request_timeout: Duration,
+    /// Seconds that a connection stays open without a request: more than a load balancer keeps it
+    #[arg(long, value_name = "SECONDS", env = "TINYMOOD_KEEP_ALIVE_TIMEOUT", value_parser = parse_seconds, default_value = "90")]
+    pub keep_alive_timeout: Duration,
     /// How long what is accepted may take once the server is told to stop
     #[arg(long, value_name = "SECONDS", env = "TINYMOOD_SHUTDOWN_TIMEOUT", value_parser = parse_seconds, default_value = "30")]
     pub shutdown_timeout: Duration,

@@ -48,6 +48,7 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         max_queue_tokens: limits.max_queue_tokens,
         max_batch_tokens: limits.max_batch_tokens,
         request_timeout: limits.request_timeout,
+        keep_alive_timeout: limits.keep_alive_timeout,
         shutdown_timeout: limits.shutdown_timeout,
         tokenization_workers: args.tokenization_workers,
         log_texts: args.log_texts,
