@@ -238,6 +238,58 @@ fn flags_come_from_the_environment_and_texts_stay_out_of_the_log() {
 }
 
 #[test]
+fn a_key_comes_from_a_file_that_holds_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let path = file.to_str().unwrap();
+    let arguments = ["runs/quick", "--api-key-file", path];
+    for (text, by_flag) in [("sesame", true), ("sesame\n", true), ("sesame\r\n", false)] {
+        fs::write(&file, text).unwrap();
+        let server = match by_flag {
+            true => Served::start(trained(), &arguments, &[]),
+            false => Served::start(trained(), &arguments[..1], &[("TINYMOOD_API_KEY_FILE", path)]),
+        };
+        assert_eq!(server.ask("GET", "/info", "sesame", "").0, 200, "{text:?}");
+        assert_eq!(server.ask("GET", "/info", "sesam", "").0, 401, "{text:?}");
+    }
+    let serve = |more: &str| {
+        run(trained(), &format!("serve runs/quick --port 0 --api-key-file {path} {more}"))
+    };
+    let long = "x".repeat(100_000);
+    for text in ["", "\n", "one\ntwo\n", "sesame\n\n", " sesame", "na\u{EF}ve"] {
+        fs::write(&file, text).unwrap();
+        serve("").fails(1, &[path, "holds no API key", "one line"]);
+    }
+    fs::write(&file, long).unwrap();
+    serve("").fails(1, &[path, "longer than"]);
+    serve("--api-key sesame").fails(2, &["--api-key", "cannot be used with", "--api-key-file"]);
+    fs::remove_file(&file).unwrap();
+    serve("").fails(1, &[path, "cannot read the API key"]);
+    fs::create_dir(&file).unwrap();
+    serve("").fails(1, &[path, "not a regular file"]);
+}
+
+#[test]
+fn a_log_says_as_much_as_it_is_told_to() {
+    let log = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let arguments = [&["runs/quick"], arguments].concat();
+        let server = Served::start(trained(), &arguments, environment);
+        server.get("/health");
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.write_all(b"no HTTP\r\n\r\n").unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+        let (status, log) = server.stop();
+        assert_eq!(status, Some(0));
+        (log.contains("/health"), log.contains("a connection ended"))
+    };
+    assert_eq!(log(&[], &[]), (true, false));
+    assert_eq!(log(&["--quiet"], &[]), (false, false));
+    assert_eq!(log(&["--log-level", "debug"], &[]), (true, true));
+    assert_eq!(log(&["--log-level", "error"], &[]), (false, false));
+    assert_eq!(log(&["--quiet"], &[("TINYMOOD_LOG_LEVEL", "info")]), (true, false));
+}
+
+#[test]
 fn a_hang_up_opens_the_model_again_unless_it_is_broken() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model");

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -11,6 +12,19 @@ pub enum LogFormatArg {
     Text,
     /// One JSON object a line
     Json,
+}
+
+/// The least that a log line must be worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevelArg {
+    /// What failed
+    Error,
+    /// What may want attention, too
+    Warn,
+    /// A line for each request, too
+    Info,
+    /// How connections ended, too
+    Debug,
 }
 
 /// `tinymood serve`.
@@ -45,6 +59,9 @@ pub struct ServeArgs {
     /// /openapi.json and /health need none
     #[arg(long, value_name = "KEY", env = "TINYMOOD_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
+    /// A file that holds the API key on one line: no list of processes shows it there
+    #[arg(long, value_name = "FILE", env = "TINYMOOD_API_KEY_FILE", conflicts_with = "api_key")]
+    pub api_key_file: Option<PathBuf>,
     /// An origin whose pages may ask (CORS), or *; may be given several times
     #[arg(long, value_name = "ORIGIN", env = "TINYMOOD_CORS_ALLOW_ORIGIN", value_delimiter = ',')]
     pub cors_allow_origin: Vec<String>,
@@ -55,9 +72,12 @@ pub struct ServeArgs {
     /// Threads that tokenize long texts
     #[arg(long, value_name = "N", env = "TINYMOOD_TOKENIZATION_WORKERS", default_value_t = Settings::default().tokenization_workers)]
     pub tokenization_workers: usize,
-    /// How to log, to standard error; --quiet leaves out all but warnings
+    /// How log lines are written, to standard error
     #[arg(long, value_enum, env = "TINYMOOD_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormatArg,
+    /// What is logged [default: info; warn with --quiet]
+    #[arg(long, value_enum, value_name = "LEVEL", env = "TINYMOOD_LOG_LEVEL")]
+    pub log_level: Option<LogLevelArg>,
     /// Log the texts, too
     #[arg(long, env = "TINYMOOD_LOG_TEXTS", value_parser = BoolishValueParser::new())]
     pub log_texts: bool,
