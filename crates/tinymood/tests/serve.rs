@@ -11,7 +11,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Ran, run, run_with, tinymood, trained};
+use common::{Ran, rows, run, run_with, tinymood, trained};
 use serde_json::{Value, json};
 
 /// A server process; killed when dropped.
@@ -169,22 +169,28 @@ fn the_server_says_what_predict_says() {
     let said = run_with(folder, &arguments, b"").ok();
     let asked = json!({ "texts": texts, "all_scores": true, "explain": true, "top_k": 3 });
     let answer = server.post("/v1/emotions", &asked);
-    for (line, result) in said.stdout.lines().zip(answer["results"].as_array().unwrap()) {
-        let line: Value = serde_json::from_str(line).unwrap();
-        let offline: Vec<(String, f64)> = scores(&line["labels"]);
-        for (offline, online) in offline.iter().zip(scores(&result["labels"])) {
+    let (said, results) = (rows(&said.stdout), answer["results"].as_array().unwrap());
+    assert_eq!((said.len(), results.len()), (texts.len(), texts.len()));
+    for (line, result) in said.iter().zip(results) {
+        let (offline, online) = (scores(&line["labels"]), scores(&result["labels"]));
+        assert_eq!((offline.len(), online.len()), (3, 3));
+        for (offline, online) in offline.iter().zip(online) {
             assert_eq!(offline.0, online.0);
             assert!((offline.1 - online.1).abs() < 1e-6, "{offline:?} {online:?}");
         }
         let all = line["scores"].as_object().unwrap();
-        assert_eq!(all.len(), result["scores"].as_array().unwrap().len());
+        assert_eq!((all.len(), result["scores"].as_array().unwrap().len()), (28, 28));
         for (label, score) in scores(&result["scores"]) {
             assert!((all[&label].as_f64().unwrap() - score).abs() < 1e-6, "{label}");
         }
-        for (label, shares) in line["explanation"].as_object().unwrap() {
-            let online = result["explanation"]["labels"][label].as_array().unwrap();
-            let words = result["explanation"]["words"].as_array().unwrap();
-            assert_eq!(shares.as_array().unwrap().len(), online.len());
+        let (words, told) = (&result["explanation"]["words"], &result["explanation"]["labels"]);
+        let words = words.as_array().unwrap();
+        let explained = line["explanation"].as_object().unwrap();
+        assert_eq!((explained.len(), told.as_object().unwrap().len()), (3, 28));
+        assert!(words.len() > 1, "{result}");
+        for (label, shares) in explained {
+            let online = told[label].as_array().unwrap();
+            assert_eq!((shares.as_array().unwrap().len(), online.len()), (words.len(), words.len()));
             for ((share, online), word) in shares.as_array().unwrap().iter().zip(online).zip(words)
             {
                 assert!((share["score"].as_f64().unwrap() - online.as_f64().unwrap()).abs() < 1e-5);
