@@ -125,7 +125,7 @@ impl Server {
         let address = settings.address;
         let listen = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let threads = Threads::new()?;
+        let threads = Threads::new(settings.threads)?;
         let app = App::new(settings, served).map_err(ServeError::Thread)?;
         Ok(Self { app, listener, threads })
     }

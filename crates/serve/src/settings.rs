@@ -1,6 +1,7 @@
 //! What a server is told: limits, timeouts, who may ask. Checked once, so that nothing else checks.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub keep_alive_timeout: Duration,
     /// How long accepted requests may take once the server is told to stop.
     pub shutdown_timeout: Duration,
+    /// Threads that read and write connections.
+    pub threads: usize,
     /// Threads that tokenize long texts.
     pub tokenization_workers: usize,
     /// Whether texts may be logged.
@@ -59,6 +62,7 @@ impl Default for Settings {
             // Above the 60 s that most load balancers keep idle connections for.
             keep_alive_timeout: Duration::from_secs(90),
             shutdown_timeout: Duration::from_secs(30),
+            threads: thread::available_parallelism().map_or(1, usize::from),
             tokenization_workers: 1,
             log_texts: false,
         }
@@ -96,6 +100,7 @@ impl Settings {
             ("max_concurrent_requests", self.max_concurrent_requests),
             ("max_queue_tokens", self.max_queue_tokens),
             ("max_batch_tokens", self.max_batch_tokens),
+            ("threads", self.threads),
             ("tokenization_workers", self.tokenization_workers),
         ];
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {

@@ -8,6 +8,7 @@ use tinymood_hub::{Hub, HubSettings};
 use tinymood_text::{PLACEHOLDERS, Tokenizer};
 use tinymood_train::TrainSettings;
 
+use crate::args::GlobalArgs;
 use crate::bundled;
 use crate::model::ModelError;
 use tinymood_weights::{LoadReport, TensorFile, fit, initialise, read_model_folder};
@@ -92,7 +93,7 @@ pub(crate) fn start(
     init: &str,
     labels: &LabelSet,
     settings: &TrainSettings,
-    offline: bool,
+    global: &GlobalArgs,
 ) -> anyhow::Result<Start> {
     let (mut config, checkpoint, tokenizer) = match (init, init.strip_prefix("random:")) {
         (_, Some(shape)) => (ModelConfig::preset(shape)?, None, Tokenizer::bundled()),
@@ -101,7 +102,7 @@ pub(crate) fn start(
             (model.config, Some(model.tensors), Tokenizer::bundled())
         }
         _ => {
-            let folder = folder(init, offline)?;
+            let folder = folder(init, global.offline)?;
             let model = read_model_folder(&folder)?;
             (model.config, Some(model.tensors), Tokenizer::from_folder(&folder)?)
         }
@@ -111,6 +112,7 @@ pub(crate) fn start(
     if settings.max_length() > positions {
         bail!("max_length is {}, the model has {positions} positions", settings.max_length());
     }
+    let tokenizer = tokenizer.with_threads(global.threads);
     let mut tokenizer = tokenizer.with_max_length(settings.max_length())?;
     if settings.recipe().placeholder_tokens {
         tokenizer = tokenizer.with_placeholders(&PLACEHOLDERS)?;

@@ -190,7 +190,10 @@ fn the_server_says_what_predict_says() {
         assert!(words.len() > 1, "{result}");
         for (label, shares) in explained {
             let online = told[label].as_array().unwrap();
-            assert_eq!((shares.as_array().unwrap().len(), online.len()), (words.len(), words.len()));
+            assert_eq!(
+                (shares.as_array().unwrap().len(), online.len()),
+                (words.len(), words.len())
+            );
             for ((share, online), word) in shares.as_array().unwrap().iter().zip(online).zip(words)
             {
                 assert!((share["score"].as_f64().unwrap() - online.as_f64().unwrap()).abs() < 1e-5);
@@ -478,6 +481,26 @@ fn a_thread_that_the_system_refuses_is_an_error() {
             "1" => ran.fails(1, &["refuses a thread", "hint: ", "ulimit -u"]),
             _ => ran.fails(1, &["cannot start 2 threads", "--threads"]),
         };
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_server_has_as_many_threads_as_it_is_told() {
+    for (asked, count) in [("1", 1), ("3", 3)] {
+        let server = Served::start(trained(), &["runs/quick", "--threads", asked], &[]);
+        let names = || -> Vec<String> {
+            let threads = fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap();
+            let name = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm"));
+            threads.map(|thread| name(thread.unwrap()).unwrap()).collect()
+        };
+        // A new thread has the main one's name until it runs.
+        while names().iter().filter(|name| name.trim() == "tinymood").count() > 1 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let names = names();
+        let of_connections = names.iter().filter(|name| name.starts_with("serve-")).count();
+        assert_eq!(of_connections, count, "{names:?}");
     }
 }
 

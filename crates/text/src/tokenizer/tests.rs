@@ -230,6 +230,25 @@ fn many_texts_are_encoded_in_their_order() {
     assert_eq!(tokenizer.encode_all(&[&long]).unwrap()[0].full_length, 60_002);
 }
 
+#[test]
+fn threads_are_no_more_than_asked_for() {
+    let shares = |threads, bytes| Tokenizer::bundled().with_threads(threads).shares(bytes);
+    assert_eq!([Some(1), Some(3)].map(|threads| shares(threads, 1 << 30)), [1, 3]);
+    assert_eq!(shares(Some(3), BYTES_PER_THREAD), 1);
+    assert!(shares(None, 1 << 30) >= 1);
+    let texts = vec!["so it goes"; 20_000];
+    let mut slow = json();
+    slow["added_tokens"][4]["lstrip"] = json!(true);
+    let slow = Tokenizer::from_json(slow.to_string(), Casing::default(), "slow".to_owned());
+    for tokenizer in [Tokenizer::bundled(), slow.unwrap()] {
+        let all = [1, 3].map(|threads| {
+            tokenizer.clone().with_threads(Some(threads)).encode_all(&texts).unwrap()
+        });
+        assert_eq!(all[0], all[1]);
+        assert_eq!(all[0].len(), texts.len());
+    }
+}
+
 /// The bundled tokenizer as JSON.
 fn json() -> Value {
     Tokenizer::bundled().to_json().unwrap()

@@ -116,7 +116,7 @@ impl Bench {
         let train =
             data.open(global, Wanted::TRAIN)?.train.context("the data has no train split")?;
         let Start { config, tensors, tokenizer, .. } =
-            start(&args.init, &train.labels, &settings, global.offline)?;
+            start(&args.init, &train.labels, &settings, global)?;
         let split = EncodedSplit::new(&train, &tokenizer)?;
         let texts = train.examples.into_iter().map(|example| example.text).collect();
         let (seconds, threads) = (args.seconds, global.threads);

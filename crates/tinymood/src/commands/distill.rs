@@ -333,7 +333,7 @@ impl Teacher {
     fn open(source: &Source, global: &GlobalArgs) -> anyhow::Result<Self> {
         let path = model_folder(&source.teacher, global)?;
         let model = read_model_folder(&path)?;
-        let tokenizer = Tokenizer::from_folder(&path)?;
+        let tokenizer = Tokenizer::from_folder(&path)?.with_threads(global.threads);
         // Only hidden states are asked of it: a head of any shape will do.
         let config = ModelConfig { pooling: Pooling::Mean, ..model.config };
         check_vocabulary(&tokenizer, &config)?;

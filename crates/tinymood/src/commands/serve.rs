@@ -20,7 +20,7 @@ use crate::model::{LATEST, Model};
 const MOST_KEY_BYTES: u64 = 64 << 10;
 
 pub(super) fn run(args: ServeArgs, global: &GlobalArgs) -> anyhow::Result<()> {
-    let settings = settings(&args)?;
+    let settings = settings(&args, global)?;
     start_log(&args, global.quiet)?;
     if settings.api_key.is_none() && !settings.address.ip().is_loopback() {
         tracing::warn!("everyone who reaches {} may ask: no --api-key", settings.address);
@@ -38,7 +38,7 @@ pub(super) fn run(args: ServeArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 }
 
 /// What `tinymood_serve` is told.
-fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
+fn settings(args: &ServeArgs, global: &GlobalArgs) -> anyhow::Result<Settings> {
     let limits = &args.limits;
     let settings = Settings {
         address: address(&args.host, args.port)?,
@@ -54,6 +54,7 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         request_timeout: limits.request_timeout,
         keep_alive_timeout: limits.keep_alive_timeout,
         shutdown_timeout: limits.shutdown_timeout,
+        threads: global.threads.unwrap_or(Settings::default().threads),
         tokenization_workers: args.tokenization_workers,
         log_texts: args.log_texts,
     };

@@ -105,7 +105,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let labels = train_split.labels.clone();
     settings.check_labels(&labels)?;
     let mut class = source.teaching.open(&source.data, &labels, &settings, global)?;
-    let mut first = start(&source.init, &labels, &settings, global.offline)?;
+    let mut first = start(&source.init, &labels, &settings, global)?;
     let tokenizer = first.tokenizer.clone();
     if let Some(class) = &mut class {
         let embeddings = first.tensors.get(WORD_EMBEDDINGS);
