@@ -14,29 +14,29 @@ pub enum LogFormatArg {
     Json,
 }
 
-/// The least that a log line must be worth.
+/// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevelArg {
-    /// What failed
+    /// Failures
     Error,
-    /// What may want attention, too
+    /// And what needs attention
     Warn,
-    /// A line for each request, too
+    /// And a line for each request
     Info,
-    /// How connections ended, too
+    /// And how connections ended
     Debug,
 }
 
 /// `tinymood serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The page for people is at /, what programs ask at /docs. POST /predict and / speak the forms of \
-text-embeddings-inference and of Hugging Face's inference, POST /v1/emotions this program's own.
+/ is a page for people, /docs lists the endpoints for programs. POST /v1/emotions is this program's own \
+form; POST /predict and POST / take those of text-embeddings-inference and of Hugging Face's inference.
 
-Ctrl-C and SIGTERM finish what is accepted, then stop; a second one stops at once. SIGHUP opens MODEL \
-again: requests that have begun are answered by the old one, and where the new one cannot be opened the \
-old one stays. Where nobody reads the log or the address, it serves all the same. Flags that show a \
-variable can be set by it; flags win.
+Ctrl-C and SIGTERM stop the server once all accepted requests are answered; a second one stops it at \
+once. SIGHUP opens MODEL again: requests that have begun are still answered by the old model, which also \
+stays if the new one cannot be opened. The server keeps running when nobody reads its log or its address. \
+Environment variables shown beside a flag set it; the flag itself wins.
 
 Examples:
   tinymood serve
@@ -49,36 +49,36 @@ pub struct ServeArgs {
     #[arg(value_name = "MODEL", env = "TINYMOOD_MODEL")]
     pub model: Option<String>,
 
-    /// Where to listen; 0.0.0.0 for all of this machine's addresses
+    /// The address to listen on; 0.0.0.0 for all of this machine's
     #[arg(long, value_name = "HOST", env = "TINYMOOD_HOST", default_value = "127.0.0.1")]
     pub host: String,
-    /// The port; 0 for any that is free. The address is printed
+    /// The port to listen on; 0 picks a free one. The address is printed
     #[arg(long, value_name = "PORT", env = "TINYMOOD_PORT", default_value_t = 8080)]
     pub port: u16,
-    /// What requests must bring as `Authorization: Bearer KEY`; the page's files, /docs,
+    /// The key that requests must send as `Authorization: Bearer KEY`. The page's files, /docs,
     /// /openapi.json and /health need none
     #[arg(long, value_name = "KEY", env = "TINYMOOD_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
-    /// A file that holds the API key on one line: no list of processes shows it there
+    /// A file with the API key as its only line, which keeps the key out of `ps`
     #[arg(long, value_name = "FILE", env = "TINYMOOD_API_KEY_FILE", conflicts_with = "api_key")]
     pub api_key_file: Option<PathBuf>,
-    /// An origin whose pages may ask (CORS), or *; may be given several times
+    /// An origin whose pages may ask (CORS); * for any. Can be given several times
     #[arg(long, value_name = "ORIGIN", env = "TINYMOOD_CORS_ALLOW_ORIGIN", value_delimiter = ',')]
     pub cors_allow_origin: Vec<String>,
 
     #[command(flatten)]
     pub limits: LimitArgs,
 
-    /// Threads that tokenize long texts
+    /// Number of threads that tokenize long texts
     #[arg(long, value_name = "N", env = "TINYMOOD_TOKENIZATION_WORKERS", default_value_t = Settings::default().tokenization_workers)]
     pub tokenization_workers: usize,
-    /// How log lines are written, to standard error
+    /// The form of log lines, which go to standard error
     #[arg(long, value_enum, env = "TINYMOOD_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormatArg,
-    /// What is logged [default: info; warn with --quiet]
+    /// How much is logged [default: info; warn with --quiet]
     #[arg(long, value_enum, value_name = "LEVEL", env = "TINYMOOD_LOG_LEVEL")]
     pub log_level: Option<LogLevelArg>,
-    /// Log the texts, too
+    /// Also log the texts of requests
     #[arg(long, env = "TINYMOOD_LOG_TEXTS", value_parser = BoolishValueParser::new())]
     pub log_texts: bool,
 }
@@ -87,36 +87,37 @@ pub struct ServeArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// The largest body of a request, in bytes
+    /// Most bytes in the body of a request
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_BODY_BYTES", default_value_t = Settings::default().max_body_bytes)]
     pub max_body_bytes: usize,
-    /// The most texts of a request
+    /// Most texts in a request
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_TEXTS", default_value_t = Settings::default().max_texts)]
     pub max_texts: usize,
-    /// The longest text, in Unicode code points
+    /// Most characters in a text (Unicode code points)
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CHARACTERS", default_value_t = Settings::default().max_characters)]
     pub max_characters: usize,
-    /// The most connections at once; more wait until one is closed. Each takes one of the files that
-    /// the system allows (ulimit -n)
+    /// Most open connections. A new one beyond them waits until another closes; one that has been idle
+    /// for a second is closed for it. Each counts against the limit of open files (ulimit -n)
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CONNECTIONS", default_value_t = Settings::default().max_connections)]
     pub max_connections: usize,
-    /// The most requests being read, waiting or answered at once
+    /// Most requests in progress, from the first byte of the body to the answer
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CONCURRENT_REQUESTS", default_value_t = Settings::default().max_concurrent_requests)]
     pub max_concurrent_requests: usize,
-    /// The most tokens that wait to be computed; also the most of one request, /tokenize's too
+    /// Most tokens waiting to be computed. A single request, /tokenize included, may have as many
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_QUEUE_TOKENS", default_value_t = Settings::default().max_queue_tokens)]
     pub max_queue_tokens: usize,
-    /// The most tokens computed at once; more is slower, as it leaves the cache
+    /// Most tokens computed in one batch. Larger batches are slower: they do not fit the cache
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_BATCH_TOKENS", default_value_t = Settings::default().max_batch_tokens)]
     pub max_batch_tokens: usize,
-    /// How long a body may take to arrive, then its answer to be computed, and then its client to take
-    /// in none of it
+    /// Seconds allowed for each stage: receiving the head, receiving the body, making the answer, and
+    /// each stall while sending it
     #[arg(long, value_name = "SECONDS", env = "TINYMOOD_REQUEST_TIMEOUT", value_parser = parse_seconds, default_value = "30")]
     pub request_timeout: Duration,
-    /// Seconds that a connection stays open without a request: more than a load balancer keeps it
+    /// Seconds that an idle connection is kept open. Behind a load balancer, set it above the balancer's
+    /// own idle timeout
     #[arg(long, value_name = "SECONDS", env = "TINYMOOD_KEEP_ALIVE_TIMEOUT", value_parser = parse_seconds, default_value = "90")]
     pub keep_alive_timeout: Duration,
-    /// How long what is accepted may take once the server is told to stop
+    /// Seconds allowed for answering accepted requests once the server is told to stop
     #[arg(long, value_name = "SECONDS", env = "TINYMOOD_SHUTDOWN_TIMEOUT", value_parser = parse_seconds, default_value = "30")]
     pub shutdown_timeout: Duration,
 }
