@@ -1,5 +1,7 @@
 //! What all requests share, and the way of a request: texts, tokens, queue, logits.
 
+use std::future::Future;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -16,6 +18,9 @@ use crate::metrics::{Gauges, Metrics};
 use crate::queue::{Computed, Queue};
 use crate::settings::Settings;
 use crate::tokenization::Tokenization;
+
+/// Texts of so many bytes together are tokenized in one turn: at most some tens of milliseconds of work.
+const BYTES_PER_TURN: usize = 32 << 10;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -112,6 +117,22 @@ impl App {
         Ok(characters)
     }
 
+    /// What a request is answered with, if that takes no longer than it may.
+    pub(crate) async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        let timeout = self.settings.request_timeout;
+        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
+            let message = format!(
+                "the answer took longer than {} s (--request-timeout)",
+                timeout.as_secs_f64()
+            );
+            let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message);
+            Err(error.retry_after(self.queue_seconds()))
+        })
+    }
+
     /// Logits of sequences, in their order. Dropping what is returned withdraws them.
     pub(crate) async fn compute(
         &self,
@@ -119,31 +140,18 @@ impl App {
         sequences: Vec<TokenizedText>,
         work: &mut Work,
     ) -> Result<Logits, ApiError> {
-        let limit = self.settings.max_queue_tokens;
         let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
         work.tokens = lengths.iter().sum();
-        if work.tokens > limit {
-            let what = format!("the request needs {} tokens to be computed", work.tokens);
-            return Err(ApiError::limit(what, REQUEST_TOKENS, limit));
-        }
+        let limit = self.settings.max_queue_tokens;
         let answer = self
             .queue
             .put(served.clone(), sequences)
             .map_err(|refusal| ApiError::refused(refusal, limit, self.queue_seconds()))?;
         // Of what was let in only: what is refused is not computed.
         lengths.iter().for_each(|&length| self.metrics.input_length.record(length as f64));
-        let timeout = self.settings.request_timeout;
-        let Ok(answer) = tokio::time::timeout(timeout, answer).await else {
-            let message = format!(
-                "the answer took longer than {} s (--request-timeout)",
-                timeout.as_secs_f64()
-            );
-            let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message);
-            return Err(error.retry_after(self.queue_seconds()));
-        };
         // The infer thread only ends when the queue is closed.
         let Computed { logits, queued, inferred } =
-            answer.map_err(|_| ApiError::shutting_down())??;
+            answer.await.map_err(|_| ApiError::shutting_down())??;
         if !logits.values.iter().all(|logit| logit.is_finite()) {
             let message = "the engine gave a logit that is no number";
             return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "backend", message));
@@ -152,26 +160,40 @@ impl App {
         Ok(logits)
     }
 
-    /// Texts to ids, on the pool where they are long. `tokenize` gets the classifier and the texts.
+    /// Texts to ids, on the pool where they are long: a portion at a time, so that others have their turn
+    /// in between. `tokenize` gets the classifier, a text, and what is left of the tokens that a request may
+    /// have; where they run out it ends, before the other texts cost anything.
     pub(crate) async fn tokenize<T: Send + 'static>(
         &self,
         served: &Arc<Served>,
         texts: Vec<String>,
         work: &mut Work,
-        tokenize: impl FnOnce(&Served, &[String]) -> Result<T, tinymood_text::TokenizerError>
-        + Send
-        + 'static,
-    ) -> Result<T, ApiError> {
+        tokenize: impl Fn(&Served, &str, &mut TokensLeft) -> Result<T, ApiError> + Send + Sync + 'static,
+    ) -> Result<Vec<T>, ApiError> {
         let started = Instant::now();
         let texts: Arc<[String]> = texts.into();
         if self.settings.log_texts {
             work.logged = Some(texts.clone());
         }
-        let bytes = texts.iter().map(String::len).sum();
-        let served = served.clone();
-        let made = self.tokenization.run(bytes, move || tokenize(&served, &texts)).await?;
+        let limit = self.settings.max_queue_tokens;
+        let mut left = TokensLeft { left: limit, limit };
+        let (mut made, tokenize) = (Vec::with_capacity(texts.len()), Arc::new(tokenize));
+        while made.len() < texts.len() {
+            let (portion, bytes) = portion(&texts, made.len());
+            let (texts, served, tokenize) = (texts.clone(), served.clone(), tokenize.clone());
+            let job = move || {
+                let mut left = left;
+                let texts = texts[portion].iter();
+                let made: Result<Vec<T>, ApiError> =
+                    texts.map(|text| tokenize(&served, text, &mut left)).collect();
+                made.map(|made| (made, left))
+            };
+            let (more, still_left) = self.tokenization.run(bytes, job).await??;
+            made.extend(more);
+            left = still_left;
+        }
         work.tokenization = started.elapsed();
-        Ok(made?)
+        Ok(made)
     }
 
     /// How long what waits takes to compute, in whole seconds, at least 1 and at most a minute.
@@ -208,6 +230,34 @@ impl App {
     pub(crate) fn abandon(&self) {
         self.queue.abandon();
     }
+}
+
+/// How many tokens a request may still have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokensLeft {
+    left: usize,
+    limit: usize,
+}
+
+impl TokensLeft {
+    /// Takes so many of them.
+    pub(crate) fn take(&mut self, tokens: usize) -> Result<(), ApiError> {
+        let left = self.left.checked_sub(tokens);
+        let what = "the request needs more tokens than that";
+        self.left = left.ok_or_else(|| ApiError::limit(what, REQUEST_TOKENS, self.limit))?;
+        Ok(())
+    }
+}
+
+/// The texts from `first` on that have one turn on the pool, at least one, and their bytes.
+fn portion(texts: &[String], first: usize) -> (Range<usize>, usize) {
+    let (mut end, mut bytes) = (first, 0);
+    while let Some(text) = texts.get(end)
+        && (end == first || bytes + text.len() <= BYTES_PER_TURN)
+    {
+        (end, bytes) = (end + 1, bytes + text.len());
+    }
+    (first..end, bytes)
 }
 
 impl Drop for App {

@@ -1,24 +1,33 @@
 //! Connections: how many there may be, what is done where the system gives none, and what serves each.
 
+use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{HttpService, Service, service_fn};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::app::App;
+use crate::idle::{Answer, Pulse, Verdict};
 use crate::stalled::Impatient;
 use crate::threads::Threads;
 
-/// How long a connection may take to send a request's head, and to stay idle before it.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection that has been idle for less is left so: its next request may be under way.
+const IDLE_ENOUGH: Duration = Duration::from_secs(1);
+
+/// How long to wait for a place before looking again who is idle.
+const NO_PLACE: Duration = Duration::from_millis(100);
 
 /// How long to wait where the system gives no connection, mostly since files have run out.
 const NO_FILES: Duration = Duration::from_millis(100);
@@ -38,7 +47,12 @@ pub(crate) struct Connections {
     service: Router,
     pub(crate) threads: Threads,
     places: Arc<Semaphore>,
-    pub(crate) graceful: GracefulShutdown,
+    /// Who has connected and has no place yet.
+    arrived: Option<TcpStream>,
+    /// What connections are at; of those that have ended, nothing.
+    pulses: Vec<Weak<Pulse>>,
+    /// Tells all connections to end. Each holds a receiver as long as it is there.
+    pub(crate) stop: watch::Sender<()>,
     waits: Repeated,
     failures: Repeated,
 }
@@ -47,7 +61,9 @@ impl Connections {
     pub(crate) fn new(app: Arc<App>, service: Router, threads: Threads) -> Self {
         Self {
             places: Arc::new(Semaphore::new(app.settings.max_connections)),
-            graceful: GracefulShutdown::new(),
+            arrived: None,
+            pulses: Vec::new(),
+            stop: watch::Sender::new(()),
             waits: Repeated::default(),
             failures: Repeated::default(),
             app,
@@ -56,7 +72,8 @@ impl Connections {
         }
     }
 
-    /// The next client. While there are as many as may be, others wait with the system.
+    /// The next client. While there are as many as may be, it waits for who is idle to be closed, or any other to
+    /// end, and others wait with the system. Who stops waiting loses no client.
     pub(crate) async fn next(&mut self, listener: &TcpListener) -> Client {
         loop {
             match self.accept(listener).await {
@@ -74,15 +91,13 @@ impl Connections {
     }
 
     async fn accept(&mut self, listener: &TcpListener) -> io::Result<Client> {
-        if self.places.available_permits() == 0
-            && let Some(times) = self.waits.again(Instant::now())
-        {
-            let limit = self.app.settings.max_connections;
-            tracing::warn!(limit, times, "no more connections for now (--max-connections)");
-        }
-        // It is never closed.
-        let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
+        let stream = match self.arrived.take() {
+            Some(stream) => stream,
+            None => listener.accept().await?.0,
+        };
+        self.arrived = Some(stream);
+        let place = self.place().await?;
+        let stream = self.arrived.take().ok_or(io::ErrorKind::NotConnected)?;
         let _ = stream.set_nodelay(true); // answers are small, and whole
         let stream = stream.into_std()?;
         let thread = self.threads.next().clone();
@@ -92,25 +107,110 @@ impl Connections {
         Ok(Client { stream, thread, place })
     }
 
+    /// A place among as many as may be.
+    async fn place(&mut self) -> io::Result<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(place) = self.places.clone().try_acquire_owned() {
+                return Ok(place);
+            }
+            if let Some(times) = self.waits.again(Instant::now()) {
+                let limit = self.app.settings.max_connections;
+                tracing::warn!(limit, times, "no more connections for now (--max-connections)");
+            }
+            if let Some(pulse) = self.longest_idle() {
+                pulse.unwanted.notify_one();
+            }
+            let place = self.places.clone().acquire_owned();
+            if let Ok(place) = tokio::time::timeout(NO_PLACE, place).await {
+                return place.map_err(io::Error::other); // it is never closed
+            }
+        }
+    }
+
+    /// The connection that has been idle for longest, and long enough.
+    fn longest_idle(&self) -> Option<Arc<Pulse>> {
+        let pulses = self.pulses.iter().filter_map(Weak::upgrade);
+        let idle = pulses.filter_map(|pulse| Some((pulse.idle_since()?, pulse)));
+        let (since, pulse) = idle.min_by_key(|(since, _)| *since)?;
+        (since.elapsed() >= IDLE_ENOUGH).then_some(pulse)
+    }
+
     /// Serves a client until it or the server has enough.
-    pub(crate) fn serve(&self, client: Client) {
+    pub(crate) fn serve(&mut self, client: Client) {
         let Client { stream, thread, place } = client;
-        let stream = Impatient::new(stream, self.app.settings.request_timeout);
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.service.clone()));
-        let connection = self.graceful.watch(connection);
         let app = self.app.clone();
+        let timeout = app.settings.request_timeout;
+        let pulse = Arc::new(Pulse::new(app.settings.keep_alive_timeout, timeout));
+        if self.pulses.len() >= app.settings.max_connections {
+            self.pulses.retain(|pulse| pulse.strong_count() > 0);
+        }
+        self.pulses.push(Arc::downgrade(&pulse));
+        let stream = TokioIo::new(Impatient::new(stream, timeout, pulse.clone()));
+        let service = answering(self.service.clone(), pulse.clone());
+        let stop = self.stop.subscribe();
         app.metrics.connections.fetch_add(1, Ordering::Relaxed);
         thread.spawn(async move {
-            if let Err(error) = connection.await {
+            let connection =
+                http1::Builder::new().header_read_timeout(None).serve_connection(stream, service);
+            if let Err(error) = attend(connection, &pulse, stop).await {
                 // Clients that leave, send what is no HTTP, or read no answer: theirs to know.
                 tracing::debug!(%error, "a connection ended");
             }
             app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
             drop(place);
         });
+    }
+}
+
+/// A service that says when it is busy.
+fn answering(
+    service: Router,
+    pulse: Arc<Pulse>,
+) -> impl HttpService<Incoming, ResBody = Answer, Error = Infallible, Future: Send> + Send {
+    let service = TowerToHyperService::new(service);
+    service_fn(move |request: Request<Incoming>| {
+        let busy = pulse.busy();
+        let answer = service.call(request);
+        async move { Ok(answer.await?.map(|body| Answer { body, _busy: busy })) }
+    })
+}
+
+/// Serves a connection until it ends, is idle or slow for too long, its place is wanted while it is idle, or the
+/// server stops.
+async fn attend<S>(
+    connection: http1::Connection<TokioIo<Impatient<TcpStream>>, S>,
+    pulse: &Pulse,
+    mut stop: watch::Receiver<()>,
+) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
+{
+    let mut connection = pin!(connection);
+    let mut is_stopping = false;
+    loop {
+        let is_over = match pulse.judge(Instant::now()) {
+            Verdict::Close => true,
+            Verdict::Drop => {
+                tracing::debug!("the head of a request took too long");
+                return Ok(());
+            }
+            Verdict::Until(next) => tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended,
+                _ = stop.changed(), if !is_stopping => {
+                    is_stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                    false
+                }
+                () = pulse.unwanted.notified() => pulse.idle_since().is_some(),
+                () = tokio::time::sleep_until(next.into()) => false,
+            },
+        };
+        if is_over {
+            pulse.leave();
+            connection.as_mut().graceful_shutdown(); // what is not sent yet still is
+            return connection.await;
+        }
     }
 }
 

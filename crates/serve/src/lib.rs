@@ -6,6 +6,7 @@
 //! server        listening, reloading, stopping
 //! connections   how many there may be, and what serves each
 //! threads       those that read and write them
+//! idle          what each is at, and for how long it may be
 //! stalled       gives up who does not read
 //! observe       its id, its log line, its errors as JSON
 //! request       allowed, let in, read in time, JSON
@@ -27,6 +28,7 @@ mod app;
 mod classifier;
 mod connections;
 mod error;
+mod idle;
 mod infer;
 mod metrics;
 mod observe;

@@ -125,7 +125,7 @@ impl Server {
         let address = settings.address;
         let listen = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let threads = Threads::new()?;
+        let threads = Threads::new(settings.threads)?;
         let app = App::new(settings, served).map_err(ServeError::Thread)?;
         Ok(Self { app, listener, threads })
     }
@@ -164,13 +164,13 @@ impl Server {
         }
         drop(listener);
         // Dropped at the end, and with them whoever has no answer by then.
-        let Connections { graceful, threads: _threads, .. } = connections;
+        let Connections { stop, threads: _threads, .. } = connections;
         let until = tokio::time::Instant::now() + LINGER;
-        while graceful.count() > 0 && tokio::time::Instant::now() < until {
+        while stop.receiver_count() > 0 && tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let closed = graceful.shutdown();
-        let mut closed = std::pin::pin!(closed);
+        stop.send_replace(());
+        let mut closed = std::pin::pin!(stop.closed());
         let in_time = tokio::time::timeout(app.settings.shutdown_timeout, &mut closed).await;
         if in_time.is_err() {
             tracing::warn!("time is up: telling what waits that the server is shutting down");

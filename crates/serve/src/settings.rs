@@ -1,6 +1,7 @@
 //! What a server is told: limits, timeouts, who may ask. Checked once, so that nothing else checks.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -28,11 +29,15 @@ pub struct Settings {
     pub max_queue_tokens: usize,
     /// The most tokens computed at once (one text may be longer).
     pub max_batch_tokens: usize,
-    /// How long a request's body may take to arrive, then its answer to be computed, and then its client to
-    /// take in none of it.
+    /// How long each stage of a request may take: its head to arrive, its body to arrive, its answer to be
+    /// made; and how long its client may take in none of the answer.
     pub request_timeout: Duration,
+    /// How long a connection stays open without a request.
+    pub keep_alive_timeout: Duration,
     /// How long accepted requests may take once the server is told to stop.
     pub shutdown_timeout: Duration,
+    /// Threads that read and write connections.
+    pub threads: usize,
     /// Threads that tokenize long texts.
     pub tokenization_workers: usize,
     /// Whether texts may be logged.
@@ -54,7 +59,10 @@ impl Default for Settings {
             max_queue_tokens: 65_536,
             max_batch_tokens: 512,
             request_timeout: Duration::from_secs(30),
+            // Above the 60 s that most load balancers keep idle connections for.
+            keep_alive_timeout: Duration::from_secs(90),
             shutdown_timeout: Duration::from_secs(30),
+            threads: thread::available_parallelism().map_or(1, usize::from),
             tokenization_workers: 1,
             log_texts: false,
         }
@@ -92,6 +100,7 @@ impl Settings {
             ("max_concurrent_requests", self.max_concurrent_requests),
             ("max_queue_tokens", self.max_queue_tokens),
             ("max_batch_tokens", self.max_batch_tokens),
+            ("threads", self.threads),
             ("tokenization_workers", self.tokenization_workers),
         ];
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
@@ -104,8 +113,12 @@ impl Settings {
                 return Err(SettingsError::TooMany(name, found, most));
             }
         }
-        if self.request_timeout.is_zero() {
-            return Err(SettingsError::Zero("request_timeout"));
+        let timeouts = [
+            ("request_timeout", self.request_timeout),
+            ("keep_alive_timeout", self.keep_alive_timeout),
+        ];
+        if let Some((name, _)) = timeouts.iter().find(|(_, timeout)| timeout.is_zero()) {
+            return Err(SettingsError::Zero(name));
         }
         let usable = |key: &String| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
         if !self.api_key.as_ref().is_none_or(usable) {

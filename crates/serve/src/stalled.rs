@@ -4,24 +4,29 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::idle::Pulse;
+
 /// A stream whose writes fail once they have stood still for a while. Any progress begins it anew.
 #[derive(Debug)]
 pub(crate) struct Impatient<S> {
     stream: S,
     patience: Duration,
+    /// Is told what comes.
+    pulse: Arc<Pulse>,
     /// Runs while a write stands still.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Impatient<S> {
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None }
+    pub(crate) fn new(stream: S, patience: Duration, pulse: Arc<Pulse>) -> Self {
+        Self { stream, patience, pulse, stalled: None }
     }
 
     /// What has become of a write.
@@ -47,7 +52,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.pulse.has_read();
+        }
+        read
     }
 }
 

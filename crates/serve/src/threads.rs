@@ -21,9 +21,8 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// As many as the machine has cores.
-    pub(crate) fn new() -> Result<Self, ServeError> {
-        let count = thread::available_parallelism().map_or(1, usize::from);
+    /// So many.
+    pub(crate) fn new(count: usize) -> Result<Self, ServeError> {
         let (running, runs) = watch::channel(());
         let runtimes = (0..count).map(|number| start(number, runs.clone()));
         Ok(Self { runtimes: runtimes.collect::<Result<_, _>>()?, next: 0, _running: running })

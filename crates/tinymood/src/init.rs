@@ -143,6 +143,7 @@ pub(crate) fn start(
     if settings.max_length() > positions {
         bail!("max_length is {}, the model has {positions} positions", settings.max_length());
     }
+    let tokenizer = tokenizer.with_threads(global.threads);
     let mut tokenizer = tokenizer.with_max_length(settings.max_length())?;
     if settings.recipe().placeholder_tokens {
         tokenizer = tokenizer.with_placeholders(&PLACEHOLDERS)?;

@@ -282,7 +282,7 @@ impl Model {
         let path = model.path;
         let positions = model.config.max_position_embeddings;
         let length = tokenizer.max_length().min(positions);
-        let tokenizer = tokenizer.with_max_length(length)?;
+        let tokenizer = tokenizer.with_max_length(length)?.with_threads(global.threads);
         check_vocabulary(&tokenizer, &model.config)?;
         let thresholds = match thresholds {
             Some(text) => Thresholds::from_json(&text, &labels)

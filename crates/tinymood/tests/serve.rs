@@ -11,7 +11,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Ran, run, run_with, tinymood, trained};
+use common::{Ran, rows, run, run_with, tinymood, trained};
 use serde_json::{Value, json};
 
 /// A server process; killed when dropped.
@@ -169,22 +169,31 @@ fn the_server_says_what_predict_says() {
     let said = run_with(folder, &arguments, b"").ok();
     let asked = json!({ "texts": texts, "all_scores": true, "explain": true, "top_k": 3 });
     let answer = server.post("/v1/emotions", &asked);
-    for (line, result) in said.stdout.lines().zip(answer["results"].as_array().unwrap()) {
-        let line: Value = serde_json::from_str(line).unwrap();
-        let offline: Vec<(String, f64)> = scores(&line["labels"]);
-        for (offline, online) in offline.iter().zip(scores(&result["labels"])) {
+    let (said, results) = (rows(&said.stdout), answer["results"].as_array().unwrap());
+    assert_eq!((said.len(), results.len()), (texts.len(), texts.len()));
+    for (line, result) in said.iter().zip(results) {
+        let (offline, online) = (scores(&line["labels"]), scores(&result["labels"]));
+        assert_eq!((offline.len(), online.len()), (3, 3));
+        for (offline, online) in offline.iter().zip(online) {
             assert_eq!(offline.0, online.0);
             assert!((offline.1 - online.1).abs() < 1e-6, "{offline:?} {online:?}");
         }
         let all = line["scores"].as_object().unwrap();
-        assert_eq!(all.len(), result["scores"].as_array().unwrap().len());
+        assert_eq!((all.len(), result["scores"].as_array().unwrap().len()), (28, 28));
         for (label, score) in scores(&result["scores"]) {
             assert!((all[&label].as_f64().unwrap() - score).abs() < 1e-6, "{label}");
         }
-        for (label, shares) in line["explanation"].as_object().unwrap() {
-            let online = result["explanation"]["labels"][label].as_array().unwrap();
-            let words = result["explanation"]["words"].as_array().unwrap();
-            assert_eq!(shares.as_array().unwrap().len(), online.len());
+        let (words, told) = (&result["explanation"]["words"], &result["explanation"]["labels"]);
+        let words = words.as_array().unwrap();
+        let explained = line["explanation"].as_object().unwrap();
+        assert_eq!((explained.len(), told.as_object().unwrap().len()), (3, 28));
+        assert!(words.len() > 1, "{result}");
+        for (label, shares) in explained {
+            let online = told[label].as_array().unwrap();
+            assert_eq!(
+                (shares.as_array().unwrap().len(), online.len()),
+                (words.len(), words.len())
+            );
             for ((share, online), word) in shares.as_array().unwrap().iter().zip(online).zip(words)
             {
                 assert!((share["score"].as_f64().unwrap() - online.as_f64().unwrap()).abs() < 1e-5);
@@ -235,6 +244,58 @@ fn flags_come_from_the_environment_and_texts_stay_out_of_the_log() {
     let line: Value = serde_json::from_str(line).unwrap();
     let logged: Value = serde_json::from_str(line["text"].as_str().unwrap()).unwrap();
     assert_eq!(logged, texts);
+}
+
+#[test]
+fn a_key_comes_from_a_file_that_holds_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let path = file.to_str().unwrap();
+    let arguments = ["runs/quick", "--api-key-file", path];
+    for (text, by_flag) in [("sesame", true), ("sesame\n", true), ("sesame\r\n", false)] {
+        fs::write(&file, text).unwrap();
+        let server = match by_flag {
+            true => Served::start(trained(), &arguments, &[]),
+            false => Served::start(trained(), &arguments[..1], &[("TINYMOOD_API_KEY_FILE", path)]),
+        };
+        assert_eq!(server.ask("GET", "/info", "sesame", "").0, 200, "{text:?}");
+        assert_eq!(server.ask("GET", "/info", "sesam", "").0, 401, "{text:?}");
+    }
+    let serve = |more: &str| {
+        run(trained(), &format!("serve runs/quick --port 0 --api-key-file {path} {more}"))
+    };
+    let long = "x".repeat(100_000);
+    for text in ["", "\n", "one\ntwo\n", "sesame\n\n", " sesame", "na\u{EF}ve"] {
+        fs::write(&file, text).unwrap();
+        serve("").fails(1, &[path, "holds no API key", "one line"]);
+    }
+    fs::write(&file, long).unwrap();
+    serve("").fails(1, &[path, "longer than"]);
+    serve("--api-key sesame").fails(2, &["--api-key", "cannot be used with", "--api-key-file"]);
+    fs::remove_file(&file).unwrap();
+    serve("").fails(1, &[path, "cannot read the API key"]);
+    fs::create_dir(&file).unwrap();
+    serve("").fails(1, &[path, "not a regular file"]);
+}
+
+#[test]
+fn a_log_says_as_much_as_it_is_told_to() {
+    let log = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let arguments = [&["runs/quick"], arguments].concat();
+        let server = Served::start(trained(), &arguments, environment);
+        server.get("/health");
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.write_all(b"no HTTP\r\n\r\n").unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+        let (status, log) = server.stop();
+        assert_eq!(status, Some(0));
+        (log.contains("/health"), log.contains("a connection ended"))
+    };
+    assert_eq!(log(&[], &[]), (true, false));
+    assert_eq!(log(&["--quiet"], &[]), (false, false));
+    assert_eq!(log(&["--log-level", "debug"], &[]), (true, true));
+    assert_eq!(log(&["--log-level", "error"], &[]), (false, false));
+    assert_eq!(log(&["--quiet"], &[("TINYMOOD_LOG_LEVEL", "info")]), (true, false));
 }
 
 #[test]
@@ -420,6 +481,26 @@ fn a_thread_that_the_system_refuses_is_an_error() {
             "1" => ran.fails(1, &["refuses a thread", "hint: ", "ulimit -u"]),
             _ => ran.fails(1, &["cannot start 2 threads", "--threads"]),
         };
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_server_has_as_many_threads_as_it_is_told() {
+    for (asked, count) in [("1", 1), ("3", 3)] {
+        let server = Served::start(trained(), &["runs/quick", "--threads", asked], &[]);
+        let names = || -> Vec<String> {
+            let threads = fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap();
+            let name = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm"));
+            threads.map(|thread| name(thread.unwrap()).unwrap()).collect()
+        };
+        // A new thread has the main one's name until it runs.
+        while names().iter().filter(|name| name.trim() == "tinymood").count() > 1 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let names = names();
+        let of_connections = names.iter().filter(|name| name.starts_with("serve-")).count();
+        assert_eq!(of_connections, count, "{names:?}");
     }
 }
 

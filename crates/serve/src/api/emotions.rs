@@ -9,11 +9,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize, Serializer};
 use tinymood_core::{Taxonomy, TokenizedText};
 use tinymood_eval::{Choice, Explanation, Occluded, Selection};
-use tinymood_text::{TokenizerError, Word};
+use tinymood_text::Word;
 use utoipa::ToSchema;
 
 use super::answer;
-use crate::app::{App, Work};
+use crate::app::{App, TokensLeft, Work};
 use crate::classifier::Served;
 use crate::error::ApiError;
 use crate::request::{Asked, OneOrMany, name};
@@ -169,16 +169,21 @@ pub(super) async fn emotions(
     let mut work = Work { texts: texts.len(), ..Work::default() };
     work.characters = app.check_texts("texts", &texts)?;
 
-    let tokenize = move |served: &Served, texts: &[String]| {
-        texts.iter().map(|text| tokenized(served, text, explain)).collect()
+    let tokenize = move |served: &Served, text: &str, left: &mut TokensLeft| {
+        tokenized(served, text, explain, left)
     };
-    let mut texts: Vec<Tokenized> = app.tokenize(&served, texts, &mut work, tokenize).await?;
-    let mut sequences = Vec::with_capacity(texts.len());
-    for Tokenized { text, words } in &mut texts {
-        sequences.push(text.clone());
-        sequences.extend(words.iter_mut().flat_map(|(_, occluded)| occluded.copies.drain(..)));
-    }
-    let logits = app.compute(&served, sequences, &mut work).await?;
+    let (texts, logits) = app
+        .in_time(async {
+            let mut texts = app.tokenize(&served, texts, &mut work, tokenize).await?;
+            let mut sequences = Vec::with_capacity(texts.len());
+            for Tokenized { text, words } in &mut texts {
+                sequences.push(text.clone());
+                let copies = words.iter_mut().flat_map(|(_, occluded)| occluded.copies.drain(..));
+                sequences.extend(copies);
+            }
+            Ok((texts, app.compute(&served, sequences, &mut work).await?))
+        })
+        .await?;
 
     let probabilities = logits.probabilities();
     let mut rows = logits.rows().zip(probabilities.chunks_exact(logits.num_labels));
@@ -236,18 +241,25 @@ fn selection(asked: &EmotionsRequest, served: &Served) -> Result<Selection, ApiE
     Ok(Selection { thresholds, taxonomy: map.clone(), top_k, at_least_one })
 }
 
-fn tokenized(served: &Served, text: &str, explain: bool) -> Result<Tokenized, TokenizerError> {
+/// A text's tokens and, to explain it, its words, whose places take far longer to find: so what is too much
+/// without them ends before.
+fn tokenized(
+    served: &Served,
+    text: &str,
+    explain: bool,
+    left: &mut TokensLeft,
+) -> Result<Tokenized, ApiError> {
     let tokenizer = &served.classifier.tokenizer;
     let encoded = tokenizer.encode(text)?;
-    let words = match explain {
-        true => {
-            let words = tokenizer.words(text)?;
-            let tokens: Vec<Range<usize>> = words.iter().map(|word| word.tokens.clone()).collect();
-            let occluded = Occluded::new(&encoded, &tokens, served.occlusion);
-            Some((places(text, &words, &occluded.spans), occluded))
-        }
-        false => None,
-    };
+    left.take(encoded.ids.len())?;
+    if !explain {
+        return Ok(Tokenized { text: encoded, words: None });
+    }
+    let words = tokenizer.words(text)?;
+    let tokens: Vec<Range<usize>> = words.iter().map(|word| word.tokens.clone()).collect();
+    let occluded = Occluded::new(&encoded, &tokens, served.occlusion);
+    left.take(occluded.copies.iter().map(|copy| copy.ids.len()).sum())?;
+    let words = Some((places(text, &words, &occluded.spans), occluded));
     Ok(Tokenized { text: encoded, words })
 }
 

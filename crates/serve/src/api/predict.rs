@@ -21,7 +21,7 @@ use tinymood_text::{Tokenizer, TokenizerError};
 use utoipa::ToSchema;
 
 use super::answer;
-use crate::app::{App, Work};
+use crate::app::{App, TokensLeft, Work};
 use crate::classifier::Served;
 use crate::error::{ApiError, INPUT_LENGTH};
 use crate::request::{Asked, OneOrMany, name, name_or_null, object_or_null};
@@ -131,19 +131,25 @@ pub(super) async fn predict(
         return Err(ApiError::validation("top_k is 0, expected at least 1"));
     }
 
-    let tokenize = move |served: &Served, texts: &[String]| {
-        let tokenizer = &served.classifier.tokenizer;
-        texts.iter().map(|text| cut(tokenizer, text, truncation_direction)).collect()
+    let tokenize = move |served: &Served, text: &str, left: &mut TokensLeft| {
+        let sequence = cut(&served.classifier.tokenizer, text, truncation_direction)?;
+        left.take(sequence.ids.len())?;
+        Ok(sequence)
     };
-    let sequences: Vec<TokenizedText> = app.tokenize(&served, texts, &mut work, tokenize).await?;
-    if truncate == Some(false)
-        && let Some(row) = sequences.iter().position(TokenizedText::is_truncated)
-    {
-        let what = format!("text {row} of inputs has {} tokens", sequences[row].full_length);
-        let limit = served.classifier.tokenizer.max_length();
-        return Err(ApiError::limit(what, INPUT_LENGTH, limit));
-    }
-    let logits = app.compute(&served, sequences, &mut work).await?;
+    let logits = app
+        .in_time(async {
+            let sequences = app.tokenize(&served, texts, &mut work, tokenize).await?;
+            if truncate == Some(false)
+                && let Some(row) = sequences.iter().position(TokenizedText::is_truncated)
+            {
+                let what =
+                    format!("text {row} of inputs has {} tokens", sequences[row].full_length);
+                let limit = served.classifier.tokenizer.max_length();
+                return Err(ApiError::limit(what, INPUT_LENGTH, limit));
+            }
+            app.compute(&served, sequences, &mut work).await
+        })
+        .await?;
 
     let function = function_to_apply.unwrap_or(match raw_scores {
         true => Function::None,

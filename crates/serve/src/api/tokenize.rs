@@ -9,9 +9,9 @@ use tinymood_text::{Token, TokenizerError};
 use utoipa::ToSchema;
 
 use super::answer;
-use crate::app::{App, Work};
+use crate::app::{App, TokensLeft, Work};
 use crate::classifier::Served;
-use crate::error::{ApiError, REQUEST_TOKENS};
+use crate::error::ApiError;
 use crate::request::{Asked, OneOrMany};
 
 /// Texts to tokenize.
@@ -59,35 +59,14 @@ pub(super) async fn tokenize(
     let texts = inputs.into_vec();
     let mut work = Work { texts: texts.len(), ..Work::default() };
     work.characters = app.check_texts("inputs", &texts)?;
-    let limit = app.settings.max_queue_tokens;
-    let tokenize = move |served: &Served, texts: &[String]| {
-        tokens_of_all(served, texts, add_special_tokens, limit)
-    };
-    let Some(tokens) = app.tokenize(&app.served(), texts, &mut work, tokenize).await? else {
-        let what = "inputs holds more tokens than that";
-        return Err(ApiError::limit(what, REQUEST_TOKENS, limit));
-    };
-    answer(&tokens, work, asked.place)
-}
-
-/// Tokens of texts; `None` as soon as they are more than `limit`, since what is told of a token is much
-/// larger than its text.
-fn tokens_of_all(
-    served: &Served,
-    texts: &[String],
-    add_special_tokens: bool,
-    limit: usize,
-) -> Result<Option<Vec<Vec<SimpleToken>>>, TokenizerError> {
-    let (mut all, mut count) = (Vec::with_capacity(texts.len()), 0);
-    for text in texts {
+    let tokenize = move |served: &Served, text: &str, left: &mut TokensLeft| {
         let tokens = tokens(served, text, add_special_tokens)?;
-        count += tokens.len();
-        if count > limit {
-            return Ok(None);
-        }
-        all.push(tokens);
-    }
-    Ok(Some(all))
+        // What is told of a token is much larger than its text.
+        left.take(tokens.len())?;
+        Ok(tokens)
+    };
+    let tokens = app.in_time(app.tokenize(&app.served(), texts, &mut work, tokenize)).await?;
+    answer(&tokens, work, asked.place)
 }
 
 fn tokens(

@@ -1,9 +1,10 @@
 //! Every limit: its status, its name, and that the server goes on after.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tinymood_serve::Settings;
 
 use crate::fixture::{Answer, Fixture, request};
 
@@ -87,35 +88,87 @@ fn tokens_of_a_request_are_limited_where_they_are_told_too() {
     let error = refused.is_error(422, "validation", Some("max_queue_tokens"));
     assert_eq!(
         error["error"],
-        "inputs holds more tokens than that, the limit is 8 (--max-queue-tokens)"
+        "the request needs more tokens than that, the limit is 8 (--max-queue-tokens)"
     );
     let bare = json!({ "inputs": ["a b", "c d", "e"], "add_special_tokens": false });
     assert_eq!(server.post("/tokenize", &bare).status, 200);
 }
 
-/// A request whose answer is larger than what sockets hold.
+/// As many long texts as a body holds. They end in a word that is none: few tokens, and all of the work.
+fn many_long_texts(start: &str) -> Vec<String> {
+    vec![start.to_owned() + &"so".repeat(4_000); 240]
+}
+
+#[test]
+fn what_explains_too_much_is_refused_before_it_holds_up_others() {
+    let server = Fixture::with(|settings| settings.max_queue_tokens = 2_000); // two of them
+    let start = "so it goes ".repeat(20);
+    let asked = json!({ "texts": many_long_texts(&start), "explain": true }).to_string();
+    let asked = request("POST", "/v1/emotions", &[], asked.as_bytes());
+    let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| client.write(&asked).unwrap());
+    let started = Instant::now();
+    let ordinary = json!({ "texts": "so it goes ".repeat(250) });
+    assert_eq!(server.post("/v1/emotions", &ordinary).status, 200);
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(5), "it waited for {took:?}");
+    for client in &mut clients {
+        let refused = client.answer().unwrap();
+        refused.is_error(422, "validation", Some("max_queue_tokens"));
+    }
+}
+
+#[test]
+fn long_texts_take_turns_and_no_longer_than_a_request_may() {
+    let server = Fixture::with(|settings| settings.request_timeout = Duration::from_secs(3));
+    let asked = json!({ "inputs": many_long_texts("") }).to_string();
+    let asked = request("POST", "/tokenize", &[], asked.as_bytes());
+    let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| client.write(&asked).unwrap());
+    let ordinary = json!({ "texts": "so it goes ".repeat(250) });
+    assert_eq!(server.post("/v1/emotions", &ordinary).status, 200);
+    let mut late = 0;
+    for client in &mut clients {
+        let answer = client.answer().unwrap();
+        if answer.status == 503 {
+            let error = answer.is_error(503, "timeout", None);
+            assert!(error["error"].as_str().unwrap().contains("--request-timeout"), "{error}");
+            late += 1;
+        }
+    }
+    assert!(late > 0, "together they take longer");
+}
+
+/// Texts of a request whose answer is larger than what sockets hold.
+const MANY: usize = 50_000;
+
 fn large_request() -> Vec<u8> {
-    let body = json!({ "inputs": vec!["x ".repeat(3_900); 80] }).to_string();
-    request("POST", "/tokenize", &[], body.as_bytes())
+    let body = json!({ "texts": vec!["x"; MANY], "all_scores": true }).to_string();
+    request("POST", "/v1/emotions", &[], body.as_bytes())
+}
+
+fn allow_large_requests(settings: &mut Settings) {
+    (settings.max_texts, settings.max_queue_tokens) = (MANY, 1 << 20);
 }
 
 #[test]
 fn a_large_answer_has_its_place_until_it_is_read() {
-    let server = Fixture::with(|settings| settings.max_queue_tokens = 1 << 20);
+    let server = Fixture::with(allow_large_requests);
     let mut client = server.connect();
     client.write(&large_request()).unwrap();
     server.wait_for_metric("te_request_success{method=\"batch\"}", 1.0);
     for _ in 0..20 {
         assert_eq!(server.metric("tinymood_requests_in_flight"), 1.0);
     }
-    assert_eq!(client.answer().unwrap().json().as_array().unwrap().len(), 80);
+    let answer = client.answer().unwrap().json();
+    assert_eq!(answer["results"].as_array().unwrap().len(), MANY);
     server.wait_for_metric("tinymood_requests_in_flight", 0.0);
 }
 
 #[test]
 fn who_reads_nothing_of_an_answer_is_cut_off() {
     let server = Fixture::with(|settings| {
-        settings.max_queue_tokens = 1 << 20;
+        allow_large_requests(settings);
         settings.request_timeout = Duration::from_secs(5);
     });
     let mut clients: Vec<_> = (0..2).map(|_| server.connect()).collect();
@@ -143,6 +196,56 @@ fn so_many_connections_at_once_and_the_next_waits() {
     }
     drop(two);
     assert_eq!(next.answer().unwrap().status, 200);
+}
+
+#[test]
+fn who_has_been_idle_for_longest_gives_way_when_no_place_is_left() {
+    let server = Fixture::with(|settings| settings.max_connections = 3);
+    let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    let [busy, longest, other] = &mut clients[..] else { unreachable!() };
+    server.gate.shut();
+    busy.write(&request("POST", "/predict", &[], br#"{"inputs":"a"}"#)).unwrap();
+    server.gate.wait_for_batch();
+    for client in [&mut *longest, &mut *other] {
+        assert_eq!(client.send("GET", "/health", &[], b"").status, 200);
+    }
+    assert_eq!(server.get("/health").status, 200);
+    assert!(longest.answer().is_none(), "closed without a word");
+    assert_eq!(other.send("GET", "/health", &[], b"").status, 200);
+    server.gate.open();
+    assert_eq!(busy.answer().unwrap().status, 200);
+}
+
+#[test]
+fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
+    let brief = Duration::from_millis(300);
+    let server = Fixture::with(|settings| settings.request_timeout = brief);
+    let (mut idle, mut slow) = (server.connect(), server.connect());
+    assert_eq!(idle.send("GET", "/health", &[], b"").status, 200);
+    slow.write(b"GET /health HTTP/1.1\r\n").unwrap();
+    assert!(slow.answer().is_none(), "its head does not end");
+    thread::sleep(brief);
+    assert_eq!(idle.send("GET", "/health", &[], b"").status, 200);
+
+    let (brief, less) = (Duration::from_secs(1), Duration::from_millis(400));
+    let server = Fixture::with(|settings| settings.keep_alive_timeout = brief);
+    let (mut idle, mut new) = (server.connect(), server.connect());
+    for _ in 0..3 {
+        thread::sleep(less);
+        assert_eq!(idle.send("GET", "/health", &[], b"").status, 200, "its time begins anew");
+    }
+    let started = Instant::now();
+    assert!(idle.answer().is_none() && new.answer().is_none());
+    assert!(started.elapsed() > less);
+    server.wait_for_metric("tinymood_connections", 1.0);
+    // A request that takes longer is no idle connection.
+    server.gate.shut();
+    let mut busy = server.connect();
+    busy.write(&request("POST", "/predict", &[], br#"{"inputs":"a"}"#)).unwrap();
+    server.gate.wait_for_batch();
+    thread::sleep(brief * 2);
+    server.gate.open();
+    assert_eq!(busy.answer().unwrap().status, 200);
 }
 
 #[test]

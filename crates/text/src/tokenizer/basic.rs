@@ -122,6 +122,16 @@ impl Basic {
         end_word(word);
     }
 
+    /// Whether what stands before a character is what it would be at the end of a text.
+    pub(super) fn stands_alone(&self, character: char, room: &mut String) -> bool {
+        if character.is_ascii() {
+            return matches!(ASCII[character as usize], Class::White | Class::Punctuation);
+        }
+        room.clear();
+        self.clean(character, room);
+        room.starts_with(' ') // which parts words, and no mark is moved across it
+    }
+
     /// Adds to a run what becomes of a character before it is decomposed.
     fn clean(&self, character: char, run: &mut String) {
         let white = matches!(character, '\t' | '\n' | '\r');

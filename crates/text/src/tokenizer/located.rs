@@ -1,11 +1,15 @@
 //! Where the words of a text stand, among its ids and in the text itself: for explanations.
 //!
 //! The `tokenizers` crate finds them, which gives the ids of the fast tokenizer and knows where each
-//! came from; what needs words can wait for it.
+//! came from; what needs words can wait for it. It takes 300 bytes of memory for one of text, so of a text
+//! that is cut it gets only the beginning.
 
 use std::ops::Range;
 
-use super::{Tokenizer, TokenizerError};
+use super::{Room, Tokenizer, TokenizerError};
+
+/// Most texts need fewer for a token.
+const BYTES_PER_TOKEN: usize = 8;
 
 /// A word as people see it. Punctuation is a word each; an apostrophe joins (`don't`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,27 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses the text.
     pub fn words(&self, text: &str) -> Result<Vec<Word>, TokenizerError> {
+        self.words_of(self.beginning(text))
+    }
+
+    /// As much of a text as has more tokens than count, so that the last of these has its neighbour. The
+    /// whole text where it has no more, where it cannot be cut, or where only the crate has its ids.
+    pub(super) fn beginning<'a>(&self, text: &'a str) -> &'a str {
+        let Some(fast) = &self.shared.fast else { return text };
+        let mut room = Room::default();
+        let mut bytes = self.max_length.saturating_mul(BYTES_PER_TOKEN);
+        while let Some(end) = fast.seam(text, bytes) {
+            let beginning = &text[..end];
+            if fast.encode(beginning, &mut room).len() > self.max_length {
+                return beginning;
+            }
+            bytes = bytes.saturating_mul(4);
+        }
+        text
+    }
+
+    /// [`Self::words`], by all of a text.
+    pub(super) fn words_of(&self, text: &str) -> Result<Vec<Word>, TokenizerError> {
         let encoding = self.reference()?.encode_char_offsets(text, true);
         let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
         let end = match encoding.len() > self.max_length {

@@ -114,6 +114,7 @@ pub struct Tokenizer {
     shared: Arc<Shared>,
     casing: Casing,
     max_length: usize,
+    threads: Option<usize>,
 }
 
 /// What all clones of a tokenizer share.
@@ -217,7 +218,7 @@ impl Tokenizer {
         casing: Casing,
     ) -> Result<Self, TokenizerError> {
         let shared = Arc::new(Shared { source, fast, reference: OnceLock::new() });
-        let tokenizer = Self { shared, casing, max_length: casing.max_length };
+        let tokenizer = Self { shared, casing, max_length: casing.max_length, threads: None };
         if tokenizer.shared.fast.is_none() {
             tokenizer.reference()?;
         }
@@ -263,6 +264,12 @@ impl Tokenizer {
         Ok(self)
     }
 
+    /// Encodes many texts on so many threads; `None`, as it is made, on all cores.
+    #[must_use]
+    pub fn with_threads(self, threads: Option<usize>) -> Self {
+        Self { threads, ..self }
+    }
+
     /// The most tokens of a text, special ones included.
     pub fn max_length(&self) -> usize {
         self.max_length
@@ -292,39 +299,44 @@ impl Tokenizer {
         Ok(self.cut(encoding.get_ids()))
     }
 
-    /// The ids of many texts, in their order, on all cores.
+    /// The ids of many texts, in their order, on all [threads](Self::with_threads).
     ///
     /// # Errors
     /// When the tokenizer refuses one.
     pub fn encode_all(&self, texts: &[&str]) -> Result<Vec<TokenizedText>, TokenizerError> {
-        let Some(fast) = &self.shared.fast else {
-            let encodings = self.reference()?.encode_batch_fast(texts.to_vec(), true);
-            let encodings = encodings.map_err(|error| TokenizerError::Encode(error.to_string()))?;
-            return Ok(encodings.iter().map(|encoding| self.cut(encoding.get_ids())).collect());
-        };
-        let encode = |texts: &[&str]| -> Vec<TokenizedText> {
-            let mut room = Room::default();
-            texts.iter().map(|text| self.cut(fast.encode(text, &mut room))).collect()
-        };
-        let bytes: usize = texts.iter().map(|text| text.len()).sum();
-        let shares = bytes / BYTES_PER_THREAD;
-        if shares < 2 {
-            return Ok(encode(texts));
+        if self.shared.fast.is_none() {
+            self.reference()?; // made once, not by each thread
         }
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let share = texts.len().div_ceil(shares.min(cores)).max(1);
+        let encode = |texts: &[&str]| -> Result<Vec<TokenizedText>, TokenizerError> {
+            let Some(fast) = &self.shared.fast else {
+                return texts.iter().map(|text| self.encode(text)).collect();
+            };
+            let mut room = Room::default();
+            Ok(texts.iter().map(|text| self.cut(fast.encode(text, &mut room))).collect())
+        };
+        let shares = self.shares(texts.iter().map(|text| text.len()).sum());
+        if shares < 2 {
+            return encode(texts);
+        }
+        let share = texts.len().div_ceil(shares).max(1);
         let mut encoded = Vec::with_capacity(texts.len());
         std::thread::scope(|scope| {
             let (own, others) = texts.split_at(share.min(texts.len()));
             let others = others.chunks(share).map(|texts| scope.spawn(move || encode(texts)));
             let others: Vec<_> = others.collect();
-            encoded.extend(encode(own));
+            encoded.extend(encode(own)?);
             for other in others {
-                encoded
-                    .extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                encoded.extend(other?);
             }
-        });
-        Ok(encoded)
+            Ok(encoded)
+        })
+    }
+
+    /// How many threads texts of so many bytes together are worth.
+    fn shares(&self, bytes: usize) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        (bytes / BYTES_PER_THREAD).min(self.threads.unwrap_or_else(cores))
     }
 
     /// Keeps the beginning and the closing `[SEP]`.
@@ -372,7 +384,7 @@ impl Tokenizer {
         }
         let from = self.shared.source.from.clone();
         let tokenizer = Self::from_json(value.to_string(), self.casing, from)?;
-        tokenizer.with_max_length(self.max_length)
+        tokenizer.with_threads(self.threads).with_max_length(self.max_length)
     }
 
     fn to_json(&self) -> Result<Value, TokenizerError> {

@@ -185,6 +185,37 @@ fn random_texts_give_the_crates_ids() {
 }
 
 #[test]
+fn the_beginning_of_a_text_has_the_words_of_the_whole() {
+    let tokenizers = tokenizers();
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(2000));
+    let long = prop::collection::vec(text(), 1..4).prop_map(|texts| texts.concat());
+    let outcome = runner.run(&(long, 3..20_usize), |(text, length)| {
+        for tokenizer in &tokenizers {
+            let tokenizer = tokenizer.clone().with_max_length(length).unwrap();
+            prop_assert_eq!(tokenizer.words(&text).unwrap(), tokenizer.words_of(&text).unwrap());
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn only_the_beginning_of_a_long_text_is_read_for_its_words() {
+    for text in ["so it goes ", "so,it.", "\u{4E2D}\u{6587}", "\u{FEFF}x\u{3000}", "a\tb-c"] {
+        let long = text.repeat(3_000);
+        for length in [3, 128] {
+            let tokenizer = Tokenizer::bundled().with_max_length(length).unwrap();
+            let read = tokenizer.beginning(&long);
+            assert!(read.len() <= 64 * length, "{} bytes of {text:?}", read.len());
+            assert_eq!(tokenizer.words(&long).unwrap(), tokenizer.words_of(&long).unwrap());
+            // What is not cut is read whole.
+            let short = "x ".repeat(length - 2);
+            assert_eq!(tokenizer.beginning(&short), short);
+        }
+    }
+}
+
+#[test]
 fn many_texts_are_encoded_in_their_order() {
     let texts: Vec<String> = (0..20_000).map(|i| format!("text {i} of many")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -197,6 +228,25 @@ fn many_texts_are_encoded_in_their_order() {
     assert!(tokenizer.encode_all(&[]).unwrap().is_empty());
     let long = "so it goes ".repeat(20_000);
     assert_eq!(tokenizer.encode_all(&[&long]).unwrap()[0].full_length, 60_002);
+}
+
+#[test]
+fn threads_are_no_more_than_asked_for() {
+    let shares = |threads, bytes| Tokenizer::bundled().with_threads(threads).shares(bytes);
+    assert_eq!([Some(1), Some(3)].map(|threads| shares(threads, 1 << 30)), [1, 3]);
+    assert_eq!(shares(Some(3), BYTES_PER_THREAD), 1);
+    assert!(shares(None, 1 << 30) >= 1);
+    let texts = vec!["so it goes"; 20_000];
+    let mut slow = json();
+    slow["added_tokens"][4]["lstrip"] = json!(true);
+    let slow = Tokenizer::from_json(slow.to_string(), Casing::default(), "slow".to_owned());
+    for tokenizer in [Tokenizer::bundled(), slow.unwrap()] {
+        let all = [1, 3].map(|threads| {
+            tokenizer.clone().with_threads(Some(threads)).encode_all(&texts).unwrap()
+        });
+        assert_eq!(all[0], all[1]);
+        assert_eq!(all[0].len(), texts.len());
+    }
 }
 
 /// The bundled tokenizer as JSON.

@@ -40,6 +40,11 @@ impl Added {
         Self { tokens, begins }
     }
 
+    /// Whether one of them has this character.
+    fn contain(&self, character: char) -> bool {
+        self.tokens.iter().any(|(token, _)| token.contains(character))
+    }
+
     /// The first in a text: where it begins and ends, and its id.
     fn find(&self, text: &str) -> Option<(usize, usize, u32)> {
         let bytes = text.as_bytes();
@@ -77,6 +82,17 @@ impl WordPiece {
         self.basic.words(rest, words, |word| self.pieces(word, hashes, ids));
         ids.push(self.frame[1]);
         ids
+    }
+
+    /// The first place at or after so many bytes where a text can be cut and what comes before keeps its ids:
+    /// where something begins that is a word by itself, or none, and part of no added token.
+    pub(super) fn seam(&self, text: &str, bytes: usize) -> Option<usize> {
+        let mut room = String::new();
+        let mut places = text.char_indices().skip_while(|&(at, _)| at < bytes);
+        let found = places.find(|&(_, character)| {
+            self.basic.stands_alone(character, &mut room) && !self.added.contain(character)
+        });
+        found.map(|(at, _)| at)
     }
 
     #[inline]

@@ -30,7 +30,7 @@ pub use evaluate::EvaluateArgs;
 pub use export::ExportArgs;
 pub use predict::{FormatArg, InputFormatArg, PredictArgs};
 pub use report::ReportArgs;
-pub use serve::{LimitArgs, LogFormatArg, ServeArgs};
+pub use serve::{LimitArgs, LogFormatArg, LogLevelArg, ServeArgs};
 pub use teaching::TeachingArgs;
 pub use train::{OverrideArgs, StepArgs, TrainArgs};
 pub use tune::{ObjectiveArg, PolicyArg, TuneArgs};

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -11,6 +12,19 @@ pub enum LogFormatArg {
     Text,
     /// One JSON object per line
     Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevelArg {
+    /// Failures
+    Error,
+    /// And what needs attention
+    Warn,
+    /// And a line for each request
+    Info,
+    /// And how connections ended
+    Debug,
 }
 
 /// `tinymood serve`.
@@ -45,6 +59,9 @@ pub struct ServeArgs {
     /// /openapi.json and /health need none
     #[arg(long, value_name = "KEY", env = "TINYMOOD_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
+    /// File with the API key as its only line, which keeps the key out of `ps`
+    #[arg(long, value_name = "FILE", env = "TINYMOOD_API_KEY_FILE", conflicts_with = "api_key")]
+    pub api_key_file: Option<PathBuf>,
     /// Origin whose pages may send requests (CORS), or *; may be given several times
     #[arg(long, value_name = "ORIGIN", env = "TINYMOOD_CORS_ALLOW_ORIGIN", value_delimiter = ',')]
     pub cors_allow_origin: Vec<String>,
@@ -52,12 +69,15 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub limits: LimitArgs,
 
-    /// Threads that tokenize long texts
+    /// Number of threads that tokenize long texts
     #[arg(long, value_name = "N", env = "TINYMOOD_TOKENIZATION_WORKERS", default_value_t = Settings::default().tokenization_workers)]
     pub tokenization_workers: usize,
-    /// Format of the log on standard error; --quiet logs only warnings
+    /// Format of the log on standard error
     #[arg(long, value_enum, env = "TINYMOOD_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormatArg,
+    /// How much is logged [default: info, or warn with --quiet]
+    #[arg(long, value_enum, value_name = "LEVEL", env = "TINYMOOD_LOG_LEVEL")]
+    pub log_level: Option<LogLevelArg>,
     /// Also log the texts
     #[arg(long, env = "TINYMOOD_LOG_TEXTS", value_parser = BoolishValueParser::new())]
     pub log_texts: bool,
@@ -76,8 +96,9 @@ pub struct LimitArgs {
     /// Maximum length of a text in Unicode code points
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CHARACTERS", default_value_t = Settings::default().max_characters)]
     pub max_characters: usize,
-    /// Maximum number of open connections; more wait until one closes. Each uses one of the file
-    /// descriptors that the system allows (ulimit -n)
+    /// Maximum number of open connections. A new one beyond them waits until one closes; a connection
+    /// that has been idle for a second is closed for it. Each uses one of the file descriptors that the
+    /// system allows (ulimit -n)
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CONNECTIONS", default_value_t = Settings::default().max_connections)]
     pub max_connections: usize,
     /// Maximum number of requests being read, waiting or answered at once
@@ -89,10 +110,14 @@ pub struct LimitArgs {
     /// Maximum number of tokens per batch; larger batches are slower, as they no longer fit in the cache
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_BATCH_TOKENS", default_value_t = Settings::default().max_batch_tokens)]
     pub max_batch_tokens: usize,
-    /// Time limit for receiving a body, then for computing its answer, and then for a client that reads
-    /// nothing of it
+    /// Time limit for each stage: receiving the head, receiving the body, computing the answer, and each
+    /// stall while sending it
     #[arg(long, value_name = "SECONDS", env = "TINYMOOD_REQUEST_TIMEOUT", value_parser = parse_seconds, default_value = "30")]
     pub request_timeout: Duration,
+    /// Time that an idle connection is kept open. Behind a load balancer, set it above the balancer's
+    /// own idle timeout
+    #[arg(long, value_name = "SECONDS", env = "TINYMOOD_KEEP_ALIVE_TIMEOUT", value_parser = parse_seconds, default_value = "90")]
+    pub keep_alive_timeout: Duration,
     /// Time limit for accepted requests once the server is told to stop
     #[arg(long, value_name = "SECONDS", env = "TINYMOOD_SHUTDOWN_TIMEOUT", value_parser = parse_seconds, default_value = "30")]
     pub shutdown_timeout: Duration,

@@ -26,6 +26,7 @@ fn stats(args: &StatsArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     };
     let splits = settings.open(global, wanted)?;
     let tokenizer = Tokenizer::bundled().with_max_length(args.max_length)?;
+    let tokenizer = tokenizer.with_threads(global.threads);
     let stats = Stats::new(&splits, args.max_length, |split| EncodedSplit::new(split, &tokenizer))?;
     if args.json {
         return print_json(&serde_json::to_value(&stats).context("counts are plain values")?);

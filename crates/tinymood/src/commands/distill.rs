@@ -344,7 +344,7 @@ impl Teacher {
         let found = find_model(&source.teacher, global)?;
         let path = found.folder;
         let model = read_model_folder(&path)?;
-        let tokenizer = Tokenizer::from_folder(&path)?;
+        let tokenizer = Tokenizer::from_folder(&path)?.with_threads(global.threads);
         // Only hidden states are asked of it: a head of any shape will do.
         let config = ModelConfig { pooling: Pooling::Mean, ..model.config };
         check_vocabulary(&tokenizer, &config)?;

@@ -8,16 +8,20 @@ use std::thread;
 
 use anyhow::{Context, bail};
 use tinymood_serve::{About, Classifier, Reloader, ServeError, Server, Settings};
+use tinymood_weights::regular;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::{GlobalArgs, LogFormatArg, ServeArgs};
+use crate::args::{GlobalArgs, LogFormatArg, LogLevelArg, ServeArgs};
 use crate::bundled;
 use crate::init::is_of_hub;
 use crate::model::{LATEST, Model};
 
+/// No header holds a longer key.
+const MOST_KEY_BYTES: u64 = 64 << 10;
+
 pub(super) fn run(args: ServeArgs, global: &GlobalArgs) -> anyhow::Result<()> {
-    let settings = settings(&args)?;
-    start_log(args.log_format, global.quiet)?;
+    let settings = settings(&args, global)?;
+    start_log(&args, global.quiet)?;
     if settings.api_key.is_none() && !settings.address.ip().is_loopback() {
         tracing::warn!("everyone who reaches {} may ask: no --api-key", settings.address);
     }
@@ -34,11 +38,11 @@ pub(super) fn run(args: ServeArgs, global: &GlobalArgs) -> anyhow::Result<()> {
 }
 
 /// What `tinymood_serve` is told.
-fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
+fn settings(args: &ServeArgs, global: &GlobalArgs) -> anyhow::Result<Settings> {
     let limits = &args.limits;
     let settings = Settings {
         address: address(&args.host, args.port)?,
-        api_key: args.api_key.clone(),
+        api_key: api_key(args)?,
         cors_allow_origins: args.cors_allow_origin.clone(),
         max_body_bytes: limits.max_body_bytes,
         max_texts: limits.max_texts,
@@ -48,7 +52,9 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         max_queue_tokens: limits.max_queue_tokens,
         max_batch_tokens: limits.max_batch_tokens,
         request_timeout: limits.request_timeout,
+        keep_alive_timeout: limits.keep_alive_timeout,
         shutdown_timeout: limits.shutdown_timeout,
+        threads: global.threads.unwrap_or(Settings::default().threads),
         tokenization_workers: args.tokenization_workers,
         log_texts: args.log_texts,
     };
@@ -62,12 +68,31 @@ fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
     found.next().with_context(unknown)
 }
 
-fn start_log(format: LogFormatArg, quiet: bool) -> anyhow::Result<()> {
-    let level = if quiet { LevelFilter::WARN } else { LevelFilter::INFO };
+/// The key that requests must bring, where they must bring one.
+fn api_key(args: &ServeArgs) -> anyhow::Result<Option<String>> {
+    let Some(path) = &args.api_key_file else { return Ok(args.api_key.clone()) };
+    let text = regular::read_text(path, MOST_KEY_BYTES)
+        .with_context(|| format!("cannot read the API key in {}", path.display()))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let key = line.strip_suffix('\r').unwrap_or(line);
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        bail!("{} holds no API key: expected one line of visible ASCII characters", path.display());
+    }
+    Ok(Some(key.to_owned()))
+}
+
+fn start_log(args: &ServeArgs, quiet: bool) -> anyhow::Result<()> {
+    let level = match args.log_level {
+        None if quiet => LevelFilter::WARN,
+        Some(LogLevelArg::Error) => LevelFilter::ERROR,
+        Some(LogLevelArg::Warn) => LevelFilter::WARN,
+        Some(LogLevelArg::Info) | None => LevelFilter::INFO,
+        Some(LogLevelArg::Debug) => LevelFilter::DEBUG,
+    };
     let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level);
     // It says on standard error that it cannot write to standard error, which panics.
     let log = log.with_target(false).with_ansi(false).log_internal_errors(false);
-    let started = match format {
+    let started = match args.log_format {
         LogFormatArg::Text => log.try_init(),
         LogFormatArg::Json => log.json().flatten_event(true).try_init(),
     };
