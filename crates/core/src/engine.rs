@@ -1,4 +1,4 @@
-//! The seam between training and arithmetic: whole batches go in, logits or losses come out.
+//! The interface between training and arithmetic: whole batches go in, logits or losses come out.
 //!
 //! It is coarse so that the CPU may fuse freely and a GPU may keep everything resident. One
 //! conformance suite runs against every engine.

@@ -1,5 +1,5 @@
 //! What every stage of tinymood shares: the model's configuration and parameter list, label sets
-//! and taxonomies, packed batches, and the seam between all of them and arithmetic, [`Infer`] and
+//! and taxonomies, packed batches, and the interface between all of them and arithmetic, [`Infer`] and
 //! [`Engine`].
 //!
 //! No I/O and no arithmetic live here, so that every other crate may depend on it.

@@ -1,4 +1,4 @@
-//! The engine itself: arenas, packed weights and workspace behind the seam.
+//! The engine itself: arenas, packed weights and workspace behind the engine interface.
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,5 @@
 //! The CPU engine: a BERT encoder with a classification head, forward and backward over packed
-//! batches, and AdamW, behind the [`tinymood_core::Engine`] seam.
+//! batches, and AdamW, behind the [`tinymood_core::Engine`] interface.
 //!
 //! ```text
 //! layout       one arena for all parameters, named ranges into it
@@ -10,7 +10,7 @@
 //! losses       cross-entropy, focal, asymmetric: value and slope
 //! matching     what a student takes from its teacher's hidden states and attention
 //! profile      where the time of a step goes
-//! cpu_engine   the seam
+//! cpu_engine   the interface
 //! ```
 
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! What every engine must do, whatever it computes with: written against the seam alone.
+//! What every engine must do, whatever it computes with: written against the interface alone.
 #![allow(dead_code, unreachable_pub)] // each test binary uses its part
 
 use std::ops::Range;
