@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{QUICK, json, rows, run, run_with, trained};
+use common::{QUICK, change_weights, json, make_too_sure, rows, run, run_with, trained};
 
 const QUICK_RUN: &str = "runs/quick";
 
@@ -806,20 +806,4 @@ fn spoil(file: &std::path::Path) {
             set("classifier.bias", row, &|bias| bias - 30.0);
         }
     });
-}
-
-/// Changes single weights of a file of f32: `set(name, index, change)`.
-fn change_weights(
-    file: &std::path::Path,
-    changes: impl Fn(&mut dyn FnMut(&str, usize, &dyn Fn(f32) -> f32)),
-) {
-    let mut bytes = fs::read(file).unwrap();
-    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let entries = json(std::str::from_utf8(&bytes[8..header]).unwrap());
-    changes(&mut |name, at, change| {
-        let start = header + entries[name]["data_offsets"][0].as_u64().unwrap() as usize + 4 * at;
-        let value = f32::from_le_bytes(bytes[start..start + 4].try_into().unwrap());
-        bytes[start..start + 4].copy_from_slice(&change(value).to_le_bytes());
-    });
-    fs::write(file, bytes).unwrap();
 }

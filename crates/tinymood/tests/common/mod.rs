@@ -145,3 +145,30 @@ pub fn json(text: &str) -> Value {
 pub fn rows(text: &str) -> Vec<Value> {
     text.lines().map(json).collect()
 }
+
+/// Changes single weights of a file of f32: `set(name, index, change)`.
+pub fn change_weights(
+    file: &Path,
+    changes: impl Fn(&mut dyn FnMut(&str, usize, &dyn Fn(f32) -> f32)),
+) {
+    let mut bytes = fs::read(file).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let entries = json(std::str::from_utf8(&bytes[8..header]).unwrap());
+    changes(&mut |name, at, change| {
+        let start = header + entries[name]["data_offsets"][0].as_u64().unwrap() as usize + 4 * at;
+        let value = f32::from_le_bytes(bytes[start..start + 4].try_into().unwrap());
+        bytes[start..start + 4].copy_from_slice(&change(value).to_le_bytes());
+    });
+    fs::write(file, bytes).unwrap();
+}
+
+/// Makes a model of [`QUICK`] surer of itself than it may be: its logits are three times what they were.
+pub fn make_too_sure(model: &Path) {
+    change_weights(&model.join("model.safetensors"), |set| {
+        for row in 0..28 {
+            (0..128)
+                .for_each(|at| set("classifier.weight", 128 * row + at, &|weight| 3.0 * weight));
+            set("classifier.bias", row, &|bias| 3.0 * bias);
+        }
+    });
+}
