@@ -8,7 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use clap::{CommandFactory, Parser};
 use common::tinymood;
+use tinymood::args::Cli;
 
 /// A command and the lines shown under it.
 struct Shown {
@@ -95,6 +97,62 @@ fn the_commands_of_the_readme_do_what_it_shows() {
         let mut found = said.lines();
         for line in lines.iter().filter(|line| !["", "..."].contains(&line.trim())) {
             assert!(found.any(|found| is_like(line, found)), "$ {command}\nno {line:?} in\n{said}");
+        }
+    }
+}
+
+/// The words of a shell's line up to its comment, pipe or redirection; none of a line that is not literal.
+fn words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let (mut word, mut quote) = (None::<String>, None);
+    for c in line.chars() {
+        match (c, quote) {
+            ('$' | '…', _) => return None,
+            (c, Some(open)) if c == open => quote = None,
+            ('"' | '\'', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (' ', None) => words.extend(word.take()),
+            ('#' | '|' | '>' | '&', None) if word.is_none() => break,
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+/// The lines of a text that call the program, joined where they go on.
+fn calls(text: &str) -> Vec<String> {
+    let joined = text.replace("\\\n", " ");
+    let lines = joined.lines().map(|line| {
+        let line = line.trim().trim_start_matches("$ ");
+        let line = line.strip_prefix("target/release/").unwrap_or(line);
+        line.replacen("cargo run --release --", "tinymood", 1)
+    });
+    lines.filter(|line| line.starts_with("tinymood ")).collect()
+}
+
+#[test]
+fn every_command_that_is_shown_is_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut shown = Vec::new();
+    for file in ["README.md", "assets/README.md", "benchmarks/README.md", "benchmarks/quality.md"] {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        // Odd parts are code: what stands between fences.
+        let code = text.split("```").skip(1).step_by(2);
+        shown.extend(code.flat_map(calls).map(|call| (file.to_owned(), call)));
+    }
+    let command = Cli::command();
+    for of in std::iter::once(&command).chain(command.get_subcommands()) {
+        let help = of.get_after_help().map(ToString::to_string).unwrap_or_default();
+        shown.extend(calls(&help).into_iter().map(|call| (of.get_name().to_owned(), call)));
+    }
+    assert!(shown.len() > 40, "{shown:?}");
+    for (place, call) in shown {
+        let Some(words) = words(&call) else { continue };
+        if let Err(error) = Cli::try_parse_from(words) {
+            panic!("{place}: {call}\n{error}");
         }
     }
 }
