@@ -122,15 +122,26 @@ fn words(line: &str) -> Option<Vec<String>> {
     Some(words)
 }
 
-/// The lines of a text that call the program, joined where they go on.
+/// The calls of the program in a text: lines, joined where they go on, up to what is said of them.
 fn calls(text: &str) -> Vec<String> {
-    let joined = text.replace("\\\n", " ");
-    let lines = joined.lines().map(|line| {
-        let line = line.trim().trim_start_matches("$ ");
+    let mut joined: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for line in text.lines() {
+        let part = line.trim().trim_end_matches('\\').trim_end();
+        match joined.last_mut().filter(|_| goes_on) {
+            Some(last) => last.extend([" ", part]),
+            None => joined.push(part.to_owned()),
+        }
+        goes_on = line.ends_with('\\');
+    }
+    let calls = joined.iter().filter_map(|line| {
+        let line = line.strip_prefix("$ ").unwrap_or(line);
         let line = line.strip_prefix("target/release/").unwrap_or(line);
-        line.replacen("cargo run --release --", "tinymood", 1)
+        let line = line.replacen("cargo run --release --", "tinymood", 1);
+        let call = line.split_once("  ").map_or(&*line, |(call, _)| call);
+        call.starts_with("tinymood ").then(|| call.to_owned())
     });
-    lines.filter(|line| line.starts_with("tinymood ")).collect()
+    calls.collect()
 }
 
 #[test]
