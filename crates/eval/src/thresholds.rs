@@ -16,7 +16,7 @@
 //!   the threshold that this leads to is half the best F1: Lipton et al., 2014.)
 //!
 //! For a label that the model cannot tell, F1 is largest when every row has it (Lipton et al., again),
-//! which nobody wants. So no label's threshold gives it to more than [`MOST_DECIDED`] times as many
+//! which nobody wants. So no label's threshold gives it to more than four times as many
 //! rows as have it, and one that no row has must be likelier than not.
 
 use std::fmt;
@@ -29,13 +29,13 @@ use crate::counts::Counts;
 use crate::predictions::Predictions;
 
 /// Positives at which a label's rows and the model's own probabilities weigh alike.
-pub const SHRINKAGE: f64 = 10.0;
+const SHRINKAGE: f64 = 10.0;
 
 /// Half the width over which F1 is smoothed for a label with one positive, in logits.
 const BANDWIDTH: f64 = 2.5;
 
 /// Rows that a label's tuned threshold gives it to, at most, for each row that has it.
-pub const MOST_DECIDED: usize = 4;
+const MOST_DECIDED: usize = 4;
 
 /// Where thresholds come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::Context;
-use serde::Serialize;
 use serde_json::json;
 use tinymood_core::{Engine, Tensor, TensorMap, TensorSet, TensorView};
 use tinymood_eval::counts::Decisions;
 use tinymood_eval::{
-    Calibration, CalibrationKind, CrossValidated, Evaluation, Objective, Predictions,
-    ThresholdPolicy, Thresholds,
+    Calibration, CalibrationKind, CrossValidated, Evaluation, Objective, ThresholdPolicy,
+    Thresholds,
 };
 use tinymood_weights::{durable, write_safetensors};
 
@@ -46,7 +45,9 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let predictions = judged.predictions()?;
     let thresholds = Thresholds::tune(policy, objective, &predictions, &judged.tuned_on);
     let evaluation = Evaluation::new(&predictions, &thresholds, &model.labels, &judged.split, 0);
-    let fitted = Scores::of(&predictions, &Thresholds::fitted(&predictions, &judged.tuned_on));
+    let fitted = Thresholds::fitted(&predictions, &judged.tuned_on);
+    let fitted = Decisions::new(&predictions, &fitted.values);
+    let (micro_f1, macro_f1) = (fitted.micro().f1, fitted.macro_average().f1);
     // First: whoever stops reading still has what was to be saved.
     if !args.dry_run {
         let path = save(&mut model, &thresholds, args.calibrate)?;
@@ -56,7 +57,7 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         let mut document = thresholds.to_json(&model.labels);
         document["evaluation"] = judged.document(&evaluation);
         document["cross_validated"] = json!(cross_validated);
-        document["fitted_exactly"] = json!(fitted);
+        document["fitted_exactly"] = json!({"micro_f1": micro_f1, "macro_f1": macro_f1});
         document["saved"] = json!(!args.dry_run);
         print_json(&document)?;
     } else {
@@ -68,27 +69,12 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
                  macro_f1 {macro_f1:.3}\n"
             );
         }
-        let Scores { micro_f1, macro_f1 } = fitted;
         text += &format!(
             "fitted exactly to these rows (flatters; not saved): micro_f1 {micro_f1:.3}, macro_f1 {macro_f1:.3}\n"
         );
         print(&text)?;
     }
     Ok(())
-}
-
-/// What thresholds get right on rows.
-#[derive(Serialize)]
-struct Scores {
-    micro_f1: f64,
-    macro_f1: f64,
-}
-
-impl Scores {
-    fn of(predictions: &Predictions<'_>, thresholds: &Thresholds) -> Self {
-        let decisions = Decisions::new(predictions, &thresholds.values);
-        Self { micro_f1: decisions.micro().f1, macro_f1: decisions.macro_average().f1 }
-    }
 }
 
 /// Scales the outputs of a model's classifier, (C).
