@@ -118,7 +118,7 @@ mod neon {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        _MM_HINT_ET0, _mm_prefetch, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps,
+        __m256, _MM_HINT_ET0, _mm_prefetch, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps,
         _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
     };
 
@@ -129,6 +129,57 @@ mod avx2 {
     pub(super) unsafe fn tile(rows: usize, tile: &Tile<f32>) {
         // SAFETY: handed on.
         unsafe { with_rows!(rows, block(tile), 1 2 3 4 5 6) }
+    }
+
+    /// Adds the products to sums, with element (i, k) of A `at(i, k)` after its first.
+    ///
+    /// # Safety
+    /// As [`block`] asks.
+    #[inline(always)]
+    unsafe fn multiply<const MR: usize>(
+        t: &Tile<f32>,
+        acc: &mut [[__m256; 2]; MR],
+        at: impl Fn(usize, usize) -> usize,
+    ) {
+        const STEPS: usize = 4; // between two tests for the end
+        let whole = t.k - t.k % STEPS;
+        // SAFETY: all offsets are inside what the caller vouches for.
+        unsafe {
+            let mut k = 0;
+            while k < whole {
+                for step in 0..STEPS {
+                    multiply_one(t, acc, k + step, &at);
+                }
+                k += STEPS;
+            }
+            while k < t.k {
+                multiply_one(t, acc, k, &at);
+                k += 1;
+            }
+        }
+    }
+
+    /// One step of [`multiply`].
+    ///
+    /// # Safety
+    /// As [`block`] asks, for `k < t.k`.
+    #[inline(always)]
+    unsafe fn multiply_one<const MR: usize>(
+        t: &Tile<f32>,
+        acc: &mut [[__m256; 2]; MR],
+        k: usize,
+        at: impl Fn(usize, usize) -> usize,
+    ) {
+        // SAFETY: all offsets are inside what the caller vouches for.
+        unsafe {
+            let b0 = _mm256_loadu_ps(t.panel.add(k * t.panel_row));
+            let b1 = _mm256_loadu_ps(t.panel.add(k * t.panel_row + 8));
+            for i in 0..MR {
+                let a = _mm256_broadcast_ss(&*t.a.add(at(i, k)));
+                acc[i][0] = _mm256_fmadd_ps(a, b0, acc[i][0]);
+                acc[i][1] = _mm256_fmadd_ps(a, b1, acc[i][1]);
+            }
+        }
     }
 
     /// # Safety
@@ -142,14 +193,11 @@ mod avx2 {
             for i in 0..MR {
                 _mm_prefetch::<_MM_HINT_ET0>(t.c.add(i * t.c_row).cast());
             }
-            for k in 0..t.k {
-                let b0 = _mm256_loadu_ps(t.panel.add(k * t.panel_row));
-                let b1 = _mm256_loadu_ps(t.panel.add(k * t.panel_row + 8));
-                for i in 0..MR {
-                    let a = _mm256_broadcast_ss(&*t.a.add(i * t.a_row + k * t.a_column));
-                    acc[i][0] = _mm256_fmadd_ps(a, b0, acc[i][0]);
-                    acc[i][1] = _mm256_fmadd_ps(a, b1, acc[i][1]);
-                }
+            // Where A's elements lie next to one another, their addresses cost less.
+            match (t.a_row, t.a_column) {
+                (row, 1) => multiply(t, &mut acc, |i, k| i * row + k),
+                (1, column) => multiply(t, &mut acc, |i, k| i + k * column),
+                (row, column) => multiply(t, &mut acc, |i, k| i * row + k * column),
             }
             for i in 0..MR {
                 let c = t.c.add(i * t.c_row);

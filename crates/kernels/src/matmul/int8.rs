@@ -10,15 +10,16 @@
 //!     C[i][j] = (Σ_k a[i][k] b[k][j] - 128 Σ_k b[k][j]) r_i s_j
 //! ```
 //!
-//! 1. Values are symmetric, from -127 to 127. The instructions multiply an unsigned byte by a signed
-//!    one, hence the 128; what it adds is known per column when B is packed, and taken off again.
+//! 1. Values are symmetric, from -127 to 127 (on AVX2 without VNNI, A's from -64 to 64: see
+//!    [`Dot::largest`]). The instructions multiply an unsigned byte by a signed one, hence the 128;
+//!    what it adds is known per column when B is packed, and taken off again.
 //! 2. A is rounded when it is read and not where it is made: a row's scale needs the whole row, and
 //!    rows are made block by block. So activations are f32 in memory, and all other kernels are
 //!    those of f32. A row is rounded once and multiplied by all of B.
 //! 3. A word is four neighbours along `K`, in panels of the same width as those of f32: what
 //!    `vpdpbusd` reads, and AMX's `tdpbusd` too.
-//! 4. Sums are exact, and what follows is one conversion and two multiplications: every instruction
-//!    level gives the same bits.
+//! 4. Sums are exact, and what follows is one conversion and two multiplications: instruction levels
+//!    that round A to the same range give the same bits.
 //!
 //! A row or column with something that is no finite number gives no finite number.
 
@@ -37,10 +38,8 @@ use crate::{Cpu, Isa};
 
 /// Values of a word, neighbours along `K`.
 const DEPTH: usize = 4;
-/// The largest value of a byte.
-const LARGEST: f32 = 127.0;
-/// What is added to bytes of A, so that they are unsigned.
-const OFFSET: u8 = 128;
+/// The largest value of B's bytes.
+const LARGEST: u8 = 127;
 
 /// Longest sum that cannot leave an i32 on its way: a byte of A is up to 255, one of B up to 127.
 pub const INT8_LONGEST_SUM: usize = 66_000;
@@ -49,9 +48,10 @@ const _: () = assert!(255 * 127 * INT8_LONGEST_SUM as u64 <= i32::MAX as u64);
 /// The panels of a (K, N) matrix.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Int8Panels {
+    dot: Dot,
     /// `ceil(N / NR)` panels of `words(K) * NR` words, the last padded with zeros.
     words: Buffer<u32>,
-    /// `128 Σ b` of each column, padded to whole panels.
+    /// `Σ b` of each column times the offset of A, padded to whole panels.
     sums: Buffer<u32>,
     /// Of each column, padded to whole panels.
     scales: Buffer<f32>,
@@ -62,23 +62,23 @@ fn words(isa: Isa, k: usize) -> usize {
     k.div_ceil(DEPTH).next_multiple_of(panel_multiple(isa))
 }
 
-/// The scale of values, and what they are multiplied by to become bytes. Values all but zero become
-/// zeros; the scale of what is not finite is not finite.
+/// The scale of values, and what they are multiplied by to become at most `most`. Values all but
+/// zero become zeros; the scale of what is not finite is not finite.
 #[inline(always)]
-fn scale_of(values: &[f32]) -> (f32, f32) {
+fn scale_of(values: &[f32], most: f32) -> (f32, f32) {
     // Without its sign a float orders as its bits do, and NaN above all.
     let largest = values.iter().fold(0, |largest: u32, x| largest.max(x.to_bits() & 0x7FFF_FFFF));
     let largest = f32::from_bits(largest);
-    if largest < 1e-35 { (0.0, 0.0) } else { (largest / LARGEST, LARGEST / largest) }
+    if largest < 1e-35 { (0.0, 0.0) } else { (largest / most, most / largest) }
 }
 
-/// Rounds values, neighbours along `K`, to words of bytes, each `offset` above its value; missing
-/// bytes are zero, up to the last word. Returns the scale.
+/// Rounds values, neighbours along `K`, to words of bytes of at most `most`, each `offset` above its
+/// value; missing bytes are zero, up to the last word. Returns the scale.
 #[inline(always)]
-fn quantise(values: &[f32], offset: u8, words: &mut [u32]) -> f32 {
+fn quantise(values: &[f32], most: u8, offset: u8, words: &mut [u32]) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to a whole number
     const { assert!(cfg!(target_endian = "little"), "the first byte is the lowest") };
-    let (scale, inverse) = scale_of(values);
+    let (scale, inverse) = scale_of(values, f32::from(most));
     words[values.len() / DEPTH..].fill(0);
     // SAFETY: a word is four bytes of any content.
     let bytes = unsafe {
@@ -100,29 +100,25 @@ fn quantise(values: &[f32], offset: u8, words: &mut [u32]) -> f32 {
 pub fn quantise_row(values: &[f32], bytes: &mut [i8]) -> f32 {
     assert_eq!(values.len(), bytes.len(), "a byte each");
     with_words(values.len().div_ceil(DEPTH), |words| {
-        let scale = quantise(values, 0, words);
+        let scale = quantise(values, LARGEST, 0, words);
         let of_words = words.iter().flat_map(|word| word.to_le_bytes());
         bytes.iter_mut().zip(of_words).for_each(|(to, byte)| *to = byte.cast_signed());
         scale
     })
 }
 
-/// Bytes 0 and 2 of each word to one, bytes 1 and 3 to the next, each widened to 16 bits.
-#[inline(always)]
-fn widen(words: &[u32], wide: &mut [u32]) {
-    const LOW: u32 = 0x00FF_00FF;
-    for (&word, pair) in words.iter().zip(wide.chunks_exact_mut(2)) {
-        pair[0] = word & LOW;
-        pair[1] = (word >> 8) & LOW;
-    }
-}
-
 impl Int8Panels {
     pub(super) fn new(cpu: &Cpu, k: usize, n: usize) -> Self {
+        Self::of(Dot::best(cpu.isa()), cpu, k, n)
+    }
+
+    /// For the multiplication `dot`, of the CPU's level.
+    fn of(dot: Dot, cpu: &Cpu, k: usize, n: usize) -> Self {
         assert!(k <= INT8_LONGEST_SUM, "sums of at most {INT8_LONGEST_SUM} products, not {k}");
         let (nr, _) = block_shape(cpu.isa());
         let columns = n.next_multiple_of(nr);
         Self {
+            dot,
             words: cpu.buffer(columns * words(cpu.isa(), k)),
             sums: cpu.buffer(columns),
             scales: cpu.buffer(columns),
@@ -143,6 +139,7 @@ impl Int8Panels {
         let (nr, _) = block_shape(cpu.isa());
         let depth = words(cpu.isa(), k);
         let panel_len = depth * nr;
+        let offset = i32::from(self.dot.offset());
         let (sums, scales) = (RowsMut::new(&mut self.sums, nr), RowsMut::new(&mut self.scales, nr));
         let panels = RowsMut::new(&mut self.words, panel_len);
         cpu.pool().run(n.div_ceil(nr), &|index| {
@@ -164,7 +161,7 @@ impl Int8Panels {
                     cpu.isa().run(
                         #[inline(always)]
                         || {
-                            scales[slot] = quantise(&column, 0, bytes);
+                            scales[slot] = quantise(&column, LARGEST, 0, bytes);
                             let mut sum = 0;
                             for (&word, step) in bytes.iter().zip(panel.chunks_exact_mut(nr)) {
                                 step[slot] = word;
@@ -172,7 +169,7 @@ impl Int8Panels {
                                     sum += i32::from(byte.cast_signed());
                                 }
                             }
-                            sums[slot] = (sum * i32::from(OFFSET)).cast_unsigned();
+                            sums[slot] = (sum * offset).cast_unsigned();
                         },
                     );
                 }
@@ -186,7 +183,6 @@ struct Rows<'a> {
     dot: Dot,
     /// Words of a row along `K`.
     k: usize,
-    /// Each in [`Dot::words_for_one`].
     words: &'a [u32],
     scales: &'a [f32],
 }
@@ -195,25 +191,18 @@ impl Rows<'_> {
     /// Rounds rows of `k` values and lends them.
     fn with<R>(dot: Dot, values: &[f32], k: usize, body: impl FnOnce(Rows<'_>) -> R) -> R {
         let (rows, depth) = (values.len() / k, words(dot.isa(), k));
-        let row_len = depth * dot.words_for_one();
-        let room = rows.next_multiple_of(dot.row_multiple()) * row_len;
-        with_words(room + depth + rows, |scratch| {
-            let (bytes, scratch) = scratch.split_at_mut(room);
-            let (narrow, scales) = scratch.split_at_mut(depth);
+        let room = rows.next_multiple_of(dot.row_multiple()) * depth;
+        with_words(room + rows, |scratch| {
+            let (bytes, scales) = scratch.split_at_mut(room);
             // SAFETY: an f32 is four bytes of any content, and aligned as a word is.
             let scales: &mut [f32] =
                 unsafe { std::slice::from_raw_parts_mut(scales.as_mut_ptr().cast(), rows) };
             dot.isa().run(
                 #[inline(always)]
                 || {
-                    let rows = values.chunks_exact(k).zip(bytes.chunks_exact_mut(row_len));
+                    let rows = values.chunks_exact(k).zip(bytes.chunks_exact_mut(depth));
                     for ((values, words), scale) in rows.zip(&mut *scales) {
-                        if row_len == depth {
-                            *scale = quantise(values, OFFSET, words);
-                        } else {
-                            *scale = quantise(values, OFFSET, narrow);
-                            widen(narrow, words);
-                        }
+                        *scale = quantise(values, dot.largest(), dot.offset(), words);
                     }
                 },
             );
@@ -237,10 +226,9 @@ impl Rows<'_> {
                 _ => block * m / blocks..(block + 1) * m / blocks,
             };
             let padded = rows.start + rows.len().next_multiple_of(self.dot.row_multiple());
-            let row_len = self.k * self.dot.words_for_one();
             let tile = Tile {
                 k: self.k,
-                a: self.words[rows.start * row_len..padded * row_len].as_ptr(),
+                a: self.words[rows.start * self.k..padded * self.k].as_ptr(),
                 row_scales: self.scales[rows.clone()].as_ptr(),
                 panel: panel.as_ptr(),
                 sums: panels.sums[columns.clone()].as_ptr().cast(),
@@ -284,7 +272,7 @@ pub(super) fn matmul_blocks(
         });
     }
     let (n, k, isa) = (b.columns(), b.rows(), cpu.isa());
-    let (values, dot) = (operand(a, k), Dot::best(isa));
+    let (values, dot) = (operand(a, k), panels.dot);
     let outputs: [RowsMut<'_, f32>; 0] = [];
     for_row_blocks(cpu, a.rows(), dot.task_rows(), outputs, |rows, []| {
         Rows::with(dot, &values[rows.start * k..rows.end * k], k, |a| match block_shape(isa).0 {
@@ -308,7 +296,7 @@ pub(super) fn matmul_rows<const O: usize>(
     let (n, k, isa) = (b.columns(), b.rows(), cpu.isa());
     assert!(O > 0 && outputs[0].width() == n, "the result has rows of {n}");
     let (nr, _) = block_shape(isa);
-    let (values, dot) = (operand(a, k), Dot::best(isa));
+    let (values, dot) = (operand(a, k), panels.dot);
     for_row_blocks(cpu, a.rows(), dot.task_rows(), outputs, |rows, slices| {
         Rows::with(dot, &values[rows.start * k..rows.end * k], k, |a| {
             for (index, first) in (0..n).step_by(nr).enumerate() {
@@ -332,7 +320,8 @@ pub(super) fn exercise(cpu: &Cpu, repeats: usize) -> usize {
     let (nr, _) = block_shape(isa);
     let dot = Dot::best(isa);
     let m = dot.block_rows();
-    let mut b = Int8Panels::new(&Cpu::new(isa, crate::Precision::Int8, 1).unwrap(), K, nr);
+    let cpu = Cpu::new(isa, crate::Precision::Int8, 1).unwrap();
+    let mut b = Int8Panels::of(dot, &cpu, K, nr);
     b.words.fill(0x0102_0304);
     let mut c = vec![0.0; m * nr];
     Rows::with(dot, &vec![1.0; m * K], K, |a| {
@@ -365,18 +354,19 @@ mod tests {
             .collect()
     }
 
-    /// A row's bytes and scale, in plain arithmetic.
-    fn naive_row(values: &[f32]) -> (Vec<i32>, f32) {
+    /// A row's bytes, of at most `most`, and scale, in plain arithmetic.
+    fn naive_row(values: &[f32], most: u8) -> (Vec<i32>, f32) {
+        let most = f32::from(most);
         let largest = values.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-        let inverse = if largest == 0.0 { 0.0 } else { 127.0 / largest };
+        let inverse = if largest == 0.0 { 0.0 } else { most / largest };
         let round = |x: &f32| (x * inverse).round_ties_even() as i32;
-        (values.iter().map(round).collect(), largest / 127.0)
+        (values.iter().map(round).collect(), largest / most)
     }
 
-    /// `A Bᵀ`; (M, K) and (N, K).
-    fn naive(a: &[f32], b: &[f32], (m, k, n): (usize, usize, usize)) -> Vec<f32> {
-        let rows = |x: &[f32]| x.chunks(k).map(naive_row).collect::<Vec<_>>();
-        let (a, b) = (rows(a), rows(b));
+    /// `A Bᵀ`; (M, K) and (N, K), with A rounded to at most `most`.
+    fn naive(a: &[f32], b: &[f32], (m, k, n): (usize, usize, usize), most: u8) -> Vec<f32> {
+        let rows = |x: &[f32], most| x.chunks(k).map(|x| naive_row(x, most)).collect::<Vec<_>>();
+        let (a, b) = (rows(a, most), rows(b, LARGEST));
         let mut c = vec![0.0; m * n];
         for (i, (left, row_scale)) in a.iter().enumerate() {
             for (j, (right, scale)) in b.iter().enumerate() {
@@ -405,7 +395,7 @@ mod tests {
                 for n in SIZES {
                     let k = (m * 7 + n * 3) % 70 + 1;
                     let (a, b) = (waves(m * k, 0.3), waves(n * k, 1.7));
-                    let expected = naive(&a, &b, (m, k, n));
+                    let expected = naive(&a, &b, (m, k, n), Dot::best(cpu.isa()).largest());
                     let mut packed = PackedMatrix::new(&cpu, k, n);
                     packed.pack_transposed(&cpu, &b);
                     let mut c = vec![f32::NAN; m * n];
@@ -436,12 +426,12 @@ mod tests {
         for of in [1, 2, 3, usize::MAX] {
             let a: Vec<f32> = (0..m * k).map(|i| sign(i, of)).collect();
             let b: Vec<f32> = (0..n * k).map(|i| sign(i, 5)).collect();
-            let expected = naive(&a, &b, (m, k, n));
             for dot in Dot::ALL.into_iter().filter(|dot| dot.is_available()) {
+                let expected = naive(&a, &b, (m, k, n), dot.largest());
                 let isa = dot.isa();
                 let cpu = Cpu::new(isa, Precision::Int8, 1).unwrap();
                 let (nr, _) = block_shape(isa);
-                let mut panels = Int8Panels::new(&cpu, k, n);
+                let mut panels = Int8Panels::of(dot, &cpu, k, n);
                 panels.pack(&cpu, &b, (k, n), true);
                 let mut c = vec![f32::NAN; m * n];
                 Rows::with(dot, &a, k, |rows| {
@@ -481,7 +471,7 @@ mod tests {
             let values = waves(len, 0.2);
             let mut bytes = vec![0; len];
             let scale = quantise_row(&values, &mut bytes);
-            let (expected, expected_scale) = naive_row(&values);
+            let (expected, expected_scale) = naive_row(&values, LARGEST);
             assert_eq!(scale, expected_scale);
             assert!(bytes.iter().zip(&expected).all(|(&byte, &value)| i32::from(byte) == value));
             // What was rounded once is rounded to the same again.

@@ -21,8 +21,8 @@ pub(super) enum Dot {
     Neon,
     /// Four bytes at once (NEON's dot product, of signed bytes by signed ones).
     NeonSdot,
-    /// Bytes widened to 16 bits, those of A once for all panels, and summed in pairs. The pair sums of
-    /// `vpmaddubsw`, an instruction less, would saturate.
+    /// Pairs of bytes, summed in 16 bits (`vpmaddubsw`), hence the narrower bytes of A: see
+    /// [`Dot::largest`].
     Avx2,
     /// Four bytes at once (AVX-VNNI).
     Avx2Vnni,
@@ -38,7 +38,7 @@ pub(super) enum Dot {
 pub(super) struct Tile {
     /// Words along `K`.
     pub(super) k: usize,
-    /// Rows of `k` words, in [`Dot::words_for_one`], end to end.
+    /// Rows of `k` words, end to end.
     pub(super) a: *const u32,
     /// One a row.
     pub(super) row_scales: *const f32,
@@ -108,8 +108,8 @@ impl Dot {
     /// Rows of a block: as many as the registers hold beside what is multiplied.
     pub(super) fn block_rows(self) -> usize {
         match self {
-            Dot::Portable | Dot::Neon | Dot::Avx2 => 4,
-            Dot::NeonSdot | Dot::Avx2Vnni => 6,
+            Dot::Portable | Dot::Neon => 4,
+            Dot::NeonSdot | Dot::Avx2 | Dot::Avx2Vnni => 6,
             Dot::Avx512 | Dot::Avx512Vnni => 12,
             Dot::Amx => 32,
         }
@@ -125,10 +125,15 @@ impl Dot {
         if self == Dot::Amx { 16 } else { 1 }
     }
 
-    /// Words that a word of A takes: two where its bytes lie widened to 16 bits, 0 and 2 in the first,
-    /// 1 and 3 in the second.
-    pub(super) fn words_for_one(self) -> usize {
-        if self == Dot::Avx2 { 2 } else { 1 }
+    /// The largest value that A is rounded to. Sums of two products must fit 16 bits on AVX2, which
+    /// leaves A seven bits and a half: `(2 * 64 + 1) * 2 * 127 = 32_766`.
+    pub(super) fn largest(self) -> u8 {
+        if self == Dot::Avx2 { 64 } else { 127 }
+    }
+
+    /// What is added to A's values, so that they are unsigned and not zero.
+    pub(super) fn offset(self) -> u8 {
+        self.largest() + 1
     }
 
     /// Multiplies one block and stores it.
@@ -148,7 +153,7 @@ impl Dot {
                 #[cfg(target_arch = "aarch64")]
                 Dot::NeonSdot => with_rows!(rows, neon_sdot_block(tile), 1 2 3 4 5 6),
                 #[cfg(target_arch = "x86_64")]
-                Dot::Avx2 => with_rows!(rows, avx2_block(tile), 1 2 3 4),
+                Dot::Avx2 => with_rows!(rows, avx2_block(tile), 1 2 3 4 5 6),
                 #[cfg(target_arch = "x86_64")]
                 Dot::Avx2Vnni => with_rows!(rows, avx2_vnni_block(tile), 1 2 3 4 5 6),
                 #[cfg(target_arch = "x86_64")]
@@ -285,14 +290,15 @@ mod neon {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256i, __m512i, _MM_HINT_ET0, _mm_prefetch, _mm256_add_epi32, _mm256_cvtepi32_ps,
-        _mm256_dpbusd_avx_epi32, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
-        _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi16,
-        _mm256_srai_epi16, _mm256_storeu_ps, _mm256_sub_epi32, _mm512_add_epi32, _mm512_and_si512,
-        _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512,
-        _mm512_madd_epi16, _mm512_mask_storeu_ps, _mm512_mul_ps, _mm512_set1_epi16,
-        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi16,
-        _mm512_srai_epi16, _mm512_srli_epi16, _mm512_sub_epi32,
+        __m256i, __m512i, _MM_HINT_ET0, _mm_prefetch, _mm256_add_epi32, _mm256_cmpgt_epi32,
+        _mm256_cvtepi32_ps, _mm256_dpbusd_avx_epi32, _mm256_loadu_ps, _mm256_loadu_si256,
+        _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_maskstore_ps, _mm256_mul_ps,
+        _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32,
+        _mm256_setzero_si256, _mm256_storeu_ps, _mm256_sub_epi32, _mm512_add_epi32,
+        _mm512_and_si512, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps,
+        _mm512_loadu_si512, _mm512_madd_epi16, _mm512_mask_storeu_ps, _mm512_mul_ps,
+        _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512,
+        _mm512_slli_epi16, _mm512_srai_epi16, _mm512_srli_epi16, _mm512_sub_epi32,
     };
 
     use super::Tile;
@@ -301,25 +307,18 @@ mod x86 {
     /// As [`super::Dot::tile`] asks, for `MR` rows.
     #[target_feature(enable = "avx2,fma")]
     pub(super) unsafe fn avx2_block<const MR: usize>(t: &Tile) {
+        let ones = _mm256_set1_epi16(1);
         let mut acc = [[_mm256_setzero_si256(); 2]; MR];
         // SAFETY: all offsets are inside what the caller vouches for.
         unsafe {
             for k in 0..t.k {
-                // Bytes 0 and 2 of each word, and bytes 1 and 3, as signed 16 bits.
-                let b: [[__m256i; 2]; 2] = std::array::from_fn(|half| {
-                    let b = _mm256_loadu_si256(t.panel.add(k * 16 + 8 * half).cast());
-                    [_mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8), _mm256_srai_epi16(b, 8)]
-                });
+                let b0 = _mm256_loadu_si256(t.panel.add(k * 16).cast());
+                let b1 = _mm256_loadu_si256(t.panel.add(k * 16 + 8).cast());
                 for i in 0..MR {
-                    let a = t.a.add(2 * (i * t.k + k));
-                    let even = _mm256_set1_epi32((*a).cast_signed());
-                    let odd = _mm256_set1_epi32((*a.add(1)).cast_signed());
-                    for half in 0..2 {
-                        let sums = _mm256_add_epi32(
-                            _mm256_madd_epi16(even, b[half][0]),
-                            _mm256_madd_epi16(odd, b[half][1]),
-                        );
-                        acc[i][half] = _mm256_add_epi32(acc[i][half], sums);
+                    let a = _mm256_set1_epi32((*t.a.add(i * t.k + k)).cast_signed());
+                    for (sum, b) in acc[i].iter_mut().zip([b0, b1]) {
+                        let products = _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones);
+                        *sum = _mm256_add_epi32(*sum, products);
                     }
                 }
             }
@@ -347,24 +346,32 @@ mod x86 {
         }
     }
 
+    /// Part of its caller, as sums that are lent to another function lie in memory while they are made.
+    ///
     /// # Safety
-    /// As [`super::Dot::tile`] asks, for `MR` rows.
-    #[target_feature(enable = "avx2,fma")]
+    /// As [`super::Dot::tile`] asks, for `MR` rows; the caller must have AVX2 and FMA.
+    #[inline(always)]
     unsafe fn avx2_store<const MR: usize>(t: &Tile, acc: &[[__m256i; 2]; MR]) {
-        // SAFETY: all offsets are inside what the caller vouches for.
+        // SAFETY: all offsets are inside what the caller vouches for; masked-off lanes are not
+        // touched.
         unsafe {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
             for i in 0..MR {
                 let row_scale = _mm256_set1_ps(*t.row_scales.add(i));
-                let mut values = [0.0_f32; 16];
                 for half in 0..2 {
                     let sums = _mm256_loadu_si256(t.sums.add(8 * half).cast());
                     let sums = _mm256_sub_epi32(acc[i][half], sums);
                     let scale = _mm256_mul_ps(row_scale, _mm256_loadu_ps(t.scales.add(8 * half)));
                     let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scale);
-                    _mm256_storeu_ps(values.as_mut_ptr().add(8 * half), scaled);
+                    let address = t.c.add(i * t.c_row).wrapping_add(8 * half);
+                    if t.width == 16 {
+                        _mm256_storeu_ps(address, scaled);
+                    } else {
+                        let columns = _mm256_set1_epi32(t.width as i32 - 8 * half as i32);
+                        let mask = _mm256_cmpgt_epi32(columns, lanes);
+                        _mm256_maskstore_ps(address, mask, scaled);
+                    }
                 }
-                let row = std::slice::from_raw_parts_mut(t.c.add(i * t.c_row), t.width);
-                row.copy_from_slice(&values[..t.width]);
             }
         }
     }
@@ -425,9 +432,11 @@ mod x86 {
         }
     }
 
+    /// Part of its caller, as sums that are lent to another function lie in memory while they are made.
+    ///
     /// # Safety
-    /// As [`super::Dot::tile`] asks, for `MR` rows.
-    #[target_feature(enable = "avx512f,avx512bw")]
+    /// As [`super::Dot::tile`] asks, for `MR` rows; the caller must have AVX-512 F and BW.
+    #[inline(always)]
     unsafe fn avx512_store<const MR: usize>(t: &Tile, acc: &[[__m512i; 2]; MR]) {
         let mask = if t.width >= 32 { u32::MAX } else { (1_u32 << t.width) - 1 };
         let masks = [mask as u16, (mask >> 16) as u16];
