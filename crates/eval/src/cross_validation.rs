@@ -8,7 +8,7 @@ use crate::counts::{Counts, Decisions, macro_average, total};
 use crate::halves::halvings;
 use crate::predictions::Predictions;
 use crate::temperature::Calibration;
-use crate::thresholds::{Objective, ThresholdPolicy, Thresholds};
+use crate::thresholds::{ThresholdObjective, ThresholdPolicy, Thresholds};
 
 /// Figures with thresholds tuned on one half of the rows and judged on the other, and the reverse.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -23,7 +23,7 @@ pub struct CrossValidated {
 /// that they have not seen. The mean over ten shuffles; `None` with fewer than two rows.
 pub fn cross_validated(
     policy: ThresholdPolicy,
-    objective: Objective,
+    objective: ThresholdObjective,
     predictions: &Predictions<'_>,
 ) -> Option<CrossValidated> {
     let c = predictions.num_labels();
@@ -41,7 +41,7 @@ pub fn cross_validated(
 /// When there are not as many targets as logits.
 pub fn cross_validated_with_temperatures(
     policy: ThresholdPolicy,
-    objective: Objective,
+    objective: ThresholdObjective,
     logits: &Logits,
     targets: &[f32],
 ) -> Option<CrossValidated> {
@@ -72,7 +72,7 @@ fn take(values: &[f32], rows: &[usize], c: usize) -> Vec<f32> {
 /// What thresholds tuned on one part get right on another; (C). `None` where there is nothing to tune on or judge.
 fn judged(
     policy: ThresholdPolicy,
-    objective: Objective,
+    objective: ThresholdObjective,
     fitted_on: &Part,
     judged_on: &Part,
     c: usize,
@@ -125,7 +125,7 @@ mod tests {
         let logits = Logits { values, num_labels: 2 };
         let probabilities = logits.probabilities();
         let predictions = Predictions::new(&probabilities, &targets, 2).unwrap();
-        let (policy, objective) = (ThresholdPolicy::Global, Objective::MicroF1);
+        let (policy, objective) = (ThresholdPolicy::Global, ThresholdObjective::MicroF1);
         let plain = cross_validated(policy, objective, &predictions).unwrap();
         let calibrated =
             cross_validated_with_temperatures(policy, objective, &logits, &targets).unwrap();
@@ -141,7 +141,7 @@ mod tests {
         let probabilities: Vec<f32> = (0..400).map(noise).collect();
         let targets: Vec<f32> = (1000..1400).map(|i| f32::from(noise(i) < 0.05)).collect();
         let predictions = Predictions::new(&probabilities, &targets, 4).unwrap();
-        let (policy, objective) = (ThresholdPolicy::PerLabel, Objective::MicroF1);
+        let (policy, objective) = (ThresholdPolicy::PerLabel, ThresholdObjective::MicroF1);
         let tuned = Thresholds::tune(policy, objective, &predictions, "dev");
         let plain = Decisions::new(&predictions, &tuned.values).macro_average().f1;
         let unseen = cross_validated(policy, objective, &predictions).unwrap();

@@ -49,4 +49,4 @@ pub use infer::{infer_split, infer_split_with};
 pub use predictions::{EvalError, Predictions};
 pub use selection::{Choice, Selection};
 pub use temperature::{Calibration, CalibrationKind};
-pub use thresholds::{Objective, ThresholdError, ThresholdPolicy, Thresholds};
+pub use thresholds::{ThresholdError, ThresholdObjective, ThresholdPolicy, Thresholds};

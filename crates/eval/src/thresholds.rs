@@ -62,7 +62,7 @@ impl fmt::Display for ThresholdPolicy {
 /// What the global threshold is tuned for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Objective {
+pub enum ThresholdObjective {
     /// F1 over all decisions.
     #[default]
     MicroF1,
@@ -70,7 +70,7 @@ pub enum Objective {
     MacroF1,
 }
 
-impl fmt::Display for Objective {
+impl fmt::Display for ThresholdObjective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::MicroF1 => "micro_f1",
@@ -87,7 +87,7 @@ pub struct Thresholds {
     /// Where they come from.
     pub policy: ThresholdPolicy,
     /// What the global one was tuned for; none when fixed.
-    pub objective: Option<Objective>,
+    pub objective: Option<ThresholdObjective>,
     /// The split they were tuned on; none when fixed.
     pub split: Option<String>,
 }
@@ -123,7 +123,7 @@ pub enum ThresholdError {
 #[derive(Deserialize)]
 struct File {
     policy: ThresholdPolicy,
-    objective: Option<Objective>,
+    objective: Option<ThresholdObjective>,
     split: Option<String>,
     thresholds: Map<String, Value>,
 }
@@ -139,7 +139,7 @@ impl Thresholds {
     /// [`ThresholdPolicy::Fixed`] gives 0.5.
     pub fn tune(
         policy: ThresholdPolicy,
-        objective: Objective,
+        objective: ThresholdObjective,
         predictions: &Predictions<'_>,
         split: &str,
     ) -> Self {
@@ -172,7 +172,7 @@ impl Thresholds {
         Self {
             values: (0..predictions.num_labels()).map(of_label).collect(),
             policy: ThresholdPolicy::PerLabel,
-            objective: Some(Objective::MacroF1), // each label's F1 by itself
+            objective: Some(ThresholdObjective::MacroF1), // each label's F1 by itself
             split: Some(split.to_owned()),
         }
     }
@@ -268,7 +268,7 @@ impl Sweep {
 }
 
 /// The one threshold that makes `objective` largest.
-fn global(objective: Objective, predictions: &Predictions<'_>) -> f32 {
+fn global(objective: ThresholdObjective, predictions: &Predictions<'_>) -> f32 {
     let c = predictions.num_labels();
     let mut scores: Vec<(f32, usize, bool)> =
         predictions.pairs().enumerate().map(|(i, (p, positive))| (p, i % c, positive)).collect();
@@ -297,8 +297,8 @@ fn global(objective: Objective, predictions: &Predictions<'_>) -> f32 {
         let next = scores.get(index + 1).map(|next| next.0);
         if next != Some(score) {
             let value = match objective {
-                Objective::MicroF1 => total.scores().f1,
-                Objective::MacroF1 => sum_f1 / c as f64,
+                ThresholdObjective::MicroF1 => total.scores().f1,
+                ThresholdObjective::MacroF1 => sum_f1 / c as f64,
             };
             sweep.offer(value, score, next);
         }
@@ -442,7 +442,7 @@ mod tests {
         let probabilities = [0.9, 0.1, 0.7, 0.3, 0.5, 0.15, 0.2, 0.25].repeat(500);
         let targets = [1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0].repeat(500);
         let predictions = Predictions::new(&probabilities, &targets, 2).unwrap();
-        let objective = Objective::MicroF1;
+        let objective = ThresholdObjective::MicroF1;
         let tuned = Thresholds::tune(ThresholdPolicy::PerLabel, objective, &predictions, "dev");
         let decisions = Decisions::new(&predictions, &tuned.values);
         assert!((decisions.micro().f1 - 1.0).abs() < 1e-12, "{tuned:?}");
@@ -469,7 +469,7 @@ mod tests {
             let (scores, targets) = (scores.repeat(times), targets.repeat(times));
             let predictions = Predictions::new(&scores, &targets, 1).unwrap();
             let policy = ThresholdPolicy::PerLabel;
-            let tuned = Thresholds::tune(policy, Objective::MicroF1, &predictions, "dev");
+            let tuned = Thresholds::tune(policy, ThresholdObjective::MicroF1, &predictions, "dev");
             decided(&tuned, &predictions)[0]
         };
         assert_eq!(tune(1), 8);
@@ -492,7 +492,7 @@ mod tests {
         let few = Predictions::new(&few.0, &few.1, C).unwrap();
         let others = Predictions::new(&others.0, &others.1, C).unwrap();
         let policy = ThresholdPolicy::PerLabel;
-        let tuned = Thresholds::tune(policy, Objective::MacroF1, &few, "dev");
+        let tuned = Thresholds::tune(policy, ThresholdObjective::MacroF1, &few, "dev");
         let fitted = Thresholds::fitted(&few, "dev");
         let f1 = |thresholds: &Thresholds, predictions| {
             Decisions::new(predictions, &thresholds.values).macro_average().f1
@@ -506,11 +506,16 @@ mod tests {
     fn where_nothing_is_known_nothing_is_decided() {
         let zeros = Predictions::new(&[0.0; 9], &[0.0; 9], 1).unwrap();
         for policy in [ThresholdPolicy::PerLabel, ThresholdPolicy::Global] {
-            let tuned = Thresholds::tune(policy, Objective::MicroF1, &zeros, "dev");
+            let tuned = Thresholds::tune(policy, ThresholdObjective::MicroF1, &zeros, "dev");
             assert_eq!(tuned.values, [0.5]);
         }
         let unseen = Predictions::new(&[0.3, 0.2, 0.45, 0.1], &[0.0; 4], 1).unwrap();
-        let tuned = Thresholds::tune(ThresholdPolicy::PerLabel, Objective::MicroF1, &unseen, "dev");
+        let tuned = Thresholds::tune(
+            ThresholdPolicy::PerLabel,
+            ThresholdObjective::MicroF1,
+            &unseen,
+            "dev",
+        );
         assert_eq!(decided(&tuned, &unseen), [0], "no row has it, and none is likely to");
     }
 
@@ -525,7 +530,12 @@ mod tests {
         let predictions = Predictions::new(&scores, &five, 1).unwrap();
         assert_eq!(decided(&Thresholds::fitted(&predictions, "dev"), &predictions), [80]);
         let tuned = |predictions| {
-            Thresholds::tune(ThresholdPolicy::PerLabel, Objective::MicroF1, predictions, "dev")
+            Thresholds::tune(
+                ThresholdPolicy::PerLabel,
+                ThresholdObjective::MicroF1,
+                predictions,
+                "dev",
+            )
         };
         let found = decided(&tuned(&predictions), &predictions)[0];
         assert!(found <= 20, "{found} rows of 80, where 5 have the label");
@@ -539,7 +549,7 @@ mod tests {
         let tuned = Thresholds {
             values: vec![0.25, 0.5],
             policy: ThresholdPolicy::PerLabel,
-            objective: Some(Objective::MacroF1),
+            objective: Some(ThresholdObjective::MacroF1),
             split: Some("dev".to_owned()),
         };
         let text = tuned.to_json(&labels()).to_string();
@@ -575,11 +585,11 @@ mod tests {
             let f1 = |objective, thresholds: &[f32]| {
                 let decisions = Decisions::new(&predictions, thresholds);
                 match objective {
-                    Objective::MicroF1 => decisions.micro().f1,
-                    Objective::MacroF1 => decisions.macro_average().f1,
+                    ThresholdObjective::MicroF1 => decisions.micro().f1,
+                    ThresholdObjective::MacroF1 => decisions.macro_average().f1,
                 }
             };
-            for objective in [Objective::MicroF1, Objective::MacroF1] {
+            for objective in [ThresholdObjective::MicroF1, ThresholdObjective::MacroF1] {
                 let tuned =
                     Thresholds::tune(ThresholdPolicy::Global, objective, &predictions, "dev");
                 prop_assert!(tuned.values.iter().all(|value| (0.0..=1.0).contains(value)));
@@ -600,7 +610,7 @@ mod tests {
             let predictions = Predictions::new(&probabilities, &targets, 1).unwrap();
             let f1 = |threshold| Decisions::new(&predictions, &[threshold]).micro().f1;
             let policy = ThresholdPolicy::PerLabel;
-            let tuned = Thresholds::tune(policy, Objective::MicroF1, &predictions, "dev");
+            let tuned = Thresholds::tune(policy, ThresholdObjective::MicroF1, &predictions, "dev");
             let exact = Thresholds::fitted(&predictions, "dev").values[0];
             prop_assert!((0.0..=1.0).contains(&tuned.values[0]));
             for step in 0..=41 {

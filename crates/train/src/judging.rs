@@ -2,7 +2,8 @@
 
 use tinymood_core::{Engine, EngineError, LabelSet};
 use tinymood_eval::{
-    EvalError, Evaluation, Objective, Predictions, ThresholdPolicy, Thresholds, infer_split,
+    EvalError, Evaluation, Predictions, ThresholdObjective, ThresholdPolicy, Thresholds,
+    infer_split,
 };
 
 use crate::choices::{Metric, ThresholdRecipe, TunedThresholds};
@@ -53,8 +54,8 @@ fn thresholds(recipe: &Recipe, predictions: &Predictions<'_>, split: &str) -> Th
     };
     // One threshold for all serves the metric that the run is after.
     let objective = match recipe.metric {
-        Metric::MacroF1 => Objective::MacroF1,
-        _ => Objective::MicroF1,
+        Metric::MacroF1 => ThresholdObjective::MacroF1,
+        _ => ThresholdObjective::MicroF1,
     };
     Thresholds::tune(policy, objective, predictions, split)
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 use tinymood_core::{LabelSet, Logits, Taxonomy, TokenizedText};
 use tinymood_eval::{
-    Calibration, CrossValidated, Evaluation, Faithfulness, Objective, Predictions, ThresholdPolicy,
-    Thresholds, cross_validated, cross_validated_with_temperatures,
+    Calibration, CrossValidated, Evaluation, Faithfulness, Predictions, ThresholdObjective,
+    ThresholdPolicy, Thresholds, cross_validated, cross_validated_with_temperatures,
 };
 use tinymood_report::{KeptPredictions, KeptRow};
 use tinymood_text::{Dataset, EncodedSplit, Example, LabelList, label_file};
@@ -137,7 +137,7 @@ impl Judged {
     pub(super) fn cross_validated(
         &self,
         policy: ThresholdPolicy,
-        objective: Objective,
+        objective: ThresholdObjective,
         calibrate: bool,
     ) -> anyhow::Result<Option<CrossValidated>> {
         Ok(if calibrate {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tinymood_core::{Engine, Infer, LabelSet, Taxonomy, TensorSet};
 use tinymood_eval::counts::Decisions;
 use tinymood_eval::{
-    CrossValidated, Evaluation, Objective, Predictions, ThresholdPolicy, Thresholds,
+    CrossValidated, Evaluation, Predictions, ThresholdObjective, ThresholdPolicy, Thresholds,
     cross_validated,
 };
 use tinymood_report::DataSummary;
@@ -144,11 +144,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         let (precision, run) = (source.precision, &run);
         let by = Means { settings: &settings, precision, run, global, stop: stop.asked() };
         if !class.teach(&train_split, &mut encoded, &tokenizer, &by)? {
-            let run = run.path().display();
-            global.say(&format!(
-                "stopped before all texts were labelled; go on with: tinymood train --resume {run}"
-            ));
-            return Err(stop.stopped());
+            return Err(stopped("before all texts were labelled", &run, &stop, global));
         }
         class.tell_identity(&settings, &mut identity);
     }
@@ -164,11 +160,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
             stop.asked(),
         )?
     {
-        let run = run.path().display();
-        global.say(&format!(
-            "stopped before the first step; go on with: tinymood train --resume {run}"
-        ));
-        return Err(stop.stopped());
+        return Err(stopped("before the first step", &run, &stop, global));
     }
     engine.load_tensors(TensorSet::Parameters, &first.tensors)?;
     drop(first);
@@ -191,11 +183,8 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     drop(engine);
     match outcome {
         Outcome::Stopped { step, total_steps } => {
-            let run = run.path().display();
-            global.say(&format!(
-                "stopped after step {step} of {total_steps}; go on with: tinymood train --resume {run}"
-            ));
-            return Err(stop.stopped());
+            let when = format!("after step {step} of {total_steps}");
+            return Err(stopped(&when, &run, &stop, global));
         }
         Outcome::Finished(finish) => {
             let model = finish.model.display();
@@ -212,6 +201,13 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Says when a run was stopped and how it goes on; returns what the command ends with.
+fn stopped(when: &str, run: &RunFolder, stop: &Stop, global: &GlobalArgs) -> anyhow::Error {
+    let run = run.path().display();
+    global.say(&format!("stopped {when}; go on with: tinymood train --resume {run}"));
+    stop.stopped()
 }
 
 /// Where a run is to be.
@@ -351,9 +347,9 @@ fn figures(
     let mut text = format!("{}\n\n", evaluation.table());
     text += "thresholds tuned on dev              micro_f1  macro_f1   on the other half\n";
     for (name, policy, objective) in [
-        ("one for all, for micro_f1", ThresholdPolicy::Global, Objective::MicroF1),
-        ("one for all, for macro_f1", ThresholdPolicy::Global, Objective::MacroF1),
-        ("one per label", ThresholdPolicy::PerLabel, Objective::MicroF1),
+        ("one for all, for micro_f1", ThresholdPolicy::Global, ThresholdObjective::MicroF1),
+        ("one for all, for macro_f1", ThresholdPolicy::Global, ThresholdObjective::MacroF1),
+        ("one per label", ThresholdPolicy::PerLabel, ThresholdObjective::MicroF1),
     ] {
         let thresholds = Thresholds::tune(policy, objective, &predictions, "dev");
         let other_half = match cross_validated(policy, objective, &predictions) {

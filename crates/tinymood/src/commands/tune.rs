@@ -8,7 +8,7 @@ use serde_json::json;
 use tinymood_core::{Engine, Tensor, TensorMap, TensorSet, TensorView};
 use tinymood_eval::counts::Decisions;
 use tinymood_eval::{
-    Calibration, CalibrationKind, CrossValidated, Evaluation, Objective, ThresholdPolicy,
+    Calibration, CalibrationKind, CrossValidated, Evaluation, ThresholdObjective, ThresholdPolicy,
     Thresholds,
 };
 use tinymood_weights::{durable, write_safetensors};
@@ -32,8 +32,8 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         PolicyArg::Global => ThresholdPolicy::Global,
     };
     let objective = match args.objective {
-        ObjectiveArg::MicroF1 => Objective::MicroF1,
-        ObjectiveArg::MacroF1 => Objective::MacroF1,
+        ObjectiveArg::MicroF1 => ThresholdObjective::MicroF1,
+        ObjectiveArg::MacroF1 => ThresholdObjective::MacroF1,
     };
     let cross_validated = judged.cross_validated(policy, objective, args.calibrate)?;
     if args.calibrate {

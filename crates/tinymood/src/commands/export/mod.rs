@@ -297,7 +297,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use tinymood_eval::{Objective, ThresholdPolicy};
+    use tinymood_eval::{ThresholdObjective, ThresholdPolicy};
 
     use super::*;
 
@@ -329,7 +329,7 @@ mod tests {
         let fixed = Thresholds::fixed(0.95, 1);
         assert_eq!(tuned_alike(&fixed, &predictions, "dev"), fixed);
         let policy = ThresholdPolicy::Global;
-        let mut tuned = Thresholds::tune(policy, Objective::MicroF1, &predictions, "dev");
+        let mut tuned = Thresholds::tune(policy, ThresholdObjective::MicroF1, &predictions, "dev");
         let expected = tuned.clone();
         tuned.values = vec![0.95];
         assert_eq!(tuned_alike(&tuned, &predictions, "train"), tuned);
