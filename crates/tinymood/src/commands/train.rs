@@ -144,7 +144,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         let (precision, run) = (source.precision, &run);
         let by = Means { settings: &settings, precision, run, global, stop: stop.asked() };
         if !class.teach(&train_split, &mut encoded, &tokenizer, &by)? {
-            return Err(stopped("before all texts were labelled", &run, &stop, global));
+            return Err(stopped("before all texts were labelled", run, &stop, global));
         }
         class.tell_identity(&settings, &mut identity);
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use serde_json::{Map, Value, json};
-use tinymood_core::{Engine, Infer, Tensor, TensorMap, TensorSet, TensorView};
+use tinymood_core::{Engine, Infer, Logits, Tensor, TensorMap, TensorSet, TensorView};
 use tinymood_eval::{Evaluation, Predictions, Thresholds, infer_split};
 use tinymood_kernels::matmul::quantise_row;
 use tinymood_text::EncodedSplit;
@@ -59,21 +59,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     int8.load_tensors(TensorSet::Parameters, &as_read)?;
     drop(as_read);
 
-    let exact = model.logits(&encoded.texts)?;
-    let found = infer_split(&int8, &encoded.texts, TOKENS_PER_BATCH)?;
-    let (exact_probabilities, probabilities) = (exact.probabilities(), found.probabilities());
-    let predictions = |values| Predictions::new(values, &encoded.targets, num_labels);
-    let (of_exact, of_int8) = (predictions(&exact_probabilities)?, predictions(&probabilities)?);
-    let thresholds = tuned_alike(&model.thresholds, &of_int8, &tuned_on);
-    let figures = |predictions: &Predictions<'_>, thresholds: &Thresholds| {
-        let of = Evaluation::new(predictions, thresholds, &model.labels, &split, 0);
-        Figures { micro_f1: of.micro_f1, macro_f1: of.macro_f1 }
-    };
-    let gate = Gate {
-        f32: figures(&of_exact, &model.thresholds),
-        int8: figures(&of_int8, &thresholds),
-        logits: Difference::new(&exact.values, &found.values),
-    };
+    let (gate, thresholds) = judge(&model, &int8, &encoded, &split, &tuned_on)?;
     let losses = gate.losses();
     let judgement = json!({
         "data": data.name(),
@@ -181,15 +167,38 @@ fn read_back(rounded: &[QuantisedTensor], kept: &TensorMap) -> TensorMap {
     tensors
 }
 
-/// The thresholds of the int8 model: those of the exact one, tuned again where they were tuned on
-/// these rows. Tuned thresholds stand close to rows of their split, so that the smallest change of a
-/// probability costs some; the copy gets what the model got.
-fn tuned_alike(exact: &Thresholds, int8: &Predictions<'_>, tuned_on: &str) -> Thresholds {
-    match exact.objective {
-        Some(objective) if exact.split.as_deref() == Some(tuned_on) => {
-            Thresholds::tune(exact.policy, objective, int8, tuned_on)
+/// Both forms on the same rows, and the thresholds of the int8 one.
+fn judge(
+    model: &Model,
+    int8: &impl Infer,
+    rows: &EncodedSplit,
+    split: &str,
+    tuned_on: &str,
+) -> anyhow::Result<(Gate, Thresholds)> {
+    let exact = model.logits(&rows.texts)?;
+    let found = infer_split(int8, &rows.texts, TOKENS_PER_BATCH)?;
+    let judged = |logits: &Logits| -> anyhow::Result<(Figures, Thresholds)> {
+        let probabilities = logits.probabilities();
+        let predictions = Predictions::new(&probabilities, &rows.targets, model.labels.len())?;
+        let thresholds = tuned_alike(&model.thresholds, &predictions, tuned_on);
+        let of = Evaluation::new(&predictions, &thresholds, &model.labels, split, 0);
+        Ok((Figures { micro_f1: of.micro_f1, macro_f1: of.macro_f1 }, thresholds))
+    };
+    let (of_int8, thresholds) = judged(&found)?;
+    let (of_exact, _) = judged(&exact)?;
+    let logits = Difference::new(&exact.values, &found.values);
+    Ok((Gate { f32: of_exact, int8: of_int8, logits }, thresholds))
+}
+
+/// A model's thresholds for one of its forms: tuned again where they were tuned on these rows. Tuned
+/// thresholds stand close to rows of their split, so that the smallest change of a probability costs
+/// some; both forms get the same.
+fn tuned_alike(saved: &Thresholds, form: &Predictions<'_>, tuned_on: &str) -> Thresholds {
+    match saved.objective {
+        Some(objective) if saved.split.as_deref() == Some(tuned_on) => {
+            Thresholds::tune(saved.policy, objective, form, tuned_on)
         }
-        _ => exact.clone(),
+        _ => saved.clone(),
     }
 }
 
