@@ -544,6 +544,26 @@ fn copied(folder: &std::path::Path) -> tempfile::TempDir {
     place
 }
 
+/// An earlier version may have tuned what is saved in another way: the gate compares like with like.
+#[test]
+fn export_tunes_thresholds_of_both_forms() {
+    let place = tempfile::tempdir().unwrap();
+    let here = place.path();
+    run(here, &format!("train {QUICK} --max-steps 12 --output run --quiet")).ok();
+    let judged = || {
+        let said = run(here, "export --int8 --model run --output x --force --json");
+        fs::remove_dir_all(here.join("x")).unwrap();
+        json(&said.ok().stdout)
+    };
+    let before = judged();
+    let path = here.join("run/best/thresholds.json");
+    let mut saved = json(&fs::read_to_string(&path).unwrap());
+    let thresholds = saved["thresholds"].as_object_mut().unwrap();
+    thresholds.values_mut().for_each(|threshold| *threshold = serde_json::json!(0.999));
+    fs::write(&path, saved.to_string()).unwrap();
+    assert_eq!(judged(), before);
+}
+
 #[test]
 fn export_refuses_what_it_cannot_stand_for() {
     let folder = trained();
