@@ -4,7 +4,9 @@ mod common;
 
 use std::fs;
 
-use common::{QUICK, change_weights, json, make_too_sure, rows, run, run_with, trained};
+use common::{
+    QUICK, change_weights, copy_model, json, make_too_sure, rows, run, run_with, trained,
+};
 
 const QUICK_RUN: &str = "runs/quick";
 
@@ -533,14 +535,11 @@ fn export_writes_a_quarter_that_answers_alike() {
 }
 
 /// A folder with the quick run's model in `copy`.
-fn copied(folder: &std::path::Path) -> tempfile::TempDir {
+fn copied() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let copy = place.path().join("copy");
     fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(folder.join("runs/quick/best")).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
-    }
+    copy_model(&copy);
     place
 }
 
@@ -566,8 +565,7 @@ fn export_tunes_thresholds_of_both_forms() {
 
 #[test]
 fn export_refuses_what_it_cannot_stand_for() {
-    let folder = trained();
-    let place = copied(folder);
+    let place = copied();
     let copy = place.path().join("copy");
     let here = place.path();
     run(here, "export --int8 --model copy --output x").fails(1, &["no data", "hint:", "--data"]);
@@ -602,7 +600,7 @@ fn export_refuses_what_it_cannot_stand_for() {
 
 #[test]
 fn calibrating_changes_the_classifier_and_helps() {
-    let place = copied(trained());
+    let place = copied();
     let here = place.path();
     let loss = || {
         let said =

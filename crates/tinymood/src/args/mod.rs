@@ -114,7 +114,8 @@ pub enum PrecisionArg {
     F32,
     /// Operands rounded to bfloat16; sums, weights and everything else in f32
     Bf16,
-    /// Operands rounded to 8 bits, weights per output and activations per token; not for training
+    /// Operands rounded to 8 bits or a little less, weights per output and activations per token;
+    /// not for training
     Int8,
 }
 

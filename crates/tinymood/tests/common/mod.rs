@@ -111,13 +111,18 @@ pub fn trained() -> &'static Path {
     })
 }
 
+/// Copies the model that [`trained`] made into a folder that exists.
+pub fn copy_model(to: &Path) {
+    for entry in fs::read_dir(trained().join("runs/quick/best")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
 /// A copy of the model that [`trained`] made.
 pub fn copied_model() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(trained().join("runs/quick/best")).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, place.path().join(path.file_name().unwrap())).unwrap();
-    }
+    copy_model(place.path());
     place
 }
 
