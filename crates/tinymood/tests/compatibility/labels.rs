@@ -1,0 +1,1 @@
+//! Labels of datasets: names, ids, multi-hot vectors, soft targets.

@@ -1,0 +1,1 @@
+//! Configurations and heads of models.

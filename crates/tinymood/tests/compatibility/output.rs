@@ -1,0 +1,1 @@
+//! Predictions, reports, cards and messages.
