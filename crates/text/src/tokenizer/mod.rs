@@ -25,7 +25,6 @@ mod vocabulary;
 mod word_piece;
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -486,17 +485,8 @@ fn casing(text: &str) -> Casing {
     }
 }
 
-/// A file's text, or `None` where there is no such file.
+/// A file's text, or `None` where there is no such file. One that is there and cannot be read is an error.
 fn read(path: &Path) -> Result<Option<String>, TokenizerError> {
-    let failed = |source| TokenizerError::Io { path: path.to_owned(), source };
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let length = path.metadata().map_err(failed)?.len();
-    if length > MAX_FILE_BYTES {
-        return Err(failed(std::io::Error::other(format!(
-            "{length} bytes, which is no tokenizer"
-        ))));
-    }
-    fs::read_to_string(path).map(Some).map_err(failed)
+    tinymood_files::read_document(path, MAX_FILE_BYTES)
+        .map_err(|source| TokenizerError::Io { path: path.to_owned(), source })
 }
