@@ -51,6 +51,11 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         Some(TokenizerError::Missing(_)) => Some(
             "save the tokenizer beside the model: tokenizer.save_pretrained(folder)".to_owned(),
         ),
+        Some(TokenizerError::Contents { .. }) => Some(
+            "fetch the tokenizer's files again from where they came from, or save them again: \
+             tokenizer.save_pretrained(folder)"
+                .to_owned(),
+        ),
         _ => None,
     }
 }
