@@ -83,6 +83,9 @@ pub(super) fn check(fields: &Fields) -> Result<(), ConfigError> {
         let expected = "none: weights as floats, or as `tinymood export --int8` writes them";
         return Err(wrong("quantization_config", excerpt(found), expected));
     }
+    if let Some(value) = fields.get("tinymood").filter(|value| !value.is_object()) {
+        return Err(wrong("tinymood", excerpt(value), "an object, as tinymood writes it"));
+    }
     check_own_code(fields)
 }
 
@@ -177,6 +180,7 @@ mod tests {
             (json!({"model_type": "albert", "hidden_act": "gelu_new"}), "\"albert\""),
             (json!({"architectures": ["RobertaForSequenceClassification"]}), "Roberta"),
             (json!({"architectures": "DistilBertModel"}), "DistilBertModel"),
+            (json!({"tinymood": "mean"}), "tinymood"),
             (json!({"hidden_size": "312"}), "hidden_size"),
             (json!({"num_hidden_layers": 4.0}), "num_hidden_layers"),
             (json!({"num_attention_heads": true}), "num_attention_heads"),
