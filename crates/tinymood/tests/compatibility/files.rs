@@ -174,7 +174,6 @@ fn what_a_download_left_in_a_files_place_is_said() {
 
 #[test]
 fn an_endless_configuration_is_refused() {
-    let place = copied_model();
     for file in ["config.json", "thresholds.json"] {
         let place = copied_model();
         let path = place.path().join(file);
@@ -182,7 +181,6 @@ fn an_endless_configuration_is_refused() {
         long.set_len(1 << 30).unwrap(); // takes no room
         predict(place.path(), &["x"]).fails(1, &[file, "longer than"]);
     }
-    drop(place);
 }
 
 #[test]
@@ -247,6 +245,25 @@ fn a_configuration_of_another_computation_is_refused_by_name() {
         });
         predict(place.path(), &["x"]).fails(1, &[expected]);
     }
+}
+
+#[test]
+fn of_a_head_that_is_not_for_texts_training_takes_the_encoder_alone() {
+    let train = |architecture: &str| {
+        let place = copied_model();
+        edit(&place.path().join("config.json"), |config| {
+            config["architectures"] = json!([architecture]);
+        });
+        let init = place.path().to_str().unwrap();
+        let output = place.path().join("run");
+        let flags = ["train", "--max-steps", "1", "--max-length", "16", "--batch-size", "8"];
+        let more = ["--probe-epochs", "0", "--init", init, "--output", output.to_str().unwrap()];
+        run_with(place.path(), &[&flags[..], &more].concat(), b"").ok().stderr
+    };
+    let said = train("BertForTokenClassification");
+    assert!(said.contains("newly initialised: classifier.bias, classifier.weight"), "{said}");
+    let said = train("BertForSequenceClassification");
+    assert!(!said.contains("newly initialised"), "{said}");
 }
 
 /// Changes of a tokenizer.json that make the `tokenizers` crate panic or take all memory, and what is said of each.
