@@ -10,6 +10,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::basic::Basic;
+use super::known::MOST_WORD;
 use super::vocabulary::Vocabulary;
 use super::word_piece::{Added, WordPiece};
 
@@ -108,6 +109,7 @@ pub(super) fn word_piece(text: &str) -> Option<WordPiece> {
     let ids: BTreeSet<u32> = added_tokens.iter().map(|token| token.id).collect();
     let is_all = clean_text
         && model.continuing_subword_prefix == "##"
+        && model.max_input_chars_per_word as u64 <= MOST_WORD
         && added_tokens.len() <= MAX_ADDED
         && ids.len() == added_tokens.len()
         && added_tokens.iter().all(is_plain);

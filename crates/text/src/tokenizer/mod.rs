@@ -7,6 +7,8 @@
 //! word_piece  texts to ids: added tokens, words, pieces
 //! located     where words stand in ids and texts
 //! definition  tokenizer.json to that, where it is BERT's and nothing else
+//! known       what else a tokenizer.json may ask for
+//! guard       panics of the crate made errors
 //! ```
 //!
 //! The reference is the `tokenizers` crate, which does all that `tokenizer.json` can ask for. What
@@ -18,6 +20,8 @@
 
 mod basic;
 mod definition;
+mod guard;
+mod known;
 mod located;
 #[cfg(test)]
 mod tests;
@@ -25,12 +29,12 @@ mod vocabulary;
 mod word_piece;
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value, json};
 use tinymood_core::TokenizedText;
+use tokenizers::models::ModelWrapper;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
@@ -38,6 +42,8 @@ use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, decoders::wordpiece::WordPiece as WordPieceDecoder};
 
 use basic::Basic;
+use guard::guarded;
+pub use guard::silence_caught_panics;
 pub use located::{Token, Word};
 use vocabulary::Vocabulary;
 use word_piece::{Added, Room, WordPiece as FastWordPiece};
@@ -52,6 +58,10 @@ const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 /// A tokenizer file is a few megabytes; one above this is not.
 const MAX_FILE_BYTES: u64 = 256 << 20;
+
+/// The crate takes up to 300 bytes of memory for one of text, once it is normalized: a text that may become longer
+/// than this is refused.
+const MOST_REFERENCE_BYTES: usize = 4 << 20;
 
 /// Texts of this many bytes together are worth a thread: starting one takes as long as they do.
 const BYTES_PER_THREAD: usize = 32 << 10;
@@ -88,6 +98,9 @@ pub enum TokenizerError {
     /// The tokenizer refuses a text.
     #[error("cannot tokenize a text: {0}")]
     Encode(String),
+    /// The tokenizer fails on a text: it is damaged.
+    #[error("the tokenizer fails on a text: {0}")]
+    Failed(String),
 }
 
 /// How BERT's vocabulary is applied, as `tokenizer_config.json` says.
@@ -124,7 +137,15 @@ struct Shared {
     /// `None` where the file asks for more than it does.
     fast: Option<FastWordPiece>,
     /// Made when it is first needed.
-    reference: OnceLock<Result<tokenizers::Tokenizer, TokenizerError>>,
+    reference: OnceLock<Result<Reference, TokenizerError>>,
+}
+
+/// The `tokenizers` crate's tokenizer.
+#[derive(Debug)]
+struct Reference {
+    tokenizer: tokenizers::Tokenizer,
+    /// How many bytes its normalizer may make of one.
+    growth: usize,
 }
 
 /// What a tokenizer is made from.
@@ -234,15 +255,43 @@ impl Tokenizer {
 
     /// The `tokenizers` crate's tokenizer.
     fn reference(&self) -> Result<&tokenizers::Tokenizer, TokenizerError> {
+        Ok(&self.bounded_reference()?.tokenizer)
+    }
+
+    /// What the crate makes of a text.
+    ///
+    /// # Errors
+    /// When the crate refuses the text or panics, or the text may become too long.
+    fn by_reference<T>(
+        &self,
+        text: &str,
+        encode: impl FnOnce(&tokenizers::Tokenizer) -> tokenizers::Result<T>,
+    ) -> Result<T, TokenizerError> {
+        let Reference { tokenizer, growth } = self.bounded_reference()?;
+        let most = MOST_REFERENCE_BYTES / growth;
+        if text.len() > most {
+            let length = text.len();
+            let problem = format!("it has {length} bytes, this tokenizer takes at most {most}");
+            return Err(TokenizerError::Encode(problem));
+        }
+        let encoded = guarded(|| encode(tokenizer)).map_err(TokenizerError::Failed)?;
+        encoded.map_err(|error| TokenizerError::Encode(error.to_string()))
+    }
+
+    fn bounded_reference(&self) -> Result<&Reference, TokenizerError> {
         let Shared { source, reference, .. } = &*self.shared;
+        let make = || {
+            let (mut tokenizer, growth) = match source.vocabulary {
+                Some(casing) => (reference_from_vocabulary(source, casing)?, 1),
+                None => reference_from_json(source)?,
+            };
+            tokenizer.with_truncation(None).map_err(|error| source.wrong(error))?;
+            tokenizer.with_padding(None);
+            Ok(Reference { tokenizer, growth })
+        };
         let made = reference.get_or_init(|| {
-            let mut made = match source.vocabulary {
-                Some(casing) => reference_from_vocabulary(source, casing),
-                None => reference_from_json(source),
-            }?;
-            made.with_truncation(None).map_err(|error| source.wrong(error))?;
-            made.with_padding(None);
-            Ok(made)
+            guarded(make)
+                .unwrap_or_else(|problem| Err(source.wrong(format!("it is damaged: {problem}"))))
         });
         made.as_ref().map_err(|error| {
             source.wrong(match error {
@@ -294,8 +343,7 @@ impl Tokenizer {
             let mut room = Room::default();
             return Ok(self.cut(fast.encode(text, &mut room)));
         }
-        let encoding = self.reference()?.encode_fast(text, true);
-        let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        let encoding = self.by_reference(text, |reference| reference.encode_fast(text, true))?;
         Ok(self.cut(encoding.get_ids()))
     }
 
@@ -304,15 +352,17 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses one.
     pub fn encode_all(&self, texts: &[&str]) -> Result<Vec<TokenizedText>, TokenizerError> {
-        if self.shared.fast.is_none() {
-            self.reference()?; // made once, not by each thread
-        }
-        let encode = |texts: &[&str]| -> Result<Vec<TokenizedText>, TokenizerError> {
+        self.encode_each(texts).into_iter().collect()
+    }
+
+    /// [`Self::encode_all`] where a text that the tokenizer refuses takes nothing from the others.
+    pub fn encode_each(&self, texts: &[&str]) -> Vec<Result<TokenizedText, TokenizerError>> {
+        let encode = |texts: &[&str]| -> Vec<Result<TokenizedText, TokenizerError>> {
             let Some(fast) = &self.shared.fast else {
                 return texts.iter().map(|text| self.encode(text)).collect();
             };
             let mut room = Room::default();
-            Ok(texts.iter().map(|text| self.cut(fast.encode(text, &mut room))).collect())
+            texts.iter().map(|text| Ok(self.cut(fast.encode(text, &mut room)))).collect()
         };
         let shares = self.shares(texts.iter().map(|text| text.len()).sum());
         if shares < 2 {
@@ -324,13 +374,13 @@ impl Tokenizer {
             let (own, others) = texts.split_at(share.min(texts.len()));
             let others = others.chunks(share).map(|texts| scope.spawn(move || encode(texts)));
             let others: Vec<_> = others.collect();
-            encoded.extend(encode(own)?);
+            encoded.extend(encode(own));
             for other in others {
                 let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                encoded.extend(other?);
+                encoded.extend(other);
             }
-            Ok(encoded)
-        })
+        });
+        encoded
     }
 
     /// How many threads texts of so many bytes together are worth.
@@ -421,15 +471,17 @@ impl Tokenizer {
     }
 }
 
-/// The crate's tokenizer of a `tokenizer.json`.
-fn reference_from_json(source: &Source) -> Result<tokenizers::Tokenizer, TokenizerError> {
+/// The crate's tokenizer of a `tokenizer.json`, and how many bytes its normalizer may make of one.
+fn reference_from_json(source: &Source) -> Result<(tokenizers::Tokenizer, usize), TokenizerError> {
     let value: Value = serde_json::from_str(&source.text).map_err(|error| source.wrong(error))?;
-    let kind = &value["model"]["type"];
-    if kind.as_str().is_some_and(|kind| kind != "WordPiece") {
-        return Err(source.wrong(format!("its model is {kind}, expected \"WordPiece\"")));
+    let growth = known::check(&value).map_err(|problem| source.wrong(problem))?;
+    // As it was checked: of a field that is there twice, the text says two things.
+    let made = tokenizers::Tokenizer::from_bytes(value.to_string().as_bytes());
+    let made = made.map_err(|error| source.wrong(error))?;
+    match made.get_model() {
+        ModelWrapper::WordPiece(_) => Ok((made, growth)),
+        _ => Err(source.wrong("its model has no type, expected \"WordPiece\"")),
     }
-    let bytes = source.text.as_bytes();
-    tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| source.wrong(error))
 }
 
 /// The crate's tokenizer of a `vocab.txt` that has been read already.
@@ -486,17 +538,8 @@ fn casing(text: &str) -> Casing {
     }
 }
 
-/// A file's text, or `None` where there is no such file.
+/// A file's text, or `None` where there is no such file. One that is there and cannot be read is an error.
 fn read(path: &Path) -> Result<Option<String>, TokenizerError> {
-    let failed = |source| TokenizerError::Io { path: path.to_owned(), source };
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let length = path.metadata().map_err(failed)?.len();
-    if length > MAX_FILE_BYTES {
-        return Err(failed(std::io::Error::other(format!(
-            "{length} bytes, which is no tokenizer"
-        ))));
-    }
-    fs::read_to_string(path).map(Some).map_err(failed)
+    tinymood_files::read_document(path, MAX_FILE_BYTES)
+        .map_err(|source| TokenizerError::Io { path: path.to_owned(), source })
 }

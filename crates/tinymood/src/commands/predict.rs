@@ -11,7 +11,9 @@ use anyhow::{Context, bail};
 use tinymood_core::TokenizedText;
 use tinymood_engine::CpuEngine;
 use tinymood_eval::{Choice, Explainer, Selection};
-use tinymood_text::{Field, RowProblem, StreamOptions, StreamedText, TextFormat, TextStream};
+use tinymood_text::{
+    Field, RowProblem, StreamOptions, StreamedText, TextFormat, TextStream, TokenizerError,
+};
 
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
 use crate::misuse::Misuse;
@@ -203,6 +205,11 @@ fn open(path: &Path, args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<
     Ok(TextStream::read_from(io::stdin(), &name, &options)?)
 }
 
+/// What is wrong with a text that the tokenizer fails on.
+fn without_tokens(error: &impl std::fmt::Display) -> RowProblem {
+    RowProblem::Tokens { problem: error.to_string() }
+}
+
 /// What answers texts.
 struct Answering<'a> {
     model: &'a Model,
@@ -222,9 +229,7 @@ impl Answering<'_> {
         waiting: &mut Vec<StreamedText>,
         writer: &mut PredictionWriter<W>,
     ) -> anyhow::Result<usize> {
-        let readable: Vec<&str> =
-            waiting.iter().filter_map(|text| text.text.as_deref().ok()).collect();
-        let encoded = self.model.tokenizer.encode_all(&readable)?;
+        let encoded = self.encode(waiting);
         let logits = self.model.logits(&encoded)?;
         let probabilities = logits.probabilities();
         let probabilities = probabilities.chunks_exact(self.model.labels.len());
@@ -237,11 +242,21 @@ impl Answering<'_> {
                         answers.next().context("a text without an answer")?;
                     let choice = self.selection.choose(probabilities);
                     let mut scored = Scored::new(&choice, self.selection.labels(), self.scores);
-                    if let Some(explainer) = &self.explainer {
-                        let shares = self.explain(explainer, &text, encoded, logits, &choice)?;
-                        scored.explanation = Some(shares);
+                    let shares = self
+                        .explainer
+                        .as_ref()
+                        .map(|explainer| self.explain(explainer, &text, encoded, logits, &choice));
+                    match shares.transpose() {
+                        Ok(shares) => {
+                            scored.explanation = shares;
+                            (text, Ok::<Scored, String>(scored))
+                        }
+                        Err(error) if error.is::<TokenizerError>() => {
+                            bad_rows += 1;
+                            (String::new(), Err(format!("found {}", without_tokens(&error))))
+                        }
+                        Err(error) => return Err(error),
                     }
-                    (text, Ok::<Scored, String>(scored))
                 }
                 Err(problem) => {
                     bad_rows += 1;
@@ -253,6 +268,22 @@ impl Answering<'_> {
         }
         writer.flush()?;
         Ok(bad_rows)
+    }
+
+    /// Encodes the texts that could be read. One that the tokenizer fails on becomes a row that could not.
+    fn encode(&self, waiting: &mut [StreamedText]) -> Vec<TokenizedText> {
+        let readable: Vec<&str> =
+            waiting.iter().filter_map(|text| text.text.as_deref().ok()).collect();
+        let outcomes = self.model.tokenizer.encode_each(&readable);
+        let mut encoded = Vec::with_capacity(outcomes.len());
+        let rows = waiting.iter_mut().filter(|row| row.text.is_ok());
+        for (row, outcome) in rows.zip(outcomes) {
+            match outcome {
+                Ok(text) => encoded.push(text),
+                Err(error) => row.text = Err(without_tokens(&error)),
+            }
+        }
+        encoded
     }
 
     /// What carried each label that a text was given.
