@@ -33,6 +33,8 @@ pub struct ModelFolder {
     pub config: ModelConfig,
     /// From `config.json`, where it names any.
     pub labels: Option<LabelSet>,
+    /// How many labels `config.json` says that there are, named or not.
+    pub num_labels: Option<usize>,
     /// The weights, as the file names them.
     pub tensors: TensorFile,
 }
@@ -68,12 +70,13 @@ fn read_folder(
         }
         other => other.map_err(failed("read", &config_path))?,
     };
-    let (config, labels) = read_config(&text, &config_path)?;
+    let (config, labels, num_labels) = read_config(&text, &config_path)?;
     for weights in [SAFETENSORS, PYTORCH] {
         let weights_path = path.join(weights);
         if weights_path.exists() {
             let tensors = read_tensors(&weights_path)?;
-            return Ok(ModelFolder { path: path.to_owned(), config, labels, tensors });
+            let path = path.to_owned();
+            return Ok(ModelFolder { path, config, labels, num_labels, tensors });
         }
         let index = path.join(format!("{weights}.index.json"));
         if index.is_file() {
@@ -93,16 +96,20 @@ pub fn read_static_model(
     config: &str,
     weights: &'static [u8],
 ) -> Result<ModelFolder, WeightsError> {
-    let (config, labels) = read_config(config, &path.join(CONFIG))?;
+    let (config, labels, num_labels) = read_config(config, &path.join(CONFIG))?;
     let tensors = read(&FileBytes::Static(weights), &path.join(SAFETENSORS))?;
-    Ok(ModelFolder { path: path.to_owned(), config, labels, tensors })
+    Ok(ModelFolder { path: path.to_owned(), config, labels, num_labels, tensors })
 }
 
-fn read_config(text: &str, path: &Path) -> Result<(ModelConfig, Option<LabelSet>), WeightsError> {
+/// [`ModelFolder::config`], [`ModelFolder::labels`] and [`ModelFolder::num_labels`].
+type ReadConfig = (ModelConfig, Option<LabelSet>, Option<usize>);
+
+fn read_config(text: &str, path: &Path) -> Result<ReadConfig, WeightsError> {
     let wrong = |source| WeightsError::Config { path: path.to_owned(), source };
     let config = ModelConfig::from_json(text).map_err(wrong)?;
     let labels = LabelSet::from_config_json(text).map_err(wrong)?;
-    Ok((config, labels))
+    let num_labels = LabelSet::count_in_config_json(text).map_err(wrong)?;
+    Ok((config, labels, num_labels))
 }
 
 /// Whether bytes are of a safetensors file: the length of its header, then the header's brace.
