@@ -331,6 +331,13 @@ impl ModelConfig {
     }
 }
 
+impl ProblemType {
+    /// Whether a `config.json` names the problem, rather than leaving it to its reader.
+    pub fn is_named_in_config_json(text: &str) -> bool {
+        Fields::parse(text).is_ok_and(|fields| fields.get("problem_type").is_some())
+    }
+}
+
 /// `f32` as the shortest decimal that reads back to it: 0.1 and not 0.10000000149.
 fn short(value: f32) -> f64 {
     value.to_string().parse().expect("a printed float parses")

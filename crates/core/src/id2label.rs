@@ -73,20 +73,24 @@ fn names(fields: &Fields, text: &str) -> Result<Vec<String>, ConfigError> {
     let mut names = vec![None; map.len()];
     for (key, name) in map {
         // `int` of Python takes "+1" and "01", and so does this.
-        let id: usize = key.parse().map_err(|_| wrong(format!("the id {key:?}"), EXPECTED))?;
+        let id: usize =
+            key.parse().map_err(|_| wrong(format!("an object with the id {key:?}"), EXPECTED))?;
         let name = match name {
             Value::String(name) => name.clone(),
             Value::Number(number) if number.as_u64() == Some(id as u64) => id.to_string(),
             other => {
-                let found = format!("{} as the name of label {key}", excerpt(other));
+                let found = format!("an object with {} as the name of label {key}", excerpt(other));
                 return Err(wrong(found, "names in quotes"));
             }
         };
         match names.get_mut(id) {
             Some(slot @ None) => *slot = Some(name),
-            Some(Some(_)) => return Err(wrong(format!("the id {id} twice"), EXPECTED)),
+            Some(Some(_)) => {
+                return Err(wrong(format!("an object with the id {id} twice"), EXPECTED));
+            }
             None => {
-                let found = format!("the id {key:?} among {} labels", map.len());
+                let found =
+                    format!("an object with the id {key:?} for one of {} labels", map.len());
                 return Err(wrong(found, EXPECTED));
             }
         }
@@ -160,7 +164,7 @@ fn check_repetition(map: &Map<String, Value>, text: &str) -> Result<(), ConfigEr
     keys.sort_unstable();
     let twice = keys.windows(2).find(|pair| pair[0] == pair[1]);
     let twice = twice.map_or_else(String::new, |pair| format!(" {:?}", pair[0]));
-    Err(wrong(format!("the id{twice} twice"), EXPECTED))
+    Err(wrong(format!("an object with the id{twice} twice"), EXPECTED))
 }
 
 #[cfg(test)]
@@ -215,7 +219,7 @@ mod tests {
             (r#"{"id2label": {"0": 3, "1": 4}}"#, &["3 as the name of label 0"][..]),
             (r#"{"id2label": {"0": "a", "1": 0}}"#, &["0 as the name of label 1"]),
             (r#"{"id2label": {"0": null, "1": "a"}}"#, &["null as the name of label 0"]),
-            (r#"{"id2label": {"0": "a", "2": "b"}}"#, &["id \"2\" among 2 labels"]),
+            (r#"{"id2label": {"0": "a", "2": "b"}}"#, &["id \"2\" for one of 2 labels"]),
             (r#"{"id2label": {"0": "a", "x": "b"}}"#, &["id \"x\""]),
             (r#"{"id2label": {"0": "a", "-1": "b"}}"#, &["id \"-1\""]),
             (r#"{"id2label": {"0": "a", "00": "b"}}"#, &["id 0 twice"]),

@@ -247,6 +247,8 @@ pub struct Model {
     pub quantised: bool,
     /// Where it lies.
     pub origin: Origin,
+    /// Whether its `config.json` says what its outputs mean together.
+    names_problem_type: bool,
 }
 
 /// Where a model lies.
@@ -279,7 +281,14 @@ impl Model {
     /// # Errors
     /// When there is none, or a file of it is missing or damaged.
     pub fn open(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
-        Self::open_with(name, global, read_model_folder)
+        let model = Self::open_with(name, global, read_model_folder)?;
+        if !model.names_problem_type && model.labels.len() > 1 {
+            global.say(
+                "problem: config.json names no problem_type, so each label has a sigmoid and several may \
+                 hold; for exactly one label a text, set it to single_label_classification",
+            );
+        }
+        Ok(model)
     }
 
     /// [`Model::open`] for a program that stays: its folder may change or go meanwhile.
@@ -355,6 +364,7 @@ impl Model {
             PrecisionArg::Auto if quantised => PrecisionArg::Int8,
             asked => asked,
         };
+        let names_problem_type = model.names_problem_type;
         let specs = model.config.parameters(labels.len());
         let (weights, report) = fit(&specs, model.tensors, &model.config, 0)?;
         if !report.initialised.is_empty() {
@@ -364,7 +374,17 @@ impl Model {
         }
         let mut engine = engine(model.config, labels.len(), precision, global)?;
         engine.load_tensors(TensorSet::Parameters, &weights)?;
-        Ok(Self { engine, tokenizer, labels, thresholds, path, quantised, origin: Origin::Folder })
+        let origin = Origin::Folder;
+        Ok(Self {
+            engine,
+            tokenizer,
+            labels,
+            thresholds,
+            path,
+            quantised,
+            origin,
+            names_problem_type,
+        })
     }
 
     /// Logits of texts, in their order.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tinymood_core::{LabelSet, ModelConfig, TensorView};
+use tinymood_core::{LabelSet, ModelConfig, ProblemType, TensorView};
 use tinymood_kernels::MappedFile;
 
 use crate::durable;
@@ -35,6 +35,8 @@ pub struct ModelFolder {
     pub labels: Option<LabelSet>,
     /// How many labels `config.json` says that there are, named or not.
     pub num_labels: Option<usize>,
+    /// Whether `config.json` names the problem type.
+    pub names_problem_type: bool,
     /// The weights, as the file names them.
     pub tensors: TensorFile,
 }
@@ -70,13 +72,12 @@ fn read_folder(
         }
         other => other.map_err(failed("read", &config_path))?,
     };
-    let (config, labels, num_labels) = read_config(&text, &config_path)?;
+    let parts = read_config(&text, &config_path)?;
     for weights in [SAFETENSORS, PYTORCH] {
         let weights_path = path.join(weights);
         if weights_path.exists() {
             let tensors = read_tensors(&weights_path)?;
-            let path = path.to_owned();
-            return Ok(ModelFolder { path, config, labels, num_labels, tensors });
+            return Ok(parts.into_folder(path, tensors));
         }
         let index = path.join(format!("{weights}.index.json"));
         if index.is_file() {
@@ -96,20 +97,35 @@ pub fn read_static_model(
     config: &str,
     weights: &'static [u8],
 ) -> Result<ModelFolder, WeightsError> {
-    let (config, labels, num_labels) = read_config(config, &path.join(CONFIG))?;
+    let parts = read_config(config, &path.join(CONFIG))?;
     let tensors = read(&FileBytes::Static(weights), &path.join(SAFETENSORS))?;
-    Ok(ModelFolder { path: path.to_owned(), config, labels, num_labels, tensors })
+    Ok(parts.into_folder(path, tensors))
 }
 
-/// [`ModelFolder::config`], [`ModelFolder::labels`] and [`ModelFolder::num_labels`].
-type ReadConfig = (ModelConfig, Option<LabelSet>, Option<usize>);
+/// What a `config.json` says; the fields are those of [`ModelFolder`].
+struct ReadConfig {
+    config: ModelConfig,
+    labels: Option<LabelSet>,
+    num_labels: Option<usize>,
+    names_problem_type: bool,
+}
+
+impl ReadConfig {
+    fn into_folder(self, path: &Path, tensors: TensorFile) -> ModelFolder {
+        let Self { config, labels, num_labels, names_problem_type } = self;
+        let path = path.to_owned();
+        ModelFolder { path, config, labels, num_labels, names_problem_type, tensors }
+    }
+}
 
 fn read_config(text: &str, path: &Path) -> Result<ReadConfig, WeightsError> {
     let wrong = |source| WeightsError::Config { path: path.to_owned(), source };
-    let config = ModelConfig::from_json(text).map_err(wrong)?;
-    let labels = LabelSet::from_config_json(text).map_err(wrong)?;
-    let num_labels = LabelSet::count_in_config_json(text).map_err(wrong)?;
-    Ok((config, labels, num_labels))
+    Ok(ReadConfig {
+        config: ModelConfig::from_json(text).map_err(wrong)?,
+        labels: LabelSet::from_config_json(text).map_err(wrong)?,
+        num_labels: LabelSet::count_in_config_json(text).map_err(wrong)?,
+        names_problem_type: ProblemType::is_named_in_config_json(text),
+    })
 }
 
 /// Whether bytes are of a safetensors file: the length of its header, then the header's brace.

@@ -109,6 +109,20 @@ fn answers_are_those_of_the_pipeline() {
     }
 }
 
+#[test]
+fn a_problem_that_nobody_named_is_said() {
+    let heads = heads();
+    for (name, is_said) in [("no problem_type, sigmoid asked for", true), ("multi-label", false)] {
+        let place = place(&heads, name);
+        let said = run(place.path(), "predict --model m no").ok().stderr;
+        assert_eq!(
+            said.contains("names no problem_type, so each label has a sigmoid"),
+            is_said,
+            "{said}"
+        );
+    }
+}
+
 /// A server of a model; killed when dropped.
 struct Server {
     child: Child,
