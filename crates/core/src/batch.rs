@@ -203,7 +203,8 @@ impl Targets {
     }
 }
 
-/// What the model answers before the sigmoid; (B, C).
+/// What the model answers before sigmoid or softmax; (B, C).
+/// [`ProblemType::probabilities`](crate::ProblemType::probabilities) makes probabilities of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Logits {
     /// Row-major values; (B, C).
@@ -216,11 +217,6 @@ impl Logits {
     /// The logits of each text, in order.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.num_labels.max(1))
-    }
-
-    /// `1 / (1 + exp(-x))` of every logit; (B, C).
-    pub fn probabilities(&self) -> Vec<f32> {
-        self.values.iter().map(|&x| (1.0 / (1.0 + (-f64::from(x)).exp())) as f32).collect()
     }
 }
 

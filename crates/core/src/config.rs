@@ -6,7 +6,8 @@ mod computation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{LabelError, LabelSet, Projections};
+use crate::id2label::placeholder;
+use crate::{LabelError, LabelSet, ProblemType, Projections};
 
 /// How a text's hidden states become one vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub struct ModelConfig {
     pub pad_token_id: u32,
     /// How hidden states become one vector.
     pub pooling: Pooling,
+    /// What the classifier's outputs mean together.
+    pub problem_type: ProblemType,
     /// Of a student that is being distilled; in no file.
     pub projections: Option<Projections>,
 }
@@ -151,6 +154,7 @@ impl ModelConfig {
             initializer_range: 0.02,
             pad_token_id: 0,
             pooling: Pooling::Cls,
+            problem_type: ProblemType::MultiLabel,
             projections: None,
         })
     }
@@ -191,6 +195,7 @@ impl ModelConfig {
             initializer_range: fields.number("initializer_range", 0.02, 0.0..10.0)?,
             pad_token_id: fields.pad_token_id()?,
             pooling,
+            problem_type: fields.problem_type()?,
             projections: None,
         };
         config.check()?;
@@ -236,7 +241,7 @@ impl ModelConfig {
     }
 
     /// The configuration as `transformers` reads it, with a `tinymood` object for what it has no field
-    /// for: of a multi-label `BertForSequenceClassification`, or, without labels, of a `BertModel`.
+    /// for: of a `BertForSequenceClassification`, or, without labels, of a `BertModel`.
     pub fn to_json(&self, labels: Option<&LabelSet>) -> Value {
         let mut json = json!({
             "architectures": ["BertModel"],
@@ -269,7 +274,7 @@ impl ModelConfig {
             if self.pooling == Pooling::Cls {
                 json["architectures"] = json!(["BertForSequenceClassification"]);
             }
-            json["problem_type"] = json!("multi_label_classification");
+            json["problem_type"] = json!(self.problem_type);
             json["id2label"] = Value::Object(id2label);
             json["label2id"] = Value::Object(label2id);
         }
@@ -320,37 +325,10 @@ impl ModelConfig {
     }
 }
 
-impl LabelSet {
-    /// The labels that a `config.json` names in `id2label`, or `None` where it names none or only
-    /// `transformers`' placeholders (`LABEL_0`, …).
-    ///
-    /// # Errors
-    /// When `id2label` is there but its ids are not 0, 1, 2, … or its names not distinct.
-    pub fn from_config_json(text: &str) -> Result<Option<Self>, ConfigError> {
-        let fields = Fields::parse(text)?;
-        let Some(value) = fields.0.get("id2label").filter(|value| !value.is_null()) else {
-            return Ok(None);
-        };
-        let wrong = |found: String| ConfigError::Field {
-            field: "id2label",
-            found,
-            expected: "an object from ids \"0\", \"1\", … to label names".to_owned(),
-        };
-        let Value::Object(map) = value else { return Err(wrong(excerpt(value))) };
-        let mut names = vec![None; map.len()];
-        for (id, name) in map {
-            let slot = id.parse().ok().and_then(|id: usize| names.get_mut(id));
-            let (Some(slot), Value::String(name)) = (slot, name) else {
-                return Err(wrong(format!("{{{id:?}: {}}}", excerpt(name))));
-            };
-            *slot = Some(name.as_str());
-        }
-        let names: Option<Vec<&str>> = names.into_iter().collect();
-        let names = names.ok_or_else(|| wrong("an object with a repeated id".to_owned()))?;
-        if names.iter().all(|name| name.starts_with("LABEL_")) {
-            return Ok(None);
-        }
-        LabelSet::new(names).map(Some).map_err(ConfigError::Labels)
+impl ProblemType {
+    /// Whether a `config.json` names the problem, rather than leaving it to its reader.
+    pub fn is_named_in_config_json(text: &str) -> bool {
+        Fields::parse(text).is_ok_and(|fields| fields.get("problem_type").is_some())
     }
 }
 
@@ -360,7 +338,7 @@ fn short(value: f32) -> f64 {
 }
 
 /// The start of a value, for messages.
-fn excerpt(value: &Value) -> String {
+pub(crate) fn excerpt(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -395,10 +373,10 @@ impl ParameterList {
 }
 
 /// The fields of a JSON object, read with defaults and bounds.
-struct Fields(Map<String, Value>);
+pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         match serde_json::from_str(text) {
             Ok(Value::Object(map)) => Ok(Self(map)),
             Ok(other) => Err(ConfigError::Json(excerpt(&other))),
@@ -406,7 +384,7 @@ impl Fields {
         }
     }
 
-    fn get(&self, field: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, field: &str) -> Option<&Value> {
         self.0.get(field).filter(|value| !value.is_null())
     }
 
@@ -456,6 +434,28 @@ impl Fields {
             field: "pad_token_id",
             found: excerpt(value),
             expected: "a token id".to_owned(),
+        })
+    }
+
+    /// Absent, it is one sigmoid for each label, since public multi-label models leave it out. Of a
+    /// single output that nobody named it is a regression, as `transformers` trains it.
+    fn problem_type(&self) -> Result<ProblemType, ConfigError> {
+        let Some(found) = self.get("problem_type") else {
+            let one = self.get("num_labels").and_then(Value::as_u64) == Some(1);
+            let id2label = self.get("id2label").and_then(Value::as_object);
+            let unnamed = match id2label {
+                Some(names) => {
+                    names.len() == 1 && names.values().all(|name| *name == placeholder(0))
+                }
+                None => one,
+            };
+            return Ok(if unnamed { ProblemType::Regression } else { ProblemType::MultiLabel });
+        };
+        let known = ProblemType::ALL.into_iter().find(|known| found == known.name());
+        known.ok_or_else(|| ConfigError::Field {
+            field: "problem_type",
+            found: excerpt(found),
+            expected: format!("one of {}", ProblemType::ALL.map(ProblemType::name).join(", ")),
         })
     }
 
@@ -534,13 +534,48 @@ mod tests {
             assert!(message.contains(expected), "{to}: {message}");
         }
         assert!(ModelConfig::from_json("[]").is_err());
-        assert!(LabelSet::from_config_json(r#"{"id2label": {"1": "a"}}"#).is_err());
-        assert!(LabelSet::from_config_json(r#"{"id2label": {"0": "a", "1": "A"}}"#).is_err());
-        assert_eq!(LabelSet::from_config_json(r#"{"id2label": {"0": "LABEL_0"}}"#), Ok(None));
+    }
+
+    #[test]
+    fn the_problem_type_is_read_and_written() {
+        let read = |fields: &str| {
+            let text = TINYBERT.replace("\"cell\": {}", fields);
+            ModelConfig::from_json(&text).map(|config| config.problem_type)
+        };
+        for (fields, expected) in [
+            (r#""id2label": {"0": "a", "1": "b"}"#, ProblemType::MultiLabel),
+            (r#""problem_type": null"#, ProblemType::MultiLabel),
+            (r#""problem_type": "multi_label_classification""#, ProblemType::MultiLabel),
+            (r#""problem_type": "single_label_classification""#, ProblemType::SingleLabel),
+            (r#""problem_type": "regression""#, ProblemType::Regression),
+            // One output is a number, unless its label or the problem has a name.
+            (r#""num_labels": 1"#, ProblemType::Regression),
+            (r#""id2label": {"0": "LABEL_0"}"#, ProblemType::Regression),
+            (r#""id2label": {"0": "toxic"}"#, ProblemType::MultiLabel),
+            (
+                r#""id2label": {"0": "LABEL_0"}, "problem_type": "multi_label_classification""#,
+                ProblemType::MultiLabel,
+            ),
+        ] {
+            assert_eq!(read(fields), Ok(expected), "{fields}");
+        }
+        for value in ["\"multi_label\"", "\"\"", "3", "[]"] {
+            let message = read(&format!("\"problem_type\": {value}")).unwrap_err().to_string();
+            let expected = format!("\"problem_type\" is {value}, expected one of multi_label_");
+            assert!(message.contains(&expected), "{message}");
+        }
+        let labels = LabelSet::new(["a", "b"]).unwrap();
+        let single = ModelConfig {
+            problem_type: ProblemType::SingleLabel,
+            ..ModelConfig::preset("4L-312D").unwrap()
+        };
+        let json = single.to_json(Some(&labels));
+        assert_eq!(json["problem_type"], "single_label_classification");
+        assert_eq!(ModelConfig::from_json(&json.to_string()), Ok(single));
     }
 
     /// What is read of a `config.json`.
-    const FIELDS: [&str; 18] = [
+    const FIELDS: [&str; 20] = [
         "vocab_size",
         "hidden_size",
         "num_hidden_layers",
@@ -559,6 +594,8 @@ mod tests {
         "model_type",
         "tinymood",
         "id2label",
+        "num_labels",
+        "problem_type",
     ];
 
     /// Values of every kind: numbers that fields take and any others, words, ids and what holds them.
@@ -576,6 +613,9 @@ mod tests {
             Just("cls"),
             Just("mean"),
             Just("LABEL_0"),
+            Just("multi_label_classification"),
+            Just("single_label_classification"),
+            Just("regression"),
             Just(""),
             Just("joy"),
             Just("Joy"),
@@ -618,6 +658,11 @@ mod tests {
             let labels = LabelSet::from_config_json(&text);
             if let Ok(config) = ModelConfig::from_json(&text) {
                 let labels = labels.ok().flatten();
+                let problem_type = match labels {
+                    Some(_) => config.problem_type,
+                    None => ProblemType::MultiLabel, // an encoder has none
+                };
+                let config = ModelConfig { problem_type, ..config };
                 let again = config.to_json(labels.as_ref()).to_string();
                 prop_assert_eq!(ModelConfig::from_json(&again), Ok(config));
                 prop_assert_eq!(LabelSet::from_config_json(&again), Ok(labels));

@@ -10,7 +10,9 @@ mod batch;
 mod config;
 mod distillation;
 mod engine;
+mod id2label;
 mod labels;
+mod problem;
 mod taxonomy;
 mod tensor;
 
@@ -22,5 +24,6 @@ pub use engine::{
     Update,
 };
 pub use labels::{GOEMOTIONS, LabelError, LabelSet};
+pub use problem::ProblemType;
 pub use taxonomy::{Taxonomy, TaxonomyError, TaxonomyMap};
 pub use tensor::{Elements, Tensor, TensorMap, TensorView, Values};

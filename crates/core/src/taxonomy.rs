@@ -145,6 +145,14 @@ impl TaxonomyMap {
         rolled
     }
 
+    /// The sum of each group's values; (C) to (G): its probability, where labels exclude one another.
+    pub fn add_up(&self, values: &[f32]) -> Vec<f32> {
+        let mut sums = vec![0.0_f32; self.groups.len()];
+        values.iter().zip(&self.group_of).for_each(|(&value, &group)| sums[group] += value);
+        sums.iter_mut().for_each(|sum| *sum = sum.min(1.0)); // rounding
+        sums
+    }
+
     /// Whether any member of each group holds; (C) to (G).
     pub fn roll_up_decisions(&self, decisions: &[bool]) -> Vec<bool> {
         let mut rolled = vec![false; self.groups.len()];

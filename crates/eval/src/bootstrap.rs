@@ -79,8 +79,9 @@ impl Rows {
         let mut ends = Vec::with_capacity(predictions.num_rows());
         let mut known = vec![false; num_labels];
         for (probabilities, targets) in predictions.rows() {
+            let decide = predictions.decide(probabilities, thresholds);
             for label in 0..num_labels {
-                let decided = probabilities[label] >= thresholds[label];
+                let decided = decide(label);
                 let positive = is_positive(targets[label]);
                 known[label] |= positive;
                 if decided || positive {

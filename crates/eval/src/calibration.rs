@@ -98,8 +98,14 @@ pub fn cross_entropy_of(probability: f32, target: f32) -> f64 {
     -(y * p.ln() + (1.0 - y) * (1.0 - p).ln())
 }
 
-/// Mean binary cross-entropy over all rows and labels.
+/// Mean cross-entropy: binary, over all rows and labels; of a single-label model that of the softmax,
+/// over all rows (`torch.nn.CrossEntropyLoss` with probabilities as targets).
 pub fn cross_entropy(predictions: &Predictions<'_>) -> f64 {
+    if predictions.problem_type().is_single_label() {
+        let of_label = |(&p, &y): (&f32, &f32)| -f64::from(y) * f64::from(p).max(1e-7).ln();
+        let of_row = |(p, y): (&[f32], &[f32])| p.iter().zip(y).map(of_label).sum::<f64>();
+        return predictions.rows().map(of_row).sum::<f64>() / predictions.num_rows() as f64;
+    }
     let pairs = predictions.probabilities().iter().zip(predictions.targets());
     let total: f64 = pairs.map(|(&p, &y)| cross_entropy_of(p, y)).sum();
     total / predictions.probabilities().len() as f64

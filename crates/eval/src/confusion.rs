@@ -32,8 +32,9 @@ impl PairCounts {
         let (mut hit, mut missed, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         for (probabilities, targets) in predictions.rows() {
             [&mut hit, &mut missed, &mut wrong].into_iter().for_each(Vec::clear);
+            let decide = predictions.decide(probabilities, thresholds);
             for label in 0..c {
-                match (is_positive(targets[label]), probabilities[label] >= thresholds[label]) {
+                match (is_positive(targets[label]), decide(label)) {
                     (true, true) => hit.push(label),
                     (true, false) => missed.push(label),
                     (false, true) => wrong.push(label),

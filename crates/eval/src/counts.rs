@@ -111,7 +111,7 @@ pub struct Decisions {
 }
 
 impl Decisions {
-    /// Decides each label of each row: probability at least the label's threshold, (C).
+    /// Decides each label of each row by `thresholds`, (C), as [`Predictions::decide`] does.
     ///
     /// # Panics
     /// When there are fewer thresholds than labels.
@@ -123,8 +123,9 @@ impl Decisions {
         let (mut exact, mut without) = (0_u64, 0_u64);
         for (probabilities, targets) in predictions.rows() {
             let mut row = Counts::default();
+            let decide = predictions.decide(probabilities, thresholds);
             for label in 0..c {
-                let decided = probabilities[label] >= thresholds[label];
+                let decided = decide(label);
                 let positive = is_positive(targets[label]);
                 labels[label].add(decided, positive);
                 row.add(decided, positive);

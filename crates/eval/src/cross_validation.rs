@@ -2,7 +2,7 @@
 //! fitted on one half of a split and judged on the other.
 
 use serde::Serialize;
-use tinymood_core::Logits;
+use tinymood_core::{Logits, ProblemType};
 
 use crate::counts::{Counts, Decisions, macro_average, total};
 use crate::halves::halvings;
@@ -55,7 +55,7 @@ pub fn cross_validated_with_temperatures(
         let calibrated = |(values, targets): (Vec<f32>, Vec<f32>)| {
             let mut logits = Logits { values, num_labels: c };
             calibration.apply(&mut logits);
-            (logits.probabilities(), targets)
+            (ProblemType::MultiLabel.probabilities(&logits), targets)
         };
         judged(policy, objective, &calibrated(fitted_on), &calibrated(judged_on), c)
     })
@@ -123,7 +123,7 @@ mod tests {
             }
         }
         let logits = Logits { values, num_labels: 2 };
-        let probabilities = logits.probabilities();
+        let probabilities = ProblemType::MultiLabel.probabilities(&logits);
         let predictions = Predictions::new(&probabilities, &targets, 2).unwrap();
         let (policy, objective) = (ThresholdPolicy::Global, ThresholdObjective::MicroF1);
         let plain = cross_validated(policy, objective, &predictions).unwrap();

@@ -27,7 +27,8 @@ pub struct LabelEvaluation {
     pub support: u64,
     /// Rows in which it is decided.
     pub predicted: u64,
-    pub threshold: f64,
+    /// `None` of a single-label model.
+    pub threshold: Option<f64>,
     /// Matthews correlation coefficient.
     pub mcc: f64,
     /// `None` without positives.
@@ -41,7 +42,7 @@ pub struct LabelEvaluation {
 /// Where the thresholds came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdSummary {
-    /// Fixed, global or per-label.
+    /// Fixed, global or per-label; argmax of a single-label model.
     pub policy: ThresholdPolicy,
     /// What the global one was tuned for.
     pub objective: Option<String>,
@@ -88,7 +89,7 @@ pub struct Evaluation {
     pub labels_without_average_precision: usize,
     /// Labels of one kind only, which the macro ROC AUC leaves out.
     pub labels_without_roc_auc: usize,
-    /// Mean binary cross-entropy.
+    /// Mean cross-entropy: binary, or of a single-label model that of its softmax.
     pub loss: f64,
     pub brier: f64,
     /// Mean over labels.
@@ -147,6 +148,7 @@ impl Evaluation {
         let c = predictions.num_labels();
         assert!(labels.len() == c && thresholds.values.len() == c, "{c} labels and thresholds");
         let decisions = Decisions::new(predictions, &thresholds.values);
+        let has_thresholds = thresholds.policy != ThresholdPolicy::Argmax;
         let label = |label: usize| {
             let counts = decisions.labels[label];
             let scores = counts.scores();
@@ -156,7 +158,7 @@ impl Evaluation {
                 f1: scores.f1,
                 support: counts.support(),
                 predicted: counts.predicted(),
-                threshold: f64::from(thresholds.values[label]),
+                threshold: has_thresholds.then(|| f64::from(thresholds.values[label])),
                 mcc: counts.matthews(),
                 average_precision: average_precision(predictions.label(label)),
                 roc_auc: roc_auc(predictions.label(label)),
@@ -171,7 +173,7 @@ impl Evaluation {
         let (macro_average_precision, labels_without_average_precision) =
             mean(labels.iter().map(|(_, l)| l.average_precision));
         let (macro_roc_auc, labels_without_roc_auc) = mean(labels.iter().map(|(_, l)| l.roc_auc));
-        let shared = thresholds.policy != ThresholdPolicy::PerLabel;
+        let shared = has_thresholds && thresholds.policy != ThresholdPolicy::PerLabel;
         let first = thresholds.values.first().map(|&value| f64::from(value));
         Self {
             split: split.to_owned(),

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use serde::Serialize;
-use tinymood_core::{EngineError, Infer, Logits, TokenizedText};
+use tinymood_core::{EngineError, Infer, Logits, ProblemType, TokenizedText};
 
 use crate::bootstrap::below;
 use crate::infer_split;
@@ -148,7 +148,8 @@ impl<E: Infer + ?Sized> Explainer<'_, E> {
         seed: u64,
     ) -> Result<Faithfulness, EngineError> {
         let mut copies = Vec::new(); // three of each text: top, random, bottom
-        let mut judged = Vec::new(); // its highest label and that label's logit
+        let mut judged = Vec::new(); // its highest label and that label's probability
+        let problem_type = self.engine.config().problem_type;
         for (row, whole) in logits.rows().enumerate().filter(|&(row, _)| words[row].len() > 1) {
             let Some(label) = (0..whole.len()).max_by(|&a, &b| whole[a].total_cmp(&whole[b]))
             else {
@@ -167,14 +168,14 @@ impl<E: Infer + ?Sized> Explainer<'_, E> {
                 let gone: Vec<_> = spans.flat_map(|span| words[row][span].to_vec()).collect();
                 copies.push(without(&texts[row], &gone, Occlusion::Delete));
             }
-            judged.push((label, whole[label]));
+            judged.push((label, probability(problem_type, whole, label)));
         }
         let found = infer_split(self.engine, &copies, self.tokens_per_batch)?;
         let found: Vec<&[f32]> = found.rows().collect();
         let mut drops = [0.0; 3];
         for (&(label, whole), copies) in judged.iter().zip(found.chunks_exact(3)) {
             for (drop, copy) in drops.iter_mut().zip(copies) {
-                *drop += sigmoid(whole) - sigmoid(copy[label]);
+                *drop += whole - probability(problem_type, copy, label);
             }
         }
         let [top_drop, random_drop, bottom_drop] =
@@ -183,8 +184,10 @@ impl<E: Infer + ?Sized> Explainer<'_, E> {
     }
 }
 
-fn sigmoid(logit: f32) -> f64 {
-    1.0 / (1.0 + (-f64::from(logit)).exp())
+/// The probability of a label, from the logits of all, (C).
+fn probability(problem_type: ProblemType, logits: &[f32], label: usize) -> f64 {
+    let logits = Logits { values: logits.to_vec(), num_labels: logits.len() };
+    f64::from(problem_type.probabilities(&logits)[label])
 }
 
 /// Words as at most [`MAX_SPANS`] spans, whose lengths differ by one at most.
@@ -336,6 +339,7 @@ mod tests {
         let judge = |seed| explainer.faithfulness(&texts, &words, &logits, seed).unwrap();
         let found = judge(1);
         assert_eq!(found.texts, 2);
+        let sigmoid = |logit: f32| f64::from((1.0 / (1.0 + (-f64::from(logit)).exp())) as f32);
         let mean = |a: [f32; 2], b: [f32; 2]| {
             let drop = |[whole, left]: [f32; 2]| sigmoid(whole) - sigmoid(left);
             (drop(a) + drop(b)) / 2.0

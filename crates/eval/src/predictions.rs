@@ -1,5 +1,7 @@
 //! Probabilities beside targets, checked once so that metrics need not.
 
+use tinymood_core::ProblemType;
+
 /// What cannot be judged.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum EvalError {
@@ -36,10 +38,11 @@ pub struct Predictions<'a> {
     probabilities: &'a [f32],
     targets: &'a [f32],
     num_labels: usize,
+    problem_type: ProblemType,
 }
 
 impl<'a> Predictions<'a> {
-    /// Checks and takes (N, C) probabilities and targets.
+    /// Checks and takes (N, C) probabilities and targets, of a multi-label model.
     ///
     /// # Errors
     /// When there are no rows, sizes differ, or a value is not from 0 to 1.
@@ -63,7 +66,26 @@ impl<'a> Predictions<'a> {
                 return Err(EvalError::Value { row, label, found: values[index] });
             }
         }
-        Ok(Self { probabilities, targets, num_labels })
+        Ok(Self { probabilities, targets, num_labels, problem_type: ProblemType::MultiLabel })
+    }
+
+    /// The same predictions as those of a model of this kind.
+    pub fn with_problem_type(self, problem_type: ProblemType) -> Self {
+        Self { problem_type, ..self }
+    }
+
+    /// What kind of model they are of.
+    pub fn problem_type(&self) -> ProblemType {
+        self.problem_type
+    }
+
+    /// [`ProblemType::decide`] for a row's probabilities, (C).
+    pub fn decide<'p>(
+        &self,
+        probabilities: &'p [f32],
+        thresholds: &'p [f32],
+    ) -> impl Fn(usize) -> bool + use<'p> {
+        self.problem_type.decide(probabilities, thresholds)
     }
 
     /// `N`.

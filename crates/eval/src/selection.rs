@@ -1,12 +1,15 @@
 //! From probabilities to labels: which hold, and in what order they are told.
 
-use tinymood_core::{LabelSet, TaxonomyMap};
+use tinymood_core::{LabelSet, ProblemType, TaxonomyMap};
 
 /// How labels are chosen from probabilities. `C` labels of the model, `G` groups of the taxonomy (the
 /// labels themselves where it is the original one).
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// The least probability of each label; (C). A label holds when it reaches it.
+    /// Whether several labels may hold or exactly one does.
+    pub problem_type: ProblemType,
+    /// The least probability of each label; (C). A label holds when it reaches it. Without meaning for
+    /// a single-label model.
     pub thresholds: Vec<f32>,
     /// Coarser labels to roll up into.
     pub taxonomy: TaxonomyMap,
@@ -40,10 +43,7 @@ impl Selection {
 
     /// Chooses the labels of one text from its probabilities, (C).
     pub fn choose(&self, probabilities: &[f32]) -> Choice {
-        let pairs = probabilities.iter().zip(&self.thresholds);
-        let decisions: Vec<bool> = pairs.map(|(p, threshold)| p >= threshold).collect();
-        let scores = self.taxonomy.roll_up(probabilities);
-        let decisions = self.taxonomy.roll_up_decisions(&decisions);
+        let (scores, decisions) = self.scores_and_decisions(probabilities);
         let mut labels = ranking(&scores);
         match self.top_k {
             Some(k) => labels.truncate(k),
@@ -58,6 +58,23 @@ impl Selection {
         Choice { labels, scores }
     }
 
+    /// The score of each label that is chosen from, and whether it holds; (G) each.
+    ///
+    /// The labels of a single-label model exclude one another, so a group's probability is their sum, and
+    /// the most probable group holds.
+    fn scores_and_decisions(&self, probabilities: &[f32]) -> (Vec<f32>, Vec<bool>) {
+        let taxonomy = &self.taxonomy;
+        if self.problem_type.is_single_label() {
+            let scores = taxonomy.add_up(probabilities);
+            let decide = self.problem_type.decide(&scores, &[]);
+            let decisions = (0..scores.len()).map(decide).collect();
+            return (scores, decisions);
+        }
+        let decide = self.problem_type.decide(probabilities, &self.thresholds);
+        let decisions: Vec<bool> = (0..probabilities.len()).map(decide).collect();
+        (taxonomy.roll_up(probabilities), taxonomy.roll_up_decisions(&decisions))
+    }
+
     /// The model's label that decides a chosen one: of a group, its most probable member. Values are
     /// logits or probabilities; (C).
     pub fn decisive(&self, chosen: usize, values: &[f32]) -> Option<usize> {
@@ -67,8 +84,11 @@ impl Selection {
 
     /// The threshold that a chosen label's probability stands beside: it holds when, and only when, the
     /// one is at least the other. Of a group, its most probable member's that reaches its own; where
-    /// none does, its most probable member's.
+    /// none does, its most probable member's. `None` of a group without members, and of a single-label model.
     pub fn threshold(&self, chosen: usize, probabilities: &[f32]) -> Option<f32> {
+        if self.problem_type.is_single_label() {
+            return None;
+        }
         let reaches = |&label: &usize| probabilities[label] >= self.thresholds[label];
         let higher = |&a: &usize, &b: &usize| probabilities[a].total_cmp(&probabilities[b]);
         let holding = self.members(chosen).rev().filter(reaches).max_by(higher);
@@ -99,7 +119,8 @@ mod tests {
         let labels = LabelSet::new(["joy", "love", "anger"]).unwrap();
         let taxonomy = Taxonomy::Original.map(&labels).unwrap();
         let thresholds = vec![0.5, 0.3, 0.9];
-        Selection { thresholds, taxonomy, top_k: None, at_least_one: false }
+        let problem_type = ProblemType::MultiLabel;
+        Selection { problem_type, thresholds, taxonomy, top_k: None, at_least_one: false }
     }
 
     fn names<'a>(selection: &'a Selection, probabilities: &[f32]) -> Vec<&'a str> {
@@ -139,6 +160,24 @@ mod tests {
         // None holds: the threshold that the highest one misses.
         assert_eq!(selection.threshold(0, &[0.4, 0.2, 0.1]), Some(0.5));
         assert_eq!(selection.threshold(2, &probabilities), None);
+    }
+
+    #[test]
+    fn of_a_single_label_model_exactly_one_holds() {
+        let single = Selection { problem_type: ProblemType::SingleLabel, ..selection() };
+        // Neither threshold is looked at.
+        assert_eq!(names(&single, &[0.2, 0.2, 0.6]), ["anger"]);
+        assert_eq!(names(&single, &[0.4, 0.4, 0.2]), ["joy"]);
+        assert_eq!(single.threshold(0, &[0.4, 0.4, 0.2]), None);
+        let top = Selection { top_k: Some(2), ..single };
+        assert_eq!(names(&top, &[0.2, 0.3, 0.5]), ["anger", "love"]);
+        // joy and love together are more probable than anger.
+        let labels = LabelSet::new(["joy", "love", "anger"]).unwrap();
+        let taxonomy = Taxonomy::Sentiment.map(&labels).unwrap();
+        let grouped = Selection { taxonomy, top_k: None, ..top };
+        assert_eq!(names(&grouped, &[0.25, 0.35, 0.4]), ["positive"]);
+        let scores = grouped.choose(&[0.25, 0.35, 0.4]).scores;
+        assert!((scores[0] - 0.6).abs() < 1e-6 && scores[1] == 0.4, "{scores:?}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) fn render(evaluation: &Evaluation) -> String {
             three(label.f1),
             label.support.to_string(),
             label.predicted.to_string(),
-            three(label.threshold),
+            label.threshold.map_or_else(|| "-".to_owned(), three),
             three(label.mcc),
             label.average_precision.map_or_else(|| "-".to_owned(), three),
         ]);

@@ -47,6 +47,8 @@ pub enum ThresholdPolicy {
     Global,
     /// One for each label, tuned for its F1, smoothed; rare labels lean on the model's own expectation.
     PerLabel,
+    /// None: the model has exactly one label for each text, the most probable one.
+    Argmax,
 }
 
 impl fmt::Display for ThresholdPolicy {
@@ -55,6 +57,7 @@ impl fmt::Display for ThresholdPolicy {
             Self::Fixed => "fixed",
             Self::Global => "global",
             Self::PerLabel => "per-label",
+            Self::Argmax => "argmax",
         })
     }
 }
@@ -107,6 +110,9 @@ pub enum ThresholdError {
     /// A label that has two thresholds, by names that differ in case alone.
     #[error("two thresholds for the label {0:?}")]
     Duplicate(String),
+    /// The policy of models without thresholds.
+    #[error("the policy is argmax, which has no thresholds")]
+    Argmax,
     /// A policy of one threshold for all, and several thresholds.
     #[error("the policy is {0}, one threshold for all, but the labels' thresholds differ")]
     Policy(ThresholdPolicy),
@@ -135,8 +141,13 @@ impl Thresholds {
         Self { values, policy: ThresholdPolicy::Fixed, objective: None, split: None }
     }
 
+    /// Those of a single-label model, which compares no probability with them; all 0.
+    pub fn argmax(num_labels: usize) -> Self {
+        Self { policy: ThresholdPolicy::Argmax, ..Self::fixed(0.0, num_labels) }
+    }
+
     /// Tunes by `policy` on the named split; `objective` is the global one's.
-    /// [`ThresholdPolicy::Fixed`] gives 0.5.
+    /// [`ThresholdPolicy::Fixed`] gives 0.5; of a single-label model there is nothing to tune.
     pub fn tune(
         policy: ThresholdPolicy,
         objective: ThresholdObjective,
@@ -144,7 +155,11 @@ impl Thresholds {
         split: &str,
     ) -> Self {
         let c = predictions.num_labels();
+        if predictions.problem_type().is_single_label() {
+            return Self::argmax(c);
+        }
         let values = match policy {
+            ThresholdPolicy::Argmax => return Self::argmax(c),
             ThresholdPolicy::Fixed => return Self::fixed(0.5, c),
             ThresholdPolicy::Global => vec![global(objective, predictions); c],
             ThresholdPolicy::PerLabel => return Self::per_label(predictions, split, smoothed),
@@ -181,6 +196,7 @@ impl Thresholds {
     pub fn describe(&self) -> String {
         let tuned = self.split.as_ref().zip(self.objective);
         match (self.policy, tuned, self.values.first()) {
+            (ThresholdPolicy::Argmax, ..) => "none, the most probable label holds".to_owned(),
             (ThresholdPolicy::PerLabel, Some((split, _)), _) => {
                 format!("per-label, tuned on {split}")
             }
@@ -217,6 +233,9 @@ impl Thresholds {
     /// When it is not one, or does not have one threshold from 0 to 1 for each label.
     pub fn from_json(text: &str, labels: &LabelSet) -> Result<Self, ThresholdError> {
         let file: File = serde_json::from_str(text).map_err(ThresholdError::Json)?;
+        if file.policy == ThresholdPolicy::Argmax {
+            return Err(ThresholdError::Argmax);
+        }
         let mut values = vec![None; labels.len()];
         for (name, found) in &file.thresholds {
             let index = labels.index_of(name);

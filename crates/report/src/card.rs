@@ -61,7 +61,7 @@ pub fn card_details(run: &RunReport) -> String {
             "| {} | {} | {} | {} | {} | {} | {} |",
             cell(name),
             label.support,
-            three(label.threshold),
+            label.threshold.map_or("–".to_owned(), three),
             three(label.precision),
             three(label.recall),
             three(label.f1),

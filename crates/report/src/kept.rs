@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use sha2::{Digest, Sha256};
-use tinymood_core::LabelSet;
+use tinymood_core::{LabelSet, ProblemType};
 use tinymood_eval::{EvalError, Predictions};
 use tinymood_weights::{digest, durable, regular};
 
@@ -36,6 +36,8 @@ pub struct KeptPredictions {
     pub targets: Vec<f32>,
     /// What the model gave; (N, C).
     pub probabilities: Vec<f32>,
+    /// What kind of model they are of.
+    pub problem_type: ProblemType,
 }
 
 /// A row, but for its numbers.
@@ -56,6 +58,9 @@ struct Header {
     model_sha256: String,
     max_length: usize,
     labels: Vec<String>,
+    /// Files of earlier versions are all of multi-label models.
+    #[serde(default)]
+    problem_type: ProblemType,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,7 +98,24 @@ impl KeptPredictions {
     /// # Errors
     /// When there are no rows, or a value is not from 0 to 1.
     pub fn predictions(&self) -> Result<Predictions<'_>, EvalError> {
-        Predictions::new(&self.probabilities, &self.targets, self.labels.len())
+        let predictions = Predictions::new(&self.probabilities, &self.targets, self.labels.len())?;
+        Ok(predictions.with_problem_type(self.problem_type))
+    }
+
+    /// Puts the labels in the order of `labels`, and under its names; returns the places that they had
+    /// before. `None`, and nothing changes, where they are others.
+    pub(crate) fn order_labels(&mut self, labels: &LabelSet) -> Option<Vec<usize>> {
+        let places: Option<Vec<usize>> =
+            labels.names().iter().map(|name| self.labels.index_of(name)).collect();
+        let places = places.filter(|_| labels.len() == self.labels.len())?;
+        for values in [&mut self.targets, &mut self.probabilities] {
+            for row in values.chunks_exact_mut(places.len()) {
+                let ordered: Vec<f32> = places.iter().map(|&place| row[place]).collect();
+                row.copy_from_slice(&ordered);
+            }
+        }
+        self.labels = labels.clone();
+        Some(places)
     }
 
     /// SHA-256 of labels, texts and targets: two runs that have the same were judged on the same
@@ -129,6 +151,7 @@ impl KeptPredictions {
             model_sha256: self.model_sha256.clone(),
             max_length: self.max_length,
             labels: self.labels.names().to_vec(),
+            problem_type: self.problem_type,
         };
         serde_json::to_writer(&mut *out, &header)?;
         out.write_all(b"\n")?;
@@ -183,6 +206,7 @@ impl KeptPredictions {
             rows: Vec::new(),
             targets: Vec::new(),
             probabilities: Vec::new(),
+            problem_type: header.problem_type,
         };
         while next(&mut bytes)? {
             let line = kept.rows.len() + 2;
@@ -236,6 +260,7 @@ mod tests {
             rows: vec![row(1, "so\n\"happy\""), row(4, "</script>")],
             targets: vec![1.0, 0.0, 0.1, 0.7],
             probabilities: vec![0.1, 1e-7, 0.999_999_9, 0.333_333_34],
+            problem_type: ProblemType::MultiLabel,
         }
     }
 
@@ -257,6 +282,32 @@ mod tests {
         let mut other = kept();
         other.targets[1] = 1.0;
         assert_ne!(other.rows_sha256(), kept().rows_sha256());
+    }
+
+    #[test]
+    fn the_kind_of_model_is_kept() {
+        let single = KeptPredictions { problem_type: ProblemType::SingleLabel, ..kept() };
+        let text = String::from_utf8(written(&single)).unwrap();
+        let read = |text: &str| KeptPredictions::read_from(text.as_bytes()).unwrap();
+        assert_eq!(read(&text), single);
+        assert!(single.predictions().unwrap().problem_type().is_single_label());
+        // Files of earlier versions do not say it.
+        let older = text.replace(",\"problem_type\":\"single_label_classification\"", "");
+        assert_ne!(older, text);
+        assert_eq!(read(&older), kept());
+    }
+
+    #[test]
+    fn labels_take_another_order_with_their_numbers() {
+        let mut other = kept();
+        let reversed = LabelSet::new(["<b>\"grief\"", "Joy"]).unwrap();
+        assert_eq!(other.order_labels(&reversed), Some(vec![1, 0]));
+        assert_eq!(other.labels, reversed);
+        assert_eq!(other.targets, [0.0, 1.0, 0.7, 0.1]);
+        assert_eq!(other.probabilities, [1e-7, 0.1, 0.333_333_34, 0.999_999_9]);
+        let mut same = kept();
+        assert_eq!(same.order_labels(&LabelSet::new(["joy", "love"]).unwrap()), None);
+        assert_eq!(same, kept());
     }
 
     #[test]

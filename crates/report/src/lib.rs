@@ -43,7 +43,9 @@ pub use figures::{Confusion, Detail, ReliabilityPoint, ReportOptions};
 pub use kept::{KeptError, KeptPredictions, KeptRow};
 pub use log::{End, EvaluationPoint, Session, StepPoint, TrainingLog};
 pub use mistakes::{Mistake, Mistakes, WorstText};
-pub use record::{RunRecord, RunSettings, data_file, name_of, predictions_file};
+pub use record::{
+    RunRecord, RunSettings, data_file, name_of, order_labels_alike, predictions_file,
+};
 pub use run::RunReport;
 pub use seeds::{SeedGroup, Spread};
 pub use write::{Written, write_comparison, write_data, write_run};

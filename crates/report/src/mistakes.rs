@@ -31,8 +31,8 @@ pub struct Mistake {
     pub label: String,
     /// The label's probability.
     pub probability: f64,
-    /// The label's threshold.
-    pub threshold: f64,
+    /// The label's threshold; `None` of a single-label model.
+    pub threshold: Option<f64>,
     /// The labels that are true.
     pub truth: Vec<String>,
 }
@@ -71,9 +71,10 @@ impl Mistakes {
         let (mut wrong, mut missed, mut losses) = (Vec::new(), Vec::new(), Vec::new());
         for (row, (probabilities, targets)) in predictions.rows().enumerate() {
             let mut loss = 0.0;
+            let decide = predictions.decide(probabilities, thresholds);
             for (label, (&probability, &target)) in probabilities.iter().zip(targets).enumerate() {
                 loss += cross_entropy_of(probability, target);
-                match (probability >= thresholds[label], target >= 0.5) {
+                match (decide(label), target >= 0.5) {
                     (true, false) => wrong.push(Place { probability, row, label }),
                     (false, true) => missed.push(Place { probability, row, label }),
                     _ => {}
@@ -85,12 +86,13 @@ impl Mistakes {
         wrong.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         missed.sort_by(|a, b| a.probability.total_cmp(&b.probability));
         losses.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let has_thresholds = !predictions.problem_type().is_single_label();
         let mistake = |place: &Place| Mistake {
             line: kept.rows[place.row].line,
             text: kept.rows[place.row].text.clone(),
             label: kept.labels.name(place.label).to_owned(),
             probability: f64::from(place.probability),
-            threshold: f64::from(thresholds[place.label]),
+            threshold: has_thresholds.then(|| f64::from(thresholds[place.label])),
             truth: truth(kept, place.row),
         };
         Self {
@@ -114,10 +116,12 @@ fn truth(kept: &KeptPredictions, row: usize) -> Vec<String> {
 
 fn worst(kept: &KeptPredictions, thresholds: &[f32], loss: f64, row: usize) -> WorstText {
     let c = kept.labels.len();
-    let probabilities = kept.probabilities[row * c..(row + 1) * c].iter().zip(thresholds);
-    let decided = kept.labels.names().iter().zip(probabilities).filter(|(_, (p, t))| p >= t);
-    let mut said: Vec<(String, f64)> =
-        decided.map(|(name, (p, _))| (name.clone(), f64::from(*p))).collect();
+    let probabilities = &kept.probabilities[row * c..(row + 1) * c];
+    let decide = kept.problem_type.decide(probabilities, thresholds);
+    let decided = (0..c).filter(|&label| decide(label));
+    let mut said: Vec<(String, f64)> = decided
+        .map(|label| (kept.labels.name(label).to_owned(), f64::from(probabilities[label])))
+        .collect();
     said.sort_by(|a, b| b.1.total_cmp(&a.1));
     let row_kept = &kept.rows[row];
     WorstText {
@@ -147,6 +151,7 @@ mod tests {
             rows: vec![row(1), row(2), row(3)],
             targets: vec![0.0, 1.0, 1.0, 0.0, 0.0, 0.0],
             probabilities: vec![0.9, 0.2, 0.4, 0.6, 0.95, 0.1],
+            problem_type: tinymood_core::ProblemType::MultiLabel,
         };
         let predictions = kept.predictions().unwrap();
         let found = Mistakes::new(&kept, &predictions, &[0.5, 0.5], 9);

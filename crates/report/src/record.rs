@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tinymood_core::LabelSet;
 use tinymood_eval::{Evaluation, Thresholds};
 use tinymood_train::RunFolderError;
 use tinymood_weights::{digest, regular};
@@ -163,6 +164,10 @@ impl RunRecord {
     fn read_thresholds(&mut self) {
         let Some(kept) = &self.kept else { return };
         let labels = &kept.labels;
+        if kept.problem_type.is_single_label() {
+            self.thresholds = Some(Thresholds::argmax(labels.len()));
+            return;
+        }
         let file = self.path.join("best").join("thresholds.json");
         let read = match read_text(&file) {
             Ok(text) => Thresholds::from_json(&text, labels).map_err(|error| error.to_string()),
@@ -179,6 +184,25 @@ impl RunRecord {
         }
     }
 
+    /// Puts all that is by label in the order of `labels`, where the run has these labels.
+    fn order_labels(&mut self, labels: &LabelSet) {
+        if let Some(kept) = &mut self.kept
+            && kept.labels != *labels
+            && let Some(places) = kept.order_labels(labels)
+            && let Some(thresholds) = &mut self.thresholds
+        {
+            thresholds.values = places.iter().map(|&place| thresholds.values[place]).collect();
+        }
+        if let Some(told) = &mut self.evaluation {
+            let place = |name: &str| labels.index_of(name);
+            if told.labels.len() == labels.len()
+                && told.labels.iter().all(|(name, _)| place(name).is_some())
+            {
+                told.labels.sort_by_key(|(name, _)| place(name));
+            }
+        }
+    }
+
     /// Puts predictions in the place of those that were not kept, and reads their thresholds.
     pub fn set_kept(&mut self, kept: KeptPredictions) {
         self.kept = Some(kept);
@@ -187,11 +211,24 @@ impl RunRecord {
     }
 }
 
+/// Puts the labels of runs that have the same ones in the order of the first run that was judged, so that runs
+/// on data whose labels are listed in another order can be compared.
+pub fn order_labels_alike(records: &mut [RunRecord]) {
+    let labels_of = |record: &RunRecord| match (&record.kept, &record.evaluation) {
+        (Some(kept), _) => Some(kept.labels.clone()),
+        (None, Some(told)) => LabelSet::new(told.labels.iter().map(|(name, _)| name)).ok(),
+        (None, None) => None,
+    };
+    let Some(labels) = records.iter().find_map(labels_of) else { return };
+    records.iter_mut().for_each(|record| record.order_labels(&labels));
+}
+
 /// The thresholds that an evaluation names, if it has all of them.
-fn of_evaluation(told: &Evaluation, labels: &tinymood_core::LabelSet) -> Option<Thresholds> {
+fn of_evaluation(told: &Evaluation, labels: &LabelSet) -> Option<Thresholds> {
     let value = |name: &String| {
         let (_, label) = told.labels.iter().find(|(known, _)| known == name)?;
-        (0.0..=1.0).contains(&label.threshold).then_some(label.threshold as f32)
+        let threshold = label.threshold.filter(|value| (0.0..=1.0).contains(value))?;
+        Some(threshold as f32)
     };
     Some(Thresholds {
         values: labels.names().iter().map(value).collect::<Option<_>>()?,

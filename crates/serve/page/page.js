@@ -60,6 +60,9 @@ past.start((entry) => { open(entry); input.focus(); });
 if (!openLink()) changed(0); // a reload may have kept the text
 serverInfo(new AbortController().signal).then((about) => {
   if (about.model_id) $("#model").textContent = `Model ${about.model_id}${about.version ? `, tinymood ${about.version}` : ""}.`;
+  if (about.problem_type === "single_label_classification") {
+    $("#about").textContent = "Exactly one label holds. Point at one to see which words carry it, and which speak against it.";
+  }
   const [original, ...coarser] = document.getElementsByName("taxonomy");
   for (const radio of coarser) {
     radio.disabled = about.taxonomies?.includes(radio.value) === false;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tinymood_core::{Infer, LabelSet, PackedBatch, Taxonomy, TaxonomyMap};
+use tinymood_core::{Infer, LabelSet, PackedBatch, ProblemType, Taxonomy, TaxonomyMap};
 use tinymood_eval::{Occlusion, Thresholds};
 use tinymood_text::Tokenizer;
 
@@ -16,7 +16,7 @@ pub struct Classifier {
     pub tokenizer: Tokenizer,
     /// The labels, in the order of the outputs; (C).
     pub labels: LabelSet,
-    /// The probabilities from which labels hold; (C).
+    /// The probabilities from which labels hold; (C). A single-label model has none that mean anything.
     pub thresholds: Thresholds,
     /// What it is, for `/info`.
     pub about: About,
@@ -109,6 +109,11 @@ impl Served {
         let taxonomies = taxonomies.collect();
         try_out(&classifier)?;
         Ok(Self { occlusion, taxonomies, classifier })
+    }
+
+    /// What the classifier's outputs mean together.
+    pub(crate) fn problem_type(&self) -> ProblemType {
+        self.classifier.engine.config().problem_type
     }
 
     /// How its labels fall into a taxonomy's groups; `None` where some have no place there.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use tinymood_core::{LabelSet, ModelConfig, TensorMap};
+use tinymood_core::{LabelSet, ModelConfig, ProblemType, TensorMap};
 use tinymood_hub::{Hub, HubSettings};
 use tinymood_text::{PLACEHOLDERS, Tokenizer};
 use tinymood_train::TrainSettings;
@@ -12,7 +12,9 @@ use crate::args::GlobalArgs;
 use crate::bundled;
 use crate::fetching::fetcher;
 use crate::model::ModelError;
-use tinymood_weights::{LoadReport, TensorFile, fit, initialise, read_model_folder, regular};
+use tinymood_weights::{
+    LoadReport, TensorFile, fit_by_label, initialise, read_model_folder, regular,
+};
 
 /// What training starts from.
 pub(crate) struct Start {
@@ -23,6 +25,8 @@ pub(crate) struct Start {
     pub(crate) tokenizer: Tokenizer,
     /// What became of the checkpoint; none for random weights.
     pub(crate) report: Option<LoadReport>,
+    /// What the outputs of the checkpoint mean together; of the new model `config` says it.
+    was: ProblemType,
 }
 
 impl Start {
@@ -32,6 +36,14 @@ impl Start {
         initialised.is_none_or(|names| names.iter().any(|it| it == name))
     }
 
+    /// Which of the classifier's `num_labels` rows are not of the checkpoint.
+    pub(crate) fn new_labels(&self, num_labels: usize) -> Vec<usize> {
+        let head = self.report.as_ref().and_then(|report| report.head.as_ref());
+        let is_new = |label: usize| head.is_some_and(|head| head.rows[label].is_none());
+        let all = self.is_new(CLASSIFIER);
+        (0..num_labels).filter(|&label| all || is_new(label)).collect()
+    }
+
     /// How many numbers there are.
     pub(crate) fn parameters(&self) -> usize {
         self.tensors.values().map(|tensor| tensor.values.len()).sum()
@@ -39,11 +51,20 @@ impl Start {
 
     pub(crate) fn describe(&self) -> String {
         match &self.report {
+            Some(report) if self.was.is_single_label() && !self.is_new(CLASSIFIER) => format!(
+                "{report}; it gave exactly one label for each text ({}), the new model is {}: several \
+                 may hold, or none",
+                self.was.name(),
+                self.config.problem_type.name()
+            ),
             Some(report) => report.to_string(),
             None => "all weights are new".to_owned(),
         }
     }
 }
+
+/// The weight of the classifier, with a row for each label.
+pub(crate) const CLASSIFIER: &str = "classifier.weight";
 
 /// What `tinybert` is short for.
 const TINYBERT: &str = "huawei-noah/TinyBERT_General_4L_312D";
@@ -138,16 +159,18 @@ pub(crate) fn start(
         (_, Some(shape)) => (ModelConfig::preset(shape)?, None, Tokenizer::bundled()),
         (bundled::NAME, _) => {
             let model = bundled::encoder()?.ok_or(ModelError::NotBundled)?;
-            (model.config, Some(model.tensors), Tokenizer::bundled())
+            (model.config, Some((model.tensors, model.labels)), Tokenizer::bundled())
         }
         _ => {
             let found = find(init, global)?;
             name = found.name;
             let folder = found.folder;
             let model = read_model_folder(&folder)?;
-            (model.config, Some(model.tensors), Tokenizer::from_folder(&folder)?)
+            let checkpoint = (model.tensors, model.labels);
+            (model.config, Some(checkpoint), Tokenizer::from_folder(&folder)?)
         }
     };
+    let was = config.problem_type;
     settings.apply_to(&mut config);
     let positions = config.max_position_embeddings;
     if settings.max_length() > positions {
@@ -161,19 +184,20 @@ pub(crate) fn start(
     check_vocabulary(&tokenizer, &config)?;
     let (tensors, report) = weights(checkpoint, &config, labels, settings.seed())
         .with_context(|| format!("cannot start from {init:?}"))?;
-    Ok(Start { init: name, config, tensors, tokenizer, report })
+    Ok(Start { init: name, config, tensors, tokenizer, report, was })
 }
 
 fn weights(
-    checkpoint: Option<TensorFile>,
+    checkpoint: Option<(TensorFile, Option<LabelSet>)>,
     config: &ModelConfig,
     labels: &LabelSet,
     seed: u64,
 ) -> anyhow::Result<(TensorMap, Option<LoadReport>)> {
     let specs = config.parameters(labels.len());
     match checkpoint {
-        Some(file) => {
-            let (tensors, report) = fit(&specs, file, config, seed)?;
+        Some((file, of_file)) => {
+            let (tensors, report) =
+                fit_by_label(&specs, file, config, seed, of_file.as_ref(), labels)?;
             Ok((tensors, Some(report)))
         }
         None => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context;
-use tinymood_core::{Engine, LabelSet, Logits, TensorSet, TokenizedText};
+use tinymood_core::{Engine, Infer, LabelSet, Logits, ProblemType, TensorSet, TokenizedText};
 use tinymood_engine::{CpuEngine, CpuSettings};
 use tinymood_eval::{Explainer, Occlusion, Thresholds, infer_split};
 use tinymood_kernels::Precision;
@@ -67,11 +67,24 @@ pub enum ModelError {
         /// The width of the configuration's hidden states.
         hidden_size: usize,
     },
+    /// A head whose output is a number, not the score of a label.
+    Regression(PathBuf),
+    /// A single-label head with one output.
+    OneOutput(PathBuf),
+    /// Something that has no meaning for a model that gives exactly one label for each text.
+    SingleLabel {
+        /// The model's folder.
+        path: PathBuf,
+        /// What was asked for: a flag or a command.
+        asked: &'static str,
+    },
+    /// Thresholds beside a model that gives exactly one label for each text.
+    UselessThresholds(PathBuf),
     /// Labels of the data that are not the model's.
     OtherLabels {
-        /// The first of the data's.
+        /// Those that only the data has; empty where it has none.
         data: String,
-        /// The first of the model's.
+        /// Those that only the model has; empty where it has none.
         model: String,
     },
     /// Logits that are no numbers.
@@ -115,8 +128,37 @@ impl std::fmt::Display for ModelError {
                      [{labels}, {hidden_size}]"
                 )
             }
+            Self::Regression(path) => write!(
+                f,
+                "the output of {} is a number, not the score of a label: it is a regression model",
+                path.display()
+            ),
+            Self::OneOutput(path) => write!(
+                f,
+                "{} has one output, and its problem_type is single_label_classification: a softmax \
+                 of one output is always 1",
+                path.display()
+            ),
+            Self::SingleLabel { path, asked } => write!(
+                f,
+                "{asked} has no meaning for {}, which gives exactly one label for each text \
+                 (problem_type is single_label_classification)",
+                path.display()
+            ),
+            Self::UselessThresholds(path) => write!(
+                f,
+                "{} has a {THRESHOLDS}, and gives exactly one label for each text (problem_type is \
+                 single_label_classification)",
+                path.display()
+            ),
             Self::OtherLabels { data, model } => {
-                write!(f, "the data has the labels {data}, the model has {model}")
+                write!(f, "the data's labels are not the model's")?;
+                for (who, only) in [("data", data), ("model", model)] {
+                    if !only.is_empty() {
+                        write!(f, "; only the {who} has {only}")?;
+                    }
+                }
+                Ok(())
             }
             Self::NotFinite(path) => {
                 write!(
@@ -167,6 +209,22 @@ impl ModelError {
                 "config.json and the weights must be of one model: take another copy of it"
             }
             Self::NotFinite(_) => "take another copy of it, or train it again",
+            Self::Regression(_) => {
+                "fine-tune its encoder: `tinymood train --init FOLDER`; or, if the output is the score \
+                 of a label, name the label in config.json: \"id2label\": {\"0\": \"NAME\"}"
+            }
+            Self::OneOutput(_) => {
+                "for one label that holds or not, set problem_type in config.json to \
+                 multi_label_classification"
+            }
+            Self::SingleLabel { .. } => {
+                "leave it out: the most probable label holds, and predict shows others with --top-k \
+                 or --scores"
+            }
+            Self::UselessThresholds(_) => {
+                "remove the file; or, if several labels may hold, set problem_type in config.json to \
+                 multi_label_classification"
+            }
             Self::OtherLabels { .. } => {
                 "name data of the model's labels with --data, or these labels with --labels if the \
                  data's ids stand for them"
@@ -195,7 +253,7 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// The labels, in the order of the outputs.
     pub labels: LabelSet,
-    /// From `thresholds.json`; 0.5 for all where there is none.
+    /// From `thresholds.json`; 0.5 for all where there is none. Argmax for a single-label model.
     pub thresholds: Thresholds,
     /// Its folder.
     pub path: PathBuf,
@@ -203,6 +261,8 @@ pub struct Model {
     pub quantised: bool,
     /// Where it lies.
     pub origin: Origin,
+    /// Whether its `config.json` says what its outputs mean together.
+    names_problem_type: bool,
 }
 
 /// Where a model lies.
@@ -235,7 +295,14 @@ impl Model {
     /// # Errors
     /// When there is none, or a file of it is missing or damaged.
     pub fn open(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
-        Self::open_with(name, global, read_model_folder)
+        let model = Self::open_with(name, global, read_model_folder)?;
+        if !model.names_problem_type && model.labels.len() > 1 {
+            global.say(
+                "problem: config.json names no problem_type, so each label has a sigmoid and several may \
+                 hold; for exactly one label a text, set it to single_label_classification",
+            );
+        }
+        Ok(model)
     }
 
     /// [`Model::open`] for a program that stays: its folder may change or go meanwhile.
@@ -300,7 +367,10 @@ impl Model {
         let length = tokenizer.max_length().min(positions);
         let tokenizer = tokenizer.with_max_length(length)?.with_threads(global.threads);
         check_vocabulary(&tokenizer, &model.config)?;
+        let is_single_label = model.config.problem_type.is_single_label();
         let thresholds = match thresholds {
+            Some(_) if is_single_label => return Err(ModelError::UselessThresholds(path).into()),
+            None if is_single_label => Thresholds::argmax(labels.len()),
             Some(text) => Thresholds::from_json(&text, &labels)
                 .with_context(|| format!("cannot use {}", path.join(THRESHOLDS).display()))?,
             None => Thresholds::fixed(DEFAULT_THRESHOLD, labels.len()),
@@ -310,6 +380,7 @@ impl Model {
             PrecisionArg::Auto if quantised => PrecisionArg::Int8,
             asked => asked,
         };
+        let names_problem_type = model.names_problem_type;
         let specs = model.config.parameters(labels.len());
         let (weights, report) = fit(&specs, model.tensors, &model.config, 0)?;
         if !report.initialised.is_empty() {
@@ -319,7 +390,17 @@ impl Model {
         }
         let mut engine = engine(model.config, labels.len(), precision, global)?;
         engine.load_tensors(TensorSet::Parameters, &weights)?;
-        Ok(Self { engine, tokenizer, labels, thresholds, path, quantised, origin: Origin::Folder })
+        let origin = Origin::Folder;
+        Ok(Self {
+            engine,
+            tokenizer,
+            labels,
+            thresholds,
+            path,
+            quantised,
+            origin,
+            names_problem_type,
+        })
     }
 
     /// Logits of texts, in their order.
@@ -330,6 +411,29 @@ impl Model {
         let logits = infer_split(&self.engine, texts, TOKENS_PER_BATCH)?;
         check_finite(&logits.values, &self.path)?;
         Ok(logits)
+    }
+
+    /// What its outputs mean together.
+    pub fn problem_type(&self) -> ProblemType {
+        self.engine.config().problem_type
+    }
+
+    /// # Errors
+    /// When it gives exactly one label for each text, so that what is `asked` has no meaning.
+    pub fn check_thresholds_apply(&self, asked: &'static str) -> Result<(), ModelError> {
+        match self.problem_type().is_single_label() {
+            true => Err(ModelError::SingleLabel { path: self.path.clone(), asked }),
+            false => Ok(()),
+        }
+    }
+
+    /// The file of `thresholds` for a folder with this model; `None` for a single-label model.
+    pub fn thresholds_file(&self, thresholds: &Thresholds) -> Option<(String, Vec<u8>)> {
+        if self.problem_type().is_single_label() {
+            return None;
+        }
+        let text = format!("{:#}\n", thresholds.to_json(&self.labels));
+        Some((THRESHOLDS.to_owned(), text.into_bytes()))
     }
 
     /// SHA-256 of its weights, in hexadecimal.
@@ -415,18 +519,29 @@ pub(crate) fn labels_of(model: &ModelFolder) -> anyhow::Result<LabelSet> {
     let classifier = tensors.find(|(name, _)| canonical_name(name) == "classifier.weight");
     let (_, classifier) = classifier.ok_or_else(|| ModelError::NoClassifier(model.path.clone()))?;
     let (named, hidden_size) = (model.labels.as_ref(), model.config.hidden_size);
+    let problem_type = model.config.problem_type;
+    let has_one_output = classifier.shape[..] == [1, hidden_size];
+    // Where the configuration says nothing of labels, one output is a number, too.
+    if problem_type == ProblemType::Regression || (has_one_output && model.num_labels.is_none()) {
+        return Err(ModelError::Regression(model.path.clone()).into());
+    }
+    if has_one_output && problem_type.is_single_label() {
+        return Err(ModelError::OneOutput(model.path.clone()).into());
+    }
     // Before labels are numbered: a shape with a zero in it names any number of outputs in a few bytes.
     match (&classifier.shape[..], named) {
         (&[outputs, width], Some(labels)) if (outputs, width) == (labels.len(), hidden_size) => {
             Ok(labels.clone())
         }
-        (&[outputs @ 1..=MOST_LABELS, width], None) if width == hidden_size => {
-            Ok(LabelSet::new((0..outputs).map(|id| format!("LABEL_{id}")))?)
+        (&[outputs @ 1..=MOST_LABELS, width], None)
+            if width == hidden_size && model.num_labels.is_none_or(|count| count == outputs) =>
+        {
+            Ok(LabelSet::placeholders(outputs)?)
         }
         (found, _) => Err(ModelError::OtherClassifier {
             path: model.path.clone(),
             found: found.to_vec(),
-            labels: named.map(LabelSet::len),
+            labels: model.num_labels,
             hidden_size,
         }
         .into()),

@@ -37,8 +37,11 @@ pub(crate) fn judge<E: Engine>(
     labels: &LabelSet,
     recipe: &Recipe,
 ) -> Result<Judgement, JudgeError> {
-    let probabilities = infer_split(engine, split.texts, TOKENS_PER_BATCH)?.probabilities();
-    let predictions = Predictions::new(&probabilities, split.targets, labels.len())?;
+    let problem_type = engine.config().problem_type;
+    let logits = infer_split(engine, split.texts, TOKENS_PER_BATCH)?;
+    let probabilities = problem_type.probabilities(&logits);
+    let predictions = Predictions::new(&probabilities, split.targets, labels.len())?
+        .with_problem_type(problem_type);
     let thresholds = thresholds(recipe, &predictions, split.name);
     let evaluation = Evaluation::new(&predictions, &thresholds, labels, split.name, 0);
     Ok(Judgement { evaluation, thresholds })

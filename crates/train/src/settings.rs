@@ -1,6 +1,6 @@
 //! A recipe whose every value has been checked, in the types that training uses.
 
-use tinymood_core::{LabelSet, Loss, ModelConfig, Update};
+use tinymood_core::{LabelSet, Loss, ModelConfig, ProblemType, Update};
 
 use crate::choices::{
     CheckpointEvery, EpochWord, EvaluateEvery, EvaluationWord, LossRecipe, PosWeightRecipe,
@@ -184,6 +184,7 @@ impl TrainSettings {
     /// the engine is made.
     pub fn apply_to(&self, config: &mut ModelConfig) {
         config.pooling = self.recipe.pooling;
+        config.problem_type = ProblemType::MultiLabel; // which all losses are for
         if let Some(probability) = self.recipe.hidden_dropout.probability() {
             config.hidden_dropout_prob = probability as f32;
         }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use tinymood_core::{ModelConfig, ParameterSpec, Tensor, TensorMap};
 
+use crate::head::HeadReport;
 use crate::init::initialise;
 use crate::names::canonical_name;
 use crate::{TensorFile, WeightsError};
@@ -19,6 +20,8 @@ pub struct LoadReport {
     pub ignored: Vec<String>,
     /// Parameters that the checkpoint lacks, or has for other labels: new.
     pub initialised: Vec<String>,
+    /// Which rows of the classifier were kept, where they were matched by label and differ.
+    pub head: Option<HeadReport>,
 }
 
 impl fmt::Display for LoadReport {
@@ -29,6 +32,9 @@ impl fmt::Display for LoadReport {
         }
         if !self.ignored.is_empty() {
             write!(f, "; ignored: {}", fold(&self.ignored))?;
+        }
+        if let Some(head) = &self.head {
+            write!(f, "; classifier: {head}")?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tinymood_core::{LabelSet, ModelConfig, TensorView};
+use tinymood_core::{LabelSet, ModelConfig, ProblemType, TensorView};
 use tinymood_kernels::MappedFile;
 
 use crate::durable;
@@ -33,6 +33,10 @@ pub struct ModelFolder {
     pub config: ModelConfig,
     /// From `config.json`, where it names any.
     pub labels: Option<LabelSet>,
+    /// How many labels `config.json` says that there are, named or not.
+    pub num_labels: Option<usize>,
+    /// Whether `config.json` names the problem type.
+    pub names_problem_type: bool,
     /// The weights, as the file names them; without a classifier that is not for texts.
     pub tensors: TensorFile,
     /// The architecture of such a classifier: `BertForTokenClassification`, say.
@@ -67,17 +71,13 @@ fn read_folder(
     let text = regular::read_document(&config_path, MAX_CONFIG_BYTES);
     let text = text.map_err(failed("read", &config_path))?;
     let text = text.ok_or_else(|| WeightsError::NoConfig(path.to_owned()))?;
-    let Config { config, labels, other_head } = read_config(&text, &config_path)?;
+    let parts = read_config(&text, &config_path)?;
     let is_there = |file: &Path| regular::is_there(file).map_err(failed("read", file));
     for weights in [SAFETENSORS, PYTORCH] {
         let weights_path = path.join(weights);
         if is_there(&weights_path)? {
-            let mut tensors = read_tensors(&weights_path)?;
-            if other_head.is_some() {
-                tensors.tensors.retain(|name, _| !canonical_name(name).starts_with("classifier."));
-            }
-            let path = path.to_owned();
-            return Ok(ModelFolder { path, config, labels, tensors, other_head });
+            let tensors = read_tensors(&weights_path)?;
+            return Ok(parts.into_folder(path, tensors));
         }
         let index = path.join(format!("{weights}.index.json"));
         if is_there(&index)? {
@@ -111,24 +111,40 @@ pub fn read_static_model(
     config: &str,
     weights: &'static [u8],
 ) -> Result<ModelFolder, WeightsError> {
-    let Config { config, labels, other_head } = read_config(config, &path.join(CONFIG))?;
+    let parts = read_config(config, &path.join(CONFIG))?;
     let tensors = read(&FileBytes::Static(weights), &path.join(SAFETENSORS))?;
-    Ok(ModelFolder { path: path.to_owned(), config, labels, tensors, other_head })
+    Ok(parts.into_folder(path, tensors))
 }
 
-/// What a `config.json` says.
-struct Config {
+/// What a `config.json` says; the fields are those of [`ModelFolder`].
+struct ReadConfig {
     config: ModelConfig,
     labels: Option<LabelSet>,
+    num_labels: Option<usize>,
+    names_problem_type: bool,
     other_head: Option<String>,
 }
 
-fn read_config(text: &str, path: &Path) -> Result<Config, WeightsError> {
+impl ReadConfig {
+    fn into_folder(self, path: &Path, mut tensors: TensorFile) -> ModelFolder {
+        let Self { config, labels, num_labels, names_problem_type, other_head } = self;
+        if other_head.is_some() {
+            tensors.tensors.retain(|name, _| !canonical_name(name).starts_with("classifier."));
+        }
+        let path = path.to_owned();
+        ModelFolder { path, config, labels, num_labels, names_problem_type, tensors, other_head }
+    }
+}
+
+fn read_config(text: &str, path: &Path) -> Result<ReadConfig, WeightsError> {
     let wrong = |source| WeightsError::Config { path: path.to_owned(), source };
-    let config = ModelConfig::from_json(text).map_err(wrong)?;
-    let labels = LabelSet::from_config_json(text).map_err(wrong)?;
-    let other_head = ModelConfig::other_head(text).map_err(wrong)?;
-    Ok(Config { config, labels, other_head })
+    Ok(ReadConfig {
+        config: ModelConfig::from_json(text).map_err(wrong)?,
+        labels: LabelSet::from_config_json(text).map_err(wrong)?,
+        num_labels: LabelSet::count_in_config_json(text).map_err(wrong)?,
+        names_problem_type: ProblemType::is_named_in_config_json(text),
+        other_head: ModelConfig::other_head(text).map_err(wrong)?,
+    })
 }
 
 /// Whether bytes are of a safetensors file: the length of its header, then JSON's blanks, which the format's own

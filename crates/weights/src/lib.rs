@@ -23,6 +23,7 @@ pub mod durable;
 mod error;
 mod fit;
 mod folder;
+mod head;
 mod init;
 mod names;
 mod pytorch;
@@ -38,6 +39,7 @@ pub use folder::{
     ModelFolder, ModelParts, load_model_folder, read_model_folder, read_static_model, read_tensors,
     replace_model_folder, write_new_model_folder,
 };
+pub use head::{HeadReport, fit_by_label};
 pub use init::initialise;
 pub use names::canonical_name;
 /// Files read whole, and only what is one.

@@ -86,7 +86,7 @@ fn table(run: &RunReport) -> Markup {
                             td { (trained_on(name).map_or("–".to_owned(), |count| thousands(count as u64))) }
                         }
                         (counts(label))
-                        td { (three(label.threshold)) }
+                        td { (three_or_dash(label.threshold)) }
                         (cell(label.precision, |found| found.precision, index))
                         (cell(label.recall, |found| found.recall, index))
                         (cell(label.f1, |found| found.f1, index))
@@ -172,24 +172,29 @@ pub(super) fn thresholds(run: &RunReport) -> Result<Option<Markup>, ReportError>
         .labels
         .iter()
         .zip(&detail.threshold_curves)
-        .map(|((name, label), curve)| {
+        // A single-label model has no thresholds that could be others.
+        .filter_map(|((name, label), curve)| Some((name, label, label.threshold?, curve)))
+        .map(|(name, label, threshold, curve)| {
             let title = format!(
                 "{name}: precision, recall and F1 by threshold; chosen {} with F1 {}",
-                three(label.threshold),
+                three(threshold),
                 three(label.f1)
             );
-            let plot = threshold_chart(&title, curve, (label.threshold, label.f1))?;
+            let plot = threshold_chart(&title, curve, (threshold, label.f1))?;
             Ok(html! {
                 figure {
                     figcaption {
                         strong { (name) }
-                        (three(label.threshold)) " · F1 " (three(label.f1))
+                        (three(threshold)) " · F1 " (three(label.f1))
                     }
                     (PreEscaped(plot))
                 }
             })
         })
         .collect::<Result<_, ReportError>>()?;
+    if plots.is_empty() {
+        return Ok(None);
+    }
     Ok(Some(html! {
         p {
             "Precision, recall and F1 of each label (upwards) if its threshold (to the right) were another. "

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::format::{clean, probability, thousands, three};
+use super::format::{clean, probability, thousands, three_or_dash};
 use super::scrolling;
 use crate::mistakes::{Mistake, WorstText};
 use crate::run::RunReport;
@@ -59,7 +59,7 @@ fn table(caption: &str, verb: &str, mistakes: &[Mistake]) -> Markup {
                         tr {
                             th scope="row" { (mistake.label) }
                             td { (probability(mistake.probability)) }
-                            td { (three(mistake.threshold)) }
+                            td { (three_or_dash(mistake.threshold)) }
                             td.said dir="auto" { (clean(&mistake.text)) }
                             td.names { (names(&mistake.truth)) }
                             td { (thousands(mistake.line as u64)) }

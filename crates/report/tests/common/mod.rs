@@ -66,6 +66,7 @@ pub fn kept(labels: &LabelSet, rows: usize, seed: usize) -> KeptPredictions {
             .map(|row| KeptRow { line: row + 1, text: text(row), tokens: 3 + row % 20 })
             .collect(),
         probabilities: (0..numbers).map(guess).collect(),
+        problem_type: tinymood_core::ProblemType::MultiLabel,
         targets,
     }
 }

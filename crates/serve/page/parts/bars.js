@@ -12,7 +12,10 @@ export function showBars(result) {
   shown = result;
   const over = result.scores.filter(isOver);
   const below = result.scores.filter((entry) => !isOver(entry));
-  $("#others span").textContent = over.length ? `${below.length} more, below their thresholds` : `${below.length}, below their thresholds`;
+  const marked = result.scores.some((entry) => entry.threshold !== undefined);
+  const why = marked ? "below their thresholds" : "less probable";
+  $("#others span").textContent = over.length ? `${below.length} more, ${why}` : `${below.length}, ${why}`;
+  $("#bars .key").hidden = !marked;
   $("#others").hidden = below.length === 0;
   $("#bars").hidden = false;
   arrange(over, below);
@@ -67,12 +70,18 @@ function makeBar(label) {
   return bar;
 }
 
-function fillBar({ row, score, note }, entry) {
+function fillBar({ row, mark, score, note }, entry) {
   row.classList.toggle("over", isOver(entry));
-  row.title = `${entry.label}: ${entry.score.toFixed(4)}, threshold ${entry.threshold.toFixed(4)}`;
   row.style.setProperty("--score", entry.score);
-  row.style.setProperty("--threshold", entry.threshold);
   score.textContent = percent(entry.score);
+  mark.hidden = entry.threshold === undefined;
+  if (mark.hidden) { // of a model that gives exactly one label
+    row.title = `${entry.label}: ${entry.score.toFixed(4)}`;
+    note.textContent = isOver(entry) ? ", the most probable" : "";
+    return;
+  }
+  row.title = `${entry.label}: ${entry.score.toFixed(4)}, threshold ${entry.threshold.toFixed(4)}`;
+  row.style.setProperty("--threshold", entry.threshold);
   note.textContent = `, ${isOver(entry) ? "over" : "below"} its threshold of ${percent(entry.threshold)}`;
 }
 

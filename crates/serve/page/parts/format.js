@@ -6,7 +6,7 @@ export function signed(drop, digits = 1) {
   return `${Number(size) === 0 ? "" : drop < 0 ? "−" : "+"}${size}`; // what rounds to nothing has no sign
 }
 export const count = (n, thing) => `${n.toLocaleString("en")} ${thing}${n === 1 ? "" : "s"}`;
-export const isOver = (entry) => entry.score >= entry.threshold;
+export const isOver = (entry) => entry.holds ?? entry.score >= entry.threshold;
 export const listOf = (names) => new Intl.ListFormat("en-GB").format(names);
 
 /** Half a surrogate pair is no text: JSON readers refuse it. U+FFFD is one code point too. */

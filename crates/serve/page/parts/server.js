@@ -63,7 +63,17 @@ async function ask(path, body, signal) {
   }
 }
 
-export const emotions = (body, signal) => ask("v1/emotions", body, signal);
+/** Entries without a threshold are of a model that gives exactly one label: those among `labels` hold. */
+export async function emotions(body, signal) {
+  const answer = await ask("v1/emotions", body, signal);
+  for (const { labels, scores = [] } of answer.results) {
+    const held = new Set(labels.map((entry) => entry.label));
+    for (const entry of [...labels, ...scores]) {
+      if (entry.threshold === undefined) Object.defineProperty(entry, "holds", { value: held.has(entry.label) });
+    }
+  }
+  return answer;
+}
 
 /** /info, asked for once. A server that has none still answers texts. */
 export async function serverInfo(signal) {

@@ -26,6 +26,12 @@ pub(super) struct Info<'a> {
     /// What multiplications multiply.
     #[schema(example = "int8")]
     model_dtype: &'a str,
+    /// Whether several labels may hold for a text or exactly one does, as `config.json` says it.
+    #[schema(example = "multi_label_classification")]
+    problem_type: &'a str,
+    /// What makes scores of logits: `sigmoid`, or `softmax` of a single-label model.
+    #[schema(example = "sigmoid")]
+    function_to_apply: &'a str,
     /// Its labels, by index and by name.
     model_type: ModelType<'a>,
     /// The labels, in the order of the model's outputs.
@@ -93,6 +99,8 @@ pub(super) async fn info(_: Allowed, State(app): State<Arc<App>>) -> Result<Resp
         model_id: &model.about.model_id,
         model_sha: &model.about.model_sha,
         model_dtype: &model.about.model_dtype,
+        problem_type: served.problem_type().name(),
+        function_to_apply: served.problem_type().function(),
         model_type: ModelType::Classifier(Classifier {
             id2label: ids().collect(),
             label2id: ids().map(|(id, label)| (label, id)).collect(),

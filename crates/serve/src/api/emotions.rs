@@ -32,7 +32,8 @@ pub(super) struct EmotionsRequest {
     /// The labels, or coarser ones.
     #[serde(default, deserialize_with = "name")]
     taxonomy: TaxonomyName,
-    /// One threshold for all labels instead of the model's own.
+    /// One threshold for all labels instead of the model's own. Refused by a single-label model, which has
+    /// none.
     #[serde(default)]
     #[schema(minimum = 0.0, maximum = 1.0)]
     threshold: Option<f32>,
@@ -92,7 +93,8 @@ pub(super) struct EmotionsResponse<'a> {
 /// What is said of one text.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EmotionsResult<'a> {
-    /// Labels that hold, highest score first; may be empty.
+    /// Labels that hold, highest score first; may be empty. Of a single-label model exactly one, unless
+    /// `top_k` asks for others.
     labels: Vec<LabelScore<'a>>,
     /// All labels, highest score first, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,7 +108,8 @@ pub(super) struct EmotionsResult<'a> {
     explanation: Option<WordShares<'a>>,
 }
 
-/// A label's probability. It holds when that is at least its threshold.
+/// A label's probability. It holds when that is at least its threshold, or, of a single-label model, when it
+/// is the highest.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct LabelScore<'a> {
     /// Its name.
@@ -115,9 +118,10 @@ pub(super) struct LabelScore<'a> {
     /// Its probability.
     #[schema(minimum = 0.0, maximum = 1.0, example = 0.98)]
     score: f32,
-    /// The probability from which it holds.
+    /// The probability from which it holds; absent of a single-label model.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.0, maximum = 1.0, example = 0.48)]
-    threshold: f32,
+    threshold: Option<f32>,
 }
 
 /// How much each word adds to each label's logit.
@@ -185,7 +189,7 @@ pub(super) async fn emotions(
         })
         .await?;
 
-    let probabilities = logits.probabilities();
+    let probabilities = selection.problem_type.probabilities(&logits);
     let mut rows = logits.rows().zip(probabilities.chunks_exact(logits.num_labels));
     let results = texts.into_iter().filter_map(|Tokenized { text, words }| {
         let (whole, probabilities) = rows.next()?;
@@ -226,6 +230,12 @@ fn selection(asked: &EmotionsRequest, served: &Served) -> Result<Selection, ApiE
         return Err(ApiError::validation(message));
     };
     let model = &served.classifier;
+    let problem_type = served.problem_type();
+    if asked.threshold.is_some() && problem_type.is_single_label() {
+        let message = "threshold has no meaning: the model gives exactly one label for each text \
+                       (problem_type is single_label_classification)";
+        return Err(ApiError::validation(message));
+    }
     let thresholds = match asked.threshold {
         Some(value) if (0.0..=1.0).contains(&value) => vec![value; model.labels.len()],
         Some(value) => {
@@ -238,7 +248,8 @@ fn selection(asked: &EmotionsRequest, served: &Served) -> Result<Selection, ApiE
         return Err(ApiError::validation("top_k is 0, expected at least 1"));
     }
     let (top_k, at_least_one) = (asked.top_k, asked.at_least_one);
-    Ok(Selection { thresholds, taxonomy: map.clone(), top_k, at_least_one })
+    let taxonomy = map.clone();
+    Ok(Selection { problem_type, thresholds, taxonomy, top_k, at_least_one })
 }
 
 /// A text's tokens and, to explain it, its words, whose places take far longer to find: so what is too much
@@ -282,8 +293,11 @@ fn score<'a>(
     LabelScore {
         label: selection.labels().name(label),
         score: choice.scores[label],
-        // A group of a taxonomy may have no member in the model: nothing reaches it.
-        threshold: selection.threshold(label, probabilities).unwrap_or(1.0),
+        threshold: match selection.problem_type.is_single_label() {
+            true => None,
+            // A group of a taxonomy may have no member in the model: nothing reaches it.
+            false => Some(selection.threshold(label, probabilities).unwrap_or(1.0)),
+        },
     }
 }
 

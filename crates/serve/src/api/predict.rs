@@ -16,7 +16,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use tinymood_core::TokenizedText;
+use tinymood_core::{ProblemType, TokenizedText};
 use tinymood_text::{Tokenizer, TokenizerError};
 use utoipa::ToSchema;
 
@@ -65,7 +65,7 @@ pub(super) struct Parameters {
     #[serde(default)]
     #[schema(minimum = 1)]
     top_k: Option<usize>,
-    /// What makes scores of logits.
+    /// What makes scores of logits; without it, what `/info` says.
     #[serde(default, deserialize_with = "name_or_null")]
     function_to_apply: Option<Function>,
 }
@@ -74,9 +74,9 @@ pub(super) struct Parameters {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Function {
-    /// Each label on its own: what these models are trained for.
+    /// Each label on its own, as multi-label models are trained.
     Sigmoid,
-    /// One label against the others.
+    /// One label against the others, as single-label models are trained.
     Softmax,
     /// The logits themselves.
     None,
@@ -151,14 +151,12 @@ pub(super) async fn predict(
         })
         .await?;
 
-    let function = function_to_apply.unwrap_or(match raw_scores {
-        true => Function::None,
-        false => Function::Sigmoid,
-    });
-    let scores = match function {
-        Function::Sigmoid => logits.probabilities(),
-        Function::Softmax => logits.rows().flat_map(softmax).collect(),
-        Function::None => logits.values,
+    let scores = match function_to_apply {
+        Some(Function::None) => logits.values,
+        None if raw_scores => logits.values,
+        None => served.problem_type().probabilities(&logits),
+        Some(Function::Sigmoid) => ProblemType::MultiLabel.probabilities(&logits),
+        Some(Function::Softmax) => ProblemType::SingleLabel.probabilities(&logits),
     };
     let labels = &served.classifier.labels;
     let top_k = top_k.unwrap_or(labels.len());
@@ -266,14 +264,6 @@ fn cut(
     Ok(whole)
 }
 
-/// `softmax(logits)`; (C).
-fn softmax(logits: &[f32]) -> Vec<f32> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
-    let sum: f32 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,13 +294,6 @@ mod tests {
             assert_eq!(texts(json, false), tei, "{json}");
             assert_eq!(texts(json, true), hugging_face, "{json}");
         }
-    }
-
-    #[test]
-    fn softmax_sums_to_one() {
-        let scores = softmax(&[1000.0, 999.0, -1000.0]);
-        assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-6);
-        assert!((scores[0] / scores[1] - 1f32.exp()).abs() < 1e-5 && scores[2] == 0.0);
     }
 
     #[test]

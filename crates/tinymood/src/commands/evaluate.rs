@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tinymood_core::{LabelSet, Logits, Taxonomy, TokenizedText};
+use tinymood_core::{LabelSet, Logits, ProblemType, Taxonomy, TokenizedText};
 use tinymood_eval::{
     Calibration, CrossValidated, Evaluation, Faithfulness, Predictions, ThresholdObjective,
     ThresholdPolicy, Thresholds, cross_validated, cross_validated_with_temperatures,
@@ -25,6 +25,9 @@ const SEED: u64 = 0;
 
 pub(super) fn run(args: EvaluateArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let model = Model::open(args.model.model.as_deref(), global)?;
+    if args.threshold.is_some() {
+        model.check_thresholds_apply("--threshold")?;
+    }
     let judged = Judged::new(&model, &args.judging, args.split, global)?;
     let thresholds = match args.threshold {
         Some(value) => Thresholds::fixed(value, model.labels.len()),
@@ -61,6 +64,7 @@ pub(super) struct Judged {
     encoded: EncodedSplit,
     logits: Logits,
     probabilities: Vec<f32>,
+    problem_type: ProblemType,
 }
 
 impl Judged {
@@ -75,6 +79,7 @@ impl Judged {
         let (data, rows) = (settings.name(), dataset.examples.len());
         global.say(&format!("data: {}: {rows} {split} rows", settings.data));
         let judged = Self::of_dataset(model, dataset, &data, &split)?;
+        judged.check_one_label_each(global);
         Ok(Self { tuned_on, ..judged })
     }
 
@@ -89,8 +94,22 @@ impl Judged {
         let dataset = in_labels(dataset, &model.labels)?;
         let encoded = EncodedSplit::new(&dataset, &model.tokenizer)?;
         let logits = model.logits(&encoded.texts)?;
-        let probabilities = logits.probabilities();
-        Ok(Self { data, split, tuned_on, dataset, encoded, logits, probabilities })
+        let problem_type = model.problem_type();
+        let probabilities = problem_type.probabilities(&logits);
+        Ok(Self { data, split, tuned_on, dataset, encoded, logits, probabilities, problem_type })
+    }
+
+    /// Warns of rows that a model which gives exactly one label cannot get right.
+    fn check_one_label_each(&self, global: &GlobalArgs) {
+        let count = |row: &[f32]| row.iter().filter(|&&target| target >= 0.5).count();
+        let rows = self.encoded.targets.chunks_exact(self.encoded.num_labels.max(1));
+        let others = rows.filter(|row| count(row) != 1).count();
+        if self.problem_type.is_single_label() && others > 0 {
+            let rows = if others == 1 { "row has" } else { "rows have" };
+            global.warn(&format!(
+                "{others} {rows} several labels or none, and the model gives exactly one for each text"
+            ));
+        }
     }
 
     /// What a report needs of it; `model_sha256` is that of the weights.
@@ -109,6 +128,7 @@ impl Judged {
             rows: rows.map(row).collect(),
             targets: self.encoded.targets.clone(),
             probabilities: self.probabilities.clone(),
+            problem_type: self.problem_type,
         }
     }
 
@@ -126,7 +146,8 @@ impl Judged {
 
     pub(super) fn predictions(&self) -> anyhow::Result<Predictions<'_>> {
         let EncodedSplit { targets, num_labels, .. } = &self.encoded;
-        Ok(Predictions::new(&self.probabilities, targets, *num_labels)?)
+        let predictions = Predictions::new(&self.probabilities, targets, *num_labels)?;
+        Ok(predictions.with_problem_type(self.problem_type))
     }
 
     /// What makes the model's probabilities mean what they say.
@@ -245,6 +266,10 @@ pub(super) fn in_labels(dataset: Dataset, labels: &LabelSet) -> anyhow::Result<D
     if let Some(taxonomy) = view_of(&dataset.labels, labels) {
         return Ok(dataset.with_taxonomy(taxonomy)?);
     }
-    let (data, model) = (dataset.labels.first_names(), labels.first_names());
+    let only = |some: &LabelSet, others: &LabelSet| {
+        let names = some.names().iter().filter(|name| others.index_of(name).is_none());
+        LabelSet::new(names).map_or_else(|_| String::new(), |names| names.first_names())
+    };
+    let (data, model) = (only(&dataset.labels, labels), only(labels, &dataset.labels));
     Ok(dataset.in_order_of(labels).ok_or(ModelError::OtherLabels { data, model })?)
 }

@@ -39,13 +39,17 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         return Err(Misuse("standard input (--input -) can be read only once".to_owned()).into());
     }
     let model = Model::open(args.model.model.as_deref(), global)?;
+    if args.threshold.is_some() {
+        model.check_thresholds_apply("--threshold")?;
+    }
+    let problem_type = model.problem_type();
     let taxonomy = tinymood_core::Taxonomy::from(args.taxonomy).map(&model.labels)?;
     let thresholds = match args.threshold {
         Some(value) => vec![value; model.labels.len()],
         None => model.thresholds.values.clone(),
     };
-    let selection =
-        Selection { thresholds, taxonomy, top_k: args.top_k, at_least_one: args.at_least_one };
+    let (top_k, at_least_one) = (args.top_k, args.at_least_one);
+    let selection = Selection { problem_type, thresholds, taxonomy, top_k, at_least_one };
     let to_stdout = args.output == Path::new("-");
     if format == FormatArg::Table {
         let policy = match args.threshold {
@@ -231,7 +235,7 @@ impl Answering<'_> {
     ) -> anyhow::Result<usize> {
         let encoded = self.encode(waiting);
         let logits = self.model.logits(&encoded)?;
-        let probabilities = logits.probabilities();
+        let probabilities = self.selection.problem_type.probabilities(&logits);
         let probabilities = probabilities.chunks_exact(self.model.labels.len());
         let mut answers = encoded.iter().zip(logits.rows()).zip(probabilities);
         let mut bad_rows = 0;

@@ -12,7 +12,8 @@ use anyhow::Context;
 use tinymood_core::LabelSet;
 use tinymood_report::{
     Comparison, DataSummary, KeptPredictions, ReportOptions, RunRecord, RunReport, SplitSummary,
-    Written, card_details, predictions_file, write_comparison, write_data, write_run,
+    Written, card_details, order_labels_alike, predictions_file, write_comparison, write_data,
+    write_run,
 };
 use tinymood_text::{Dataset, EncodedSplit, Wanted};
 use tinymood_train::{Figures, Metric, RunFolder, TrainSettings, is_generated_card, model_card};
@@ -55,6 +56,7 @@ pub(super) fn run(args: ReportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     for record in &mut records {
         complete(record, global);
     }
+    order_labels_alike(&mut records);
     let written = match &records[..] {
         [record] => write_one(record, &RunReport::new(record, &options)?, &page, global)?,
         several => write_comparison(&Comparison::new(several, &options)?, &page)?,

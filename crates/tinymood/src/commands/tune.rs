@@ -20,6 +20,7 @@ use crate::model::{Model, ModelError};
 
 pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let mut model = Model::open(args.model.model.as_deref(), global)?;
+    model.check_thresholds_apply("tune")?;
     if !args.dry_run {
         model.origin.check_writable()?;
     }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use tinymood_core::LabelSet;
+use tinymood_core::{LabelSet, ProblemType};
 use tinymood_eval::infer_split_with;
 use tinymood_hub::sha256;
 use tinymood_train::{Meter, RunFolder, Unfinished};
@@ -107,6 +107,8 @@ struct Teacher {
     is_bundled: bool,
     /// Which of its outputs stands for each label of the data; (C).
     outputs: Vec<usize>,
+    /// What its outputs mean together.
+    problem_type: ProblemType,
     /// SHA-256 of its files, or of the bundled weights.
     digest: String,
 }
@@ -210,7 +212,7 @@ impl Teachers {
             let encoded = model.tokenizer.encode_all(&texts[rows.clone()])?;
             let tell = |done| meter.set(rows.start + done);
             let logits = infer_split_with(&model.engine, &encoded, TOKENS_PER_BATCH, tell)?;
-            let probabilities = logits.probabilities();
+            let probabilities = teacher.problem_type.probabilities(&logits);
             let answers = probabilities.chunks_exact(model.labels.len());
             let sums = &mut said.sums[rows.start * num_labels..rows.end * num_labels];
             for (sums, answer) in sums.chunks_exact_mut(num_labels).zip(answers) {
@@ -237,6 +239,12 @@ impl Teachers {
     /// another machine keeps its targets.
     fn fingerprint(&self, texts: &[&str], precision: PrecisionArg) -> String {
         let mut facts = format!("soft labels, 1\n{precision:?}\n{}\n", self.identity());
+        // Answers that were kept before had sigmoids of all teachers.
+        for (at, teacher) in self.teachers.iter().enumerate() {
+            if teacher.problem_type.is_single_label() {
+                facts += &format!("teacher {at}: {}\n", teacher.problem_type.function());
+            }
+        }
         for name in self.labels.names() {
             facts += &format!("{name}\n");
         }
@@ -272,7 +280,8 @@ impl Teacher {
             })
         });
         let outputs = outputs.collect::<Result<_, _>>()?;
-        Ok(Self { name, folder, is_bundled, outputs, digest })
+        let problem_type = model.config.problem_type;
+        Ok(Self { name, folder, is_bundled, outputs, problem_type, digest })
     }
 
     fn open(&self, global: &GlobalArgs) -> anyhow::Result<Model> {

@@ -53,9 +53,8 @@ pub(super) fn export(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<(
         Origin::Bundled => format!("{BUNDLED_CARD}\n{MEAN_POOLING_NOTE}"),
         _ => read_card(&model.path)?,
     };
-    let thresholds = format!("{:#}\n", model.thresholds.to_json(&model.labels));
     let mut files = model.tokenizer.files()?;
-    files.push(("thresholds.json".to_owned(), thresholds.into_bytes()));
+    files.extend(model.thresholds_file(&model.thresholds));
     files.push(("README.md".to_owned(), with_note(card, model.quantised)));
     let config = model.engine.config().clone();
     let tensors = model.engine.tensors(TensorSet::Parameters);

@@ -178,8 +178,9 @@ fn judge(
     let exact = model.logits(&rows.texts)?;
     let found = infer_split(int8, &rows.texts, TOKENS_PER_BATCH)?;
     let judged = |logits: &Logits| -> anyhow::Result<(Figures, Thresholds)> {
-        let probabilities = logits.probabilities();
+        let probabilities = model.problem_type().probabilities(logits);
         let predictions = Predictions::new(&probabilities, &rows.targets, model.labels.len())?;
+        let predictions = predictions.with_problem_type(model.problem_type());
         let thresholds = tuned_alike(&model.thresholds, &predictions, tuned_on);
         let of = Evaluation::new(&predictions, &thresholds, &model.labels, split, 0);
         Ok((Figures { micro_f1: of.micro_f1, macro_f1: of.macro_f1 }, thresholds))
@@ -209,13 +210,17 @@ fn files(
     table: &str,
 ) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut files = model.tokenizer.files()?;
-    let thresholds = format!("{:#}\n", thresholds.to_json(&model.labels));
-    files.push(("thresholds.json".to_owned(), thresholds.into_bytes()));
+    let alike = if model.problem_type().is_single_label() {
+        ""
+    } else {
+        ", the thresholds of each tuned alike"
+    };
+    files.extend(model.thresholds_file(thresholds));
     let mut card = read_card(&model.path)?;
     card += &format!(
         "\n## int8\n\nThe weights of this copy are 8-bit integers with a scale for each output, those \
          of embeddings with one for each token, which tinymood reads and other tools do not. Judged \
-         in both forms, the thresholds of each tuned alike:\n\n```text\n{table}```\n"
+         in both forms{alike}:\n\n```text\n{table}```\n"
     );
     files.push(("README.md".to_owned(), card.into_bytes()));
     Ok(files)
