@@ -2,6 +2,7 @@
 
 usage: python benchmarks/compatibility/mutate.py TINYMOOD [--count 3000] [--seed 1] [--only FILE,...] [--jobs 2]
        python benchmarks/compatibility/mutate.py TINYMOOD --case config.json:17
+       python benchmarks/compatibility/mutate.py TINYMOOD --case tokenizer_config.json:added_tokens_decoder/7/lstrip=true
 
 Every damaged file must be refused by name, answered as the undamaged one is, or answered as the reference answers it:
 transformers for the files of a model, the csv and json modules for tables. Findings are anything else:
@@ -12,7 +13,8 @@ transformers for the files of a model, the csv and json modules for tables. Find
     overlooked              the undamaged answer, without a warning, and the reference gives another
     unnamed                 an error that names neither the file nor the field
 
-The same seed gives the same mutations; FILE:NUMBER names one of them. Needs the packages of reference/requirements.txt.
+The same seed gives the same mutations. `--case FILE:NUMBER` shows one of them, `--case FILE:FIELD=VALUE` one of your own,
+and `--case FILE:slow:FIELD=VALUE` one in the layout without tokenizer.json. Needs the packages of reference/requirements.txt.
 Exits with 1 if there is a finding that `allowed.py` does not explain.
 """
 
@@ -37,6 +39,7 @@ import allowed
 import base
 import mutations
 import oracle
+import pairs
 import tables
 from program import FINDINGS, FINE, crashed, difference, run
 
@@ -68,9 +71,9 @@ class Models:
             self.undamaged[layout] = answers
             theirs = self.transformers.ask(folder / layout, base.TEXTS)
             assert isinstance(theirs, list), theirs
-            pairs = zip(answers, theirs, strict=True)
+            both = zip(answers, theirs, strict=True)
             # Texts that are read wrongly from the undamaged files too tell nothing about damage.
-            self.differing[layout] = [i for i, (ours, its) in enumerate(pairs) if not same(ours, its)]
+            self.differing[layout] = [i for i, (ours, its) in enumerate(both) if not same(ours, its)]
 
     def answers(self, model):
         """The exit status, the answers (a dict or an error for each text) and stderr."""
@@ -85,7 +88,15 @@ class Models:
         return status, rows, err
 
     def mutation(self, seed, number):
-        """The layout, the kind, the description and the content of a mutation."""
+        """The layout, the kind, the description and the content of a mutation; `number` may be FIELD=VALUE."""
+        if isinstance(number, str):
+            path, _, written = number.removeprefix("slow:").partition("=")
+            is_slow = number.startswith("slow:") or "fast" not in LAYOUTS[self.name]
+            layout = "slow" if is_slow else "fast"
+            data = (self.folder / layout / self.name).read_bytes()
+            value = pairs.parse(data)
+            assert mutations.set_path(value, path, pairs.parse(written)), f"no place {path}"
+            return layout, "own", number, data, pairs.dumps(value, "\n").encode()
         layout = LAYOUTS[self.name][number % len(LAYOUTS[self.name])]
         data = (self.folder / layout / self.name).read_bytes()
         for attempt in range(100):
@@ -314,7 +325,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--memory", type=float, default=1.0, help="GB of address space of tinymood")
     parser.add_argument("--json", type=pathlib.Path, help="file to write the findings to")
-    parser.add_argument("--case", metavar="FILE:NUMBER", help="show one case")
+    parser.add_argument("--case", metavar="FILE:NUMBER|FILE:FIELD=VALUE", help="show one case")
     options = parser.parse_args()
     files = [*LAYOUTS, "tables"] if options.only == "all" else options.only.split(",")
     if options.case:
@@ -332,11 +343,9 @@ def main():
             tester = make(name, folder, binary, memory)
             bases |= tester.differing
             if options.case:
-                show(
-                    tester.case(
-                        options.seed, int(options.case.split(":")[1]), folder / "work" / name, lambda found: None
-                    )
-                )
+                number = options.case.split(":", 1)[1]
+                number = int(number) if number.isdigit() else number
+                show(tester.case(options.seed, number, folder / "work" / name, lambda found: None))
                 return
             since = time.monotonic()
             results += cases(tester, options.seed, options.count, options.jobs, folder)

@@ -72,8 +72,11 @@ class Oracle:
         from transformers import AutoConfig, AutoTokenizer
 
         folder = pathlib.Path(folder)
-        if AutoConfig.from_pretrained(folder, local_files_only=True).model_type != "bert":
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if config.model_type != "bert":
             raise Refused("another architecture")
+        if config.num_hidden_layers > 64:  # transformers makes them all before it misses their weights
+            raise Refused("more layers than there are weights")
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = self.model(folder)
         config = model.config
