@@ -2,7 +2,7 @@
 
 usage: python benchmarks/compatibility/mutate.py TINYMOOD [--count 3000] [--seed 1] [--only FILE,...] [--jobs 2]
        python benchmarks/compatibility/mutate.py TINYMOOD --case config.json:17
-       python benchmarks/compatibility/mutate.py TINYMOOD --case tokenizer_config.json:added_tokens_decoder/7/lstrip=true
+       python benchmarks/compatibility/mutate.py TINYMOOD --case config.json:problem_type=null
 
 Every damaged file must be refused by name, answered as the undamaged one is, or answered as the reference answers it:
 transformers for the files of a model, the csv and json modules for tables. Findings are anything else:
@@ -13,9 +13,9 @@ transformers for the files of a model, the csv and json modules for tables. Find
     overlooked              the undamaged answer, without a warning, and the reference gives another
     unnamed                 an error that names neither the file nor the field
 
-The same seed gives the same mutations. `--case FILE:NUMBER` shows one of them, `--case FILE:FIELD=VALUE` one of your own,
-and `--case FILE:slow:FIELD=VALUE` one in the layout without tokenizer.json. Needs the packages of reference/requirements.txt.
-Exits with 1 if there is a finding that `allowed.py` does not explain.
+The same seed gives the same mutations. --case shows one of them, or one of your own: FILE:FIELD=VALUE, where FIELD may be
+a path such as added_tokens_decoder/7/lstrip, and FILE:slow:FIELD=VALUE in the layout without tokenizer.json. Needs the
+packages of reference/requirements.txt. Exits with 1 if there is a finding that `allowed.py` does not explain.
 """
 
 import argparse
@@ -365,8 +365,8 @@ def main():
     for file, outcome, what, count, smallest in groups(failed):
         example = f"{file}:{smallest['number']} {smallest['mutation'][:80]}"
         print(f"  {count:4} {outcome:11} {file}: {what}   ({example})")
-    for case, reason in {case["allowed"]: case["allowed"] for case in findings if case["allowed"]}.items():
-        print(f"  allowed {sum(c['allowed'] == case for c in findings)}: {reason}")
+    for reason, count in collections.Counter(case["allowed"] for case in findings if case["allowed"]).items():
+        print(f"  {count:4} allowed: {reason}")
     wrong = {name: numbers for name, numbers in bases.items() if numbers}
     for name, numbers in wrong.items():
         print(f"  undamaged {name} differs from the reference: {numbers}")

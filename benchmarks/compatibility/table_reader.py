@@ -84,15 +84,17 @@ class Reader:
             text = re.sub("\r(?!\n)", LONE_CR, text)
         header, records = None, []
         for delimiter in candidates:
-            records = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
+            records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            # As pandas does, lines of blanks are no rows.
+            records = [row for row in records if len(row) > 1 or any(map(str.strip, row))]
             records = [[cell.replace(LONE_CR, "\r") for cell in row] for row in records]
             if not records:
-                raise ValueError("no rows")
+                break
             if position(records[0], "text") is not None and (not self.is_labelled or self.label_columns(records[0])):
                 header, records = records[0], records[1:]
                 break
         if header is None:
-            if self.form.extension != "tsv":
+            if self.form.extension != "tsv" or (self.is_labelled and not records):
                 raise ValueError("no header")
             return [self.published(row) for row in records]
         column = position(header, "text")
@@ -202,25 +204,31 @@ class Reader:
         return dict(zip(LABELS, values, strict=True))
 
     def json(self, text):
+        """An array of objects, or objects one after another."""
+        decoder, values = self.decoder(), []
         try:
-            value = self.parse(text)
+            while text := text.lstrip(" \t\r\n"):
+                value, end = decoder.raw_decode(text)
+                values, text = [*values, value], text[end:]
         except ValueError:
             return self.jsonl(text)
-        if isinstance(value, Unclear):
-            return value
-        return [self.object(row) for row in (value if isinstance(value, list) and value else [value])]
+        if len(values) == 1 and isinstance(values[0], list) and values[0]:
+            values = values[0]
+        return [self.object(value) for value in values]
 
     def jsonl(self, text):
         rows = []
         for line in text.split("\n"):
             if line.strip(" \t\r"):
                 try:
-                    rows.append(self.object(self.parse(line)))
+                    rows.append(self.object(self.decoder().decode(line)))
                 except ValueError:
                     rows.append(Unclear("no JSON", is_error=True))
         return rows
 
-    def parse(self, text):
+    def decoder(self):
+        """Python's decoder, for which a key that stands twice and NaN are wrong."""
+
         def pairs(found):
             names = [name for name, _ in found]
             return dict(found) if len(set(names)) == len(names) else Unclear("a key twice", is_error=True)
@@ -228,7 +236,7 @@ class Reader:
         def no_number(name):
             raise ValueError(f"{name} is no JSON")
 
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=no_number)
+        return json.JSONDecoder(object_pairs_hook=pairs, parse_constant=no_number)
 
     def field(self, row, name):
         """The value of a field; case counts only where two names differ by it alone."""

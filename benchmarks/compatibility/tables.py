@@ -137,6 +137,12 @@ def same(ours, theirs):
     return all(abs(ours[1].get(label, 0) - theirs[1].get(label, 0)) < 1e-5 for label in labels)
 
 
+def in_order(ours, theirs):
+    """Whether rows other than errors are rows of `theirs`, in their order."""
+    rest = iter(theirs)
+    return all(any(same(our, its) for its in rest) for our in ours if not isinstance(our, str))
+
+
 def verdict(status, ours, stderr, undamaged, theirs):
     """The outcome of a damaged table."""
     crash = program.crashed(status, stderr)
@@ -146,6 +152,8 @@ def verdict(status, ours, stderr, undamaged, theirs):
         is_named = "data." in stderr or "column" in stderr
         return {"outcome": "refused" if "error: " in stderr and is_named else "unnamed"}
     errors = any(isinstance(row, str) for row in ours)
+    if status != 0 and in_order(ours, undamaged):
+        return {"outcome": "row errors"}  # the others are as they were
     is_same = len(ours) == len(undamaged) and all(same(a, b) for a, b in zip(ours, undamaged) if not isinstance(a, str))
     outcome = None
     if isinstance(theirs, Unclear):
@@ -168,10 +176,8 @@ def verdict(status, ours, stderr, undamaged, theirs):
     elif is_same:
         outcome = "overlooked"
     else:
-        # Rows with errors may stand for more or fewer rows of the reference; the others must be its rows, in order.
-        rest = iter(theirs)
-        in_order = all(any(same(our, its) for its in rest) for our in ours if not isinstance(our, str))
-        outcome = "row errors" if errors and in_order else "changed"
+        # Rows with errors may stand for more or fewer rows of the reference.
+        outcome = "row errors" if errors and in_order(ours, theirs) else "changed"
     if outcome in ("changed", "unconfirmed", "overlooked") and "warning: " in stderr:
         return {"outcome": "warned"}
     if outcome in ("same", "as reference") and (errors or status != 0):
