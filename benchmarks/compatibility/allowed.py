@@ -1,6 +1,6 @@
 """Findings of mutate.py in which tinymood's answer is right, each with the reason.
 
-A finding holds what mutate.py writes with --json; `tinymood`, `undamaged` and `transformers` are the answers to one text.
+A finding holds what mutate.py writes with --json; `tinymood`, `undamaged` and `transformers` are answers to one text.
 """
 
 
@@ -27,7 +27,8 @@ def is_trimmed(case):
     ):
         return False
     stripped = {name.strip(): score for name, score in theirs.items()}
-    return all(abs(score - stripped.get(name, 9)) < 2e-3 for name, score in ours.items())
+    is_close = all(abs(score - stripped.get(name, 9)) < 2e-3 for name, score in ours.items())
+    return is_close and len(ours) == len(theirs)
 
 
 ALLOWED = [

@@ -13,9 +13,9 @@ transformers for the files of a model, the csv and json modules for tables. Find
     overlooked              the undamaged answer, without a warning, and the reference gives another
     unnamed                 an error that names neither the file nor the field
 
-The same seed gives the same mutations. --case shows one of them, or one of your own: FILE:FIELD=VALUE, where FIELD may be
-a path such as added_tokens_decoder/7/lstrip, and FILE:slow:FIELD=VALUE in the layout without tokenizer.json. Needs the
-packages of reference/requirements.txt. Exits with 1 if there is a finding that `allowed.py` does not explain.
+The same seed gives the same mutations. --case shows one of them, or one of your own: FILE:FIELD=VALUE, where FIELD may
+be a path such as added_tokens_decoder/7/lstrip, and FILE:slow:FIELD=VALUE in the layout without tokenizer.json. Needs
+the packages of reference/requirements.txt. Exits with 1 if there is a finding that `allowed.py` does not explain.
 """
 
 import argparse

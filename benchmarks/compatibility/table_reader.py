@@ -54,20 +54,20 @@ def position(header, name):
 class Reader:
     """Reads a file of a form as its maker meant it."""
 
-    def __init__(self, form, is_labelled):
-        self.form, self.is_labelled = form, is_labelled
+    def __init__(self, form, is_labelled, keeps_blank=False):
+        self.form, self.style = form, form.style
+        self.is_labelled, self.keeps_blank = is_labelled, keeps_blank
         self.free = {}  # labels without a list, by their lower-cased names
 
     def read(self, data):
         """A list of (text, targets) or Unclear; Unclear for the whole file where there is no such list."""
         try:
             text = decode(data)
-            if self.form.extension == "json":
-                rows = self.json(text)
-            elif self.form.extension == "jsonl":
-                rows = self.jsonl(text)
-            else:
-                rows = self.table(text)
+            read = {"json": self.json, "jsonl": self.jsonl}.get(self.form.extension, self.table)
+            rows = read(text)
+            if self.style == "multi-hot" and all(isinstance(row, Unclear) for row in rows):
+                self.style = "ids"  # damage to all rows may make them that
+                rows = read(text)
         except (ValueError, csv.Error) as error:
             return Unclear(str(error))
         return rows
@@ -85,8 +85,8 @@ class Reader:
         header, records = None, []
         for delimiter in candidates:
             records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-            # As pandas does, lines of blanks are no rows.
-            records = [row for row in records if len(row) > 1 or any(map(str.strip, row))]
+            # As in pandas, a line of blanks is no row; one of two quotes is, and looks the same here.
+            records = [row for row in records if len(row) > 1 or any(map(str.strip, row)) or (row and self.keeps_blank)]
             records = [[cell.replace(LONE_CR, "\r") for cell in row] for row in records]
             if not records:
                 break
@@ -156,7 +156,7 @@ class Reader:
             parts = [part.strip().strip("'\"") for part in parts]
         else:
             parts = [part.strip() for part in inner.split(",")]
-        if self.form.style == "multi-hot":
+        if self.style == "multi-hot":
             return self.multi_hot([self.number(part) for part in parts]) if parts != [""] else Unclear("empty", True)
         while parts and not parts[-1]:
             parts.pop()
@@ -193,7 +193,7 @@ class Reader:
             number = float(name)
         except ValueError:
             number = -1
-        if number in range(len(LABELS)) and (self.form.style == "ids" or self.form.has_list):
+        if number in range(len(LABELS)) and (self.style == "ids" or self.form.has_list):
             return LABELS[int(number)]
         return Unclear(f"{name!r} is no label", is_error=True)
 
@@ -272,12 +272,12 @@ class Reader:
                 targets[label] = target
             return targets
         if isinstance(value, list):
-            if self.form.style == "multi-hot":
+            if self.style == "multi-hot":
                 return self.multi_hot([self.probability(each) for each in value])
             return self.names(value)
         if isinstance(value, str):
             return self.cell(value)
-        if self.form.style == "multi-hot" or value is None:
+        if self.style == "multi-hot" or value is None:
             return Unclear("no list", is_error=True)
         return self.names([value])
 
