@@ -80,7 +80,8 @@ class Oracle:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = self.model(folder)
         config = model.config
-        length = min(tokenizer.model_max_length, config.max_position_embeddings)
+        # A length of 0 cuts nothing in transformers.
+        length = min(tokenizer.model_max_length, config.max_position_embeddings) or config.max_position_embeddings
         if config.problem_type == "single_label_classification":
             probabilities = lambda logits: logits.softmax(-1)  # noqa: E731
         elif config.problem_type == "regression":
