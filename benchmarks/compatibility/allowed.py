@@ -1,0 +1,43 @@
+"""Findings of mutate.py in which tinymood's answer is right, each with the reason.
+
+A finding holds what mutate.py writes with --json; `tinymood`, `undamaged` and `transformers` are answers to one text.
+"""
+
+
+def names_pooling(case):
+    return case["file"] == "config.json" and "tinymood" in case["mutation"] and case["outcome"] == "changed"
+
+
+def has_no_names(case):
+    """Whether labels are LABEL_0, …, with the scores of the undamaged model, and no two labels change places."""
+    ours, before = case.get("tinymood"), case.get("undamaged")
+    if case["file"] != "config.json" or case["outcome"] != "unconfirmed" or not isinstance(ours, dict):
+        return False
+    return list(ours) == [f"LABEL_{i}" for i in range(len(before))] and list(ours.values()) == list(before.values())
+
+
+def is_trimmed(case):
+    """Whether answers differ only in blanks around the names of labels."""
+    ours, theirs = case.get("tinymood"), case.get("transformers")
+    if (
+        case["file"] != "config.json"
+        or not isinstance(ours, dict)
+        or not isinstance(theirs, dict)
+        or len(ours) != len(theirs)
+    ):
+        return False
+    stripped = {name.strip(): score for name, score in theirs.items()}
+    is_close = all(abs(score - stripped.get(name, 9)) < 2e-3 for name, score in ours.items())
+    return is_close and len(ours) == len(theirs)
+
+
+ALLOWED = [
+    (names_pooling, "`tinymood.pooling` is tinymood's own field: the mean, for which transformers has no head"),
+    (has_no_names, "without `id2label` labels are LABEL_0, … as in transformers, which wants `num_labels` too"),
+    (is_trimmed, "blanks around a label's name are no part of it, here as in labels.txt"),
+]
+
+
+def reason(case):
+    """Why a finding is none, or None."""
+    return next((why for is_right, why in ALLOWED if is_right(case)), None)
