@@ -53,12 +53,15 @@ fn predict_answers_each_row_once() {
         &["predict", "--model", QUICK_RUN, "--scores", "so happy", "", "so [SEP] what"],
         b"",
     )
-    .ok();
+    .fails(1, &["1 row"]);
     let answers = rows(&said.stdout);
     assert_eq!(answers.len(), 3);
+    assert!(answers[1]["error"].as_str().unwrap().contains("empty text"));
     for (index, answer) in answers.iter().enumerate() {
         assert_eq!(answer["row"], index + 1);
         assert!(answer["labels"].is_array());
+    }
+    for answer in [&answers[0], &answers[2]] {
         assert_eq!(answer["scores"].as_object().unwrap().len(), 28);
     }
 
