@@ -393,8 +393,12 @@ fn a_text_in_which_nothing_is_seen_is_empty_everywhere() {
         ] {
             assert_eq!(stream(name, &bytes), [ok("fine"), Err(RowProblem::EmptyText)], "{bytes:?}");
             let file = Lone::new(name, &bytes);
-            let unlabelled =
-                Unlabelled::read(&[file.path.clone()], &StreamOptions::default(), false).unwrap();
+            let unlabelled = Unlabelled::read(
+                std::slice::from_ref(&file.path),
+                &StreamOptions::default(),
+                false,
+            )
+            .unwrap();
             assert_eq!((unlabelled.texts.len(), unlabelled.blank), (1, 1), "{bytes:?}");
             if name != "a.txt" {
                 let error = read_dataset(&file.path, &options()).unwrap_err().to_string();

@@ -268,7 +268,7 @@ fn predict_explains_the_labels_it_gives() {
     };
     let text = "Thänks, it's unbelievable";
     for taxonomy in ["original", "sentiment"] {
-        let top = ["--top-k", "2", "--taxonomy", taxonomy, text, ""];
+        let top = ["--top-k", "2", "--taxonomy", taxonomy, text, "!"];
         let answers = rows(&explain(&top).ok().stdout);
         let labels = answers[0]["labels"].as_array().unwrap();
         assert_eq!(answers[0]["explanation"].as_object().unwrap().len(), 2);
