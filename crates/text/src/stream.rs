@@ -261,7 +261,7 @@ impl TextStream {
             return Ok(Vec::new());
         };
         match text {
-            Err(problem) if others.is_empty() => {
+            Err(problem) if others.is_empty() && *problem != RowProblem::EmptyText => {
                 let hint = problem.hint(true).to_owned();
                 let (path, line, problem) = (self.path.clone(), *line, problem.clone());
                 Err(DataError::Row { row: RowError { path, line, problem }, hint })

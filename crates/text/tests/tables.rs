@@ -266,6 +266,11 @@ fn values_of_json_are_those_of_serde() {
     let names: Vec<&str> = row_read.others.iter().map(|field| &*field.name).collect();
     assert_eq!(names, ["labels", "n", "o"]);
     assert_eq!(row_read.others[1].value.as_cell(), row["n"].to_string());
+    // A first row without a text has no columns, but is no reason to stop.
+    let file = Lone::new("a.jsonl", "{\"text\": \"\"}\n{\"text\": \"a\"}\n");
+    let mut stream = TextStream::open(&file.path, &kept).unwrap();
+    assert!(stream.columns().unwrap().is_empty());
+    assert_eq!(stream.count(), 2);
 }
 
 #[test]
