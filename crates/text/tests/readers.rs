@@ -835,7 +835,7 @@ proptest! {
 
     #[test]
     fn what_is_written_as_csv_reads_back(text in "\\PC{1,40}", labels in prop::collection::btree_set(0..28_usize, 0..4)) {
-        prop_assume!(!text.trim().is_empty());
+        prop_assume!(!tinymood_text::is_empty_text(&text));
         let cell: Vec<String> = labels.iter().map(usize::to_string).collect();
         let quoted = format!("\"{}\"", text.replace('"', "\"\""));
         let tsv = read("a.tsv", format!("{quoted}\t{}\tid\n", cell.join(",")), &ids()).unwrap();
