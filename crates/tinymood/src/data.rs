@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_text::{
-    DataSource, Dataset, LabelList, ReadOptions, Splits, Wanted, goemotions, open,
+    DataSource, Dataset, Encoding, LabelList, ReadOptions, Splits, Wanted, goemotions, open,
 };
 
 use crate::args::{DatasetArgs, GlobalArgs, SplitArg};
@@ -21,6 +21,9 @@ pub(crate) struct DataSettings {
     pub(crate) labels_column: String,
     pub(crate) label_separator: String,
     pub(crate) skip_bad_rows: bool,
+    /// Of files without a byte order mark, where it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encoding: Option<Encoding>,
     /// Of the train rows, what is held out as dev.
     #[serde(default, skip_serializing_if = "is_default")]
     dev_share: f64,
@@ -53,6 +56,7 @@ impl DataSettings {
             labels_column: args.reading.labels_column.clone(),
             label_separator: args.reading.label_separator.clone(),
             skip_bad_rows: args.reading.skip_bad_rows,
+            encoding: args.reading.encoding.map(Encoding::from),
             dev_share: args.reading.dev_share,
             ..Self::named(&args.data, taxonomy)
         };
@@ -82,6 +86,7 @@ impl DataSettings {
             labels_column: "labels".to_owned(),
             label_separator: ",".to_owned(),
             skip_bad_rows: false,
+            encoding: None,
             dev_share: 0.0,
             labels: None,
             labels_source: settings_of_a_run(),
@@ -98,6 +103,7 @@ impl DataSettings {
             label_separator: self.label_separator.clone(),
             labels,
             skip_bad_rows: self.skip_bad_rows,
+            encoding: self.encoding,
         };
         let goemotions = goemotions_source(global)?;
         let (data, dev_share) = (self.data.clone(), self.dev_share);

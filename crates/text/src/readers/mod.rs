@@ -2,23 +2,31 @@
 
 mod csv;
 mod decoded;
+mod elements;
+mod encoding;
+mod gzip;
 mod jsonl;
 mod table;
+mod unique;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use tinymood_core::LabelSet;
 
 use crate::labels::Known;
-use crate::{DataError, Dataset, Example, LabelList, RowError, RowProblem};
+use crate::{DataError, Dataset, Example, LabelList, RowError, RowProblem, is_empty_text};
 
 pub(crate) use self::csv::{Record, Records, Table, listed, text_column as csv_text_column};
-pub(crate) use self::decoded::decoded;
-pub(crate) use self::jsonl::{fields as json_fields, object as json_object, text as json_text};
+pub(crate) use self::decoded::{NotText, decoded, decoded_as};
+pub(crate) use self::elements::Elements;
+pub use self::encoding::{BadBytes, Encoding};
+use self::gzip::Gzip;
+pub(crate) use self::jsonl::{
+    bare_text as json_bare_text, fields as json_fields, object as json_object, text as json_text,
+};
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +38,8 @@ pub enum Format {
     Csv,
     /// One JSON object a line.
     Jsonl,
+    /// An array of JSON objects, or one object a line.
+    Json,
 }
 
 impl Format {
@@ -41,6 +51,7 @@ impl Format {
             "tsv" => Self::Tsv,
             "csv" => Self::Csv,
             "jsonl" | "ndjson" => Self::Jsonl,
+            "json" => Self::Json,
             _ => return None,
         })
     }
@@ -65,7 +76,7 @@ fn is_compressed(path: &Path) -> bool {
 pub(crate) fn open_file(path: &Path) -> Result<Box<dyn Read + Send>, DataError> {
     let file = File::open(path).map_err(DataError::io(path))?;
     Ok(match is_compressed(path) {
-        true => Box::new(MultiGzDecoder::new(file)),
+        true => Box::new(Gzip::new(file)),
         false => Box::new(file),
     })
 }
@@ -83,6 +94,8 @@ pub struct ReadOptions {
     pub labels: Option<LabelList>,
     /// Passes over malformed rows and lists them, instead of stopping at the first.
     pub skip_bad_rows: bool,
+    /// How files without a byte order mark are written; UTF-8 where it is not given.
+    pub encoding: Option<Encoding>,
 }
 
 impl Default for ReadOptions {
@@ -93,6 +106,7 @@ impl Default for ReadOptions {
             label_separator: ",".to_owned(),
             labels: None,
             skip_bad_rows: false,
+            encoding: None,
         }
     }
 }
@@ -124,11 +138,13 @@ pub(crate) fn read_from(
     };
     let mut examples = Vec::new();
     let mut bad_rows = Vec::new();
+    let (source, encoding) = decoded_as(source, options.encoding).map_err(DataError::io(path))?;
     let mut keep = |(line, row): Row| -> Result<(), DataError> {
-        let row = row.and_then(|(text, targets)| match text.trim().is_empty() {
+        let row = row.and_then(|(text, targets)| match is_empty_text(&text) {
             true => Err(RowProblem::EmptyText),
             false => Ok(Example { text, targets, line }),
         });
+        let row = row.map_err(|problem| problem.in_encoding(encoding));
         match row {
             Ok(example) => examples.push(example),
             Err(problem) => {
@@ -142,11 +158,13 @@ pub(crate) fn read_from(
         }
         Ok(())
     };
-    let source = decoded(source).map_err(DataError::io(path))?;
-    match format {
-        Format::Jsonl => jsonl::read(source, path, options, known, &mut keep)?,
-        table => table::read(source, path, table, options, known, &mut keep)?,
-    }
+    let read = match format {
+        Format::Jsonl | Format::Json => {
+            jsonl::read(source, path, format, options, known, &mut keep)
+        }
+        table => table::read(source, path, table, options, known, &mut keep),
+    };
+    read.map_err(|error| error.after((examples.len() + bad_rows.len()) as u64))?;
     if examples.is_empty() {
         return Err(match bad_rows.into_iter().next() {
             Some(row) => DataError::AllBad { hint: hint(&row, true), row },

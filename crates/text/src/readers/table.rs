@@ -3,7 +3,8 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use super::csv::{Record, Table, listed, position, text_column};
+use super::csv::{Record, Table, check_is_one, listed, position, text_column};
+use super::encoding::BadBytes;
 use super::{Format, ReadOptions, Row, soft_target};
 use crate::labels::Known;
 use crate::{DataError, RowProblem};
@@ -36,12 +37,15 @@ fn published_row(record: Record<'_>, known: Known<'_>) -> Result<(String, Vec<f3
     let (Some(text), Some(cell)) = (record.get(0), record.get(1)) else {
         return Err(RowProblem::Columns { found: record.len() });
     };
+    if record.within(3).is_err() {
+        return Err(RowProblem::Columns { found: record.len() });
+    }
     let (text, cell) = (utf8(text, "text")?, utf8(cell, "labels")?);
     Ok((text.to_owned(), known.beside(record.get(2)).targets_of_cell(cell)?))
 }
 
 fn utf8<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a str, RowProblem> {
-    std::str::from_utf8(bytes).map_err(|_| RowProblem::Utf8 { field })
+    BadBytes::check(bytes, field)
 }
 
 /// Where text and targets stand in a table with a header.
@@ -67,6 +71,7 @@ impl Columns {
         known: Known<'_>,
     ) -> Result<Self, DataError> {
         let text = text_column(header, &options.text_column, path)?;
+        check_is_one(header, &options.labels_column, path, "--labels-column")?;
         let targets = match position(header, &options.labels_column) {
             Some(list) => TargetColumns::List(list),
             None => TargetColumns::Soft(label_columns(header, path, options, known)?),
@@ -75,6 +80,7 @@ impl Columns {
     }
 
     fn row(&self, record: Record<'_>, known: Known<'_>) -> Result<(String, Vec<f32>), RowProblem> {
+        let record = record.within(self.count)?;
         let cell = |column: usize, field: &'static str| {
             let missing = RowProblem::Cells { found: record.len(), header: self.count };
             utf8(record.get(column).ok_or(missing)?, field)
@@ -101,6 +107,7 @@ fn label_columns(
     known: Known<'_>,
 ) -> Result<Vec<usize>, DataError> {
     let column = |label: &String| {
+        check_is_one(header, label, path, "")?;
         position(header, label).ok_or_else(|| DataError::Header {
             path: path.to_owned(),
             found: listed(header),
