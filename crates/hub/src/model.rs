@@ -10,12 +10,13 @@ use serde::Deserialize;
 use crate::{Expected, Fetcher, HubError, Offline};
 
 /// Files worth having beside the weights, where the repository has them.
-const SMALL_FILES: [&str; 5] = [
+const SMALL_FILES: [&str; 6] = [
     "config.json",
     "tokenizer.json",
     "vocab.txt",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
 ];
 
 /// Weight files, the better first.

@@ -17,7 +17,7 @@ use tinymood_weights::{
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::init::{Found, best_of, check_vocabulary, find, is_of_hub};
+use crate::init::{Found, best_of, find, is_of_hub, of_model};
 
 /// Tokens of one batch of inference.
 pub(crate) const TOKENS_PER_BATCH: usize = 512;
@@ -280,10 +280,7 @@ impl Model {
     ) -> anyhow::Result<Self> {
         let labels = labels_of(&model)?;
         let path = model.path;
-        let positions = model.config.max_position_embeddings;
-        let length = tokenizer.max_length().min(positions);
-        let tokenizer = tokenizer.with_max_length(length)?.with_threads(global.threads);
-        check_vocabulary(&tokenizer, &model.config)?;
+        let tokenizer = of_model(tokenizer, &model.config)?.with_threads(global.threads);
         let thresholds = match thresholds {
             Some(text) => Thresholds::from_json(&text, &labels)
                 .with_context(|| format!("cannot use {}", path.join(THRESHOLDS).display()))?,

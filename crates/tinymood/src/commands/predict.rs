@@ -224,15 +224,30 @@ impl Answering<'_> {
     ) -> anyhow::Result<usize> {
         let readable: Vec<&str> =
             waiting.iter().filter_map(|text| text.text.as_deref().ok()).collect();
-        let encoded = self.model.tokenizer.encode_all(&readable)?;
+        let (mut encoded, mut refused) = (Vec::new(), Vec::new());
+        for tokenized in self.model.tokenizer.encode_each(&readable)? {
+            match tokenized {
+                Ok(tokenized) => {
+                    encoded.push(tokenized);
+                    refused.push(None);
+                }
+                Err(error) => refused.push(Some(error.to_string())),
+            }
+        }
+        let mut refused = refused.into_iter();
         let logits = self.model.logits(&encoded)?;
         let probabilities = logits.probabilities();
         let probabilities = probabilities.chunks_exact(self.model.labels.len());
         let mut answers = encoded.iter().zip(logits.rows()).zip(probabilities);
         let mut bad_rows = 0;
         for StreamedText { file, row, text, others, .. } in waiting.drain(..) {
-            let (text, outcome) = match text {
-                Ok(text) => {
+            let refused = text.is_ok().then(|| refused.next().flatten()).flatten();
+            let (text, outcome) = match (text, refused) {
+                (Ok(text), Some(problem)) => {
+                    bad_rows += 1;
+                    (text, Err(problem))
+                }
+                (Ok(text), None) => {
                     let ((encoded, logits), probabilities) =
                         answers.next().context("a text without an answer")?;
                     let choice = self.selection.choose(probabilities);
@@ -243,7 +258,7 @@ impl Answering<'_> {
                     }
                     (text, Ok::<Scored, String>(scored))
                 }
-                Err(problem) => {
+                (Err(problem), _) => {
                     bad_rows += 1;
                     (String::new(), Err(format!("found {problem}")))
                 }

@@ -35,7 +35,7 @@ const ROWS: usize = 1024;
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The files of a model's folder that decide what it answers.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "config.json",
     "model.safetensors",
     "pytorch_model.bin",
@@ -43,6 +43,7 @@ const FILES: [&str; 7] = [
     "vocab.txt",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
 ];
 
 /// Why there is nobody to learn from.
