@@ -52,6 +52,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
              model"
                 .to_owned(),
         ),
+        Some(TokenizerError::Row { source, .. }) => of_cause(&**source),
         Some(TokenizerError::NoEmbedding { .. }) => Some(
             "take the tokenizer that the model was trained with, or leave the token out of the text"
                 .to_owned(),

@@ -91,7 +91,7 @@ pub(super) struct Config {
     /// `None` where no limit is named: the model's positions.
     pub(super) max_length: Option<usize>,
     /// The special tokens that the files name, by field, in the order of [`NAMES`]; then others.
-    pub(super) special: Vec<(String, AddedToken)>,
+    pub(super) special: Named,
     /// Names that are `null`, which take BERT's name away.
     pub(super) absent: BTreeSet<String>,
     /// Further special tokens.
@@ -234,6 +234,9 @@ fn bert_name(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Tokens by the names of their fields.
+type Named = Vec<(String, AddedToken)>;
+
 /// Fields of two files, merged.
 struct Fields {
     from: String,
@@ -333,7 +336,8 @@ impl Fields {
         }
     }
 
-    fn extra(&self) -> Result<(Vec<(String, AddedToken)>, Vec<AddedToken>), TokenizerError> {
+    /// The further special tokens: those with a name of their own, and others.
+    fn extra(&self) -> Result<(Named, Vec<AddedToken>), TokenizerError> {
         let (name, value) = match self.fields.get("extra_special_tokens") {
             Some(value) => (self.extra, value),
             None => {

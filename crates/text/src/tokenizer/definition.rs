@@ -13,7 +13,7 @@ use super::basic::Basic;
 use super::vocabulary::Vocabulary;
 
 /// No vocabulary is larger. The crate writes one in as many steps as its largest id.
-const MAX_IDS: usize = 1 << 24;
+pub(super) const MAX_IDS: usize = 1 << 24;
 
 /// What is wrong with a file that keeps the end of a long text.
 pub(super) const LEFT: &str = "truncation.direction is \"Left\", expected \"Right\"";
@@ -187,7 +187,7 @@ pub(super) fn vocabulary_of(text: &str) -> Result<Parts, String> {
         return Err(LEFT.to_owned());
     }
     if model.vocabulary.end() > MAX_IDS {
-        return Err(format!("model.vocab has the id {}", model.vocabulary.end() - 1));
+        return Err(format!("it has the id {}", model.vocabulary.end() - 1));
     }
     let added = added_tokens.into_iter().map(Listed::into_token).collect();
     Ok((model.vocabulary, added))

@@ -482,7 +482,11 @@ impl Tokenizer {
         match text.ids.iter().find(|id| **id as usize >= rows) {
             None => Ok(text),
             Some(&id) => {
-                let token = self.reference()?.id_to_token(id).unwrap_or_default();
+                let reference = self.reference()?;
+                // The crate's own name of a normalized token is lower-cased.
+                let added = reference.get_added_vocabulary().get_added_tokens_decoder();
+                let added = added.get(&id).map(|token| token.content.clone());
+                let token = added.or_else(|| reference.id_to_token(id)).unwrap_or_default();
                 Err(TokenizerError::NoEmbedding { token, id, rows })
             }
         }
@@ -532,6 +536,13 @@ fn file_reference(source: &Source) -> Result<tokenizers::Tokenizer, TokenizerErr
     let kind = &value["model"]["type"];
     if kind.as_str().is_some_and(|kind| kind != "WordPiece") {
         return Err(source.wrong(format!("its model is {kind}, expected \"WordPiece\"")));
+    }
+    let ids = value["model"]["vocab"].as_object().into_iter().flat_map(Map::values);
+    let mut ids =
+        ids.chain(value["added_tokens"].as_array().into_iter().flatten().map(|it| &it["id"]));
+    if let Some(id) = ids.find(|id| id.as_u64().is_some_and(|id| id >= definition::MAX_IDS as u64))
+    {
+        return Err(source.wrong(format!("it has the id {id}")));
     }
     if value["truncation"]["direction"] == "Left" {
         return Err(source.wrong(definition::LEFT));
