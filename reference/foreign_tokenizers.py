@@ -111,6 +111,8 @@ FOLDERS = {
     "special: single word": VOCABULARY | special(mask_token=untyped("[MASK]", single_word=True)),
     "special: a field of its own": VOCABULARY | special(name_token="[NAME]"),
     "special: replaces fields": VOCABULARY | special(model_max_length=5, do_lower_case=False),
+    "special: before the config": VOCABULARY | config(do_lower_case=True, mask_token="[UNK]")
+    | special(do_lower_case=False, mask_token="[MASK]"),
     "special: empty files": VOCABULARY | special() | {"added_tokens.json": {}},
     "config: additional": VOCABULARY | config(additional_special_tokens=["[NAME]"]),
     "config: additional with flags": VOCABULARY | config(additional_special_tokens=[typed("[NAME]", rstrip=True)]),
@@ -162,6 +164,8 @@ FOLDERS = {
     ),
     "file: flags replaced": {"tokenizer.json": definition(added=[(9, token("[NAME]"))])}
     | fast(added_tokens_decoder={"9": token("[NAME]", rstrip=True)}),
+    "file: a plain token made a normalized one": {"tokenizer.json": definition(added=[(9, token("[NAME]"))])}
+    | fast(added_tokens_decoder={"9": token("[NAME]", normalized=True)}),
     "file: names": DEFINITION | fast(mask_token="[NAME]"),
     "file: a short word": {"tokenizer.json": definition(model={"max_input_chars_per_word": 4})} | fast(),
     "bert: a short word": {"tokenizer.json": definition(model={"max_input_chars_per_word": 4})},
@@ -185,6 +189,8 @@ FOLDERS = {
     "casing: Chinese in words": DEFINITION | config(tokenize_chinese_chars=False),
     # Lines.
     "lines: twice": {"vocab.txt": lines(SPECIAL + ["hello", "world", "hello", "thank"])},
+    "lines: twice, and a new token": {"vocab.txt": lines(SPECIAL + ["hello", "world", "hello", "thank"])}
+    | special(additional_special_tokens=["[REL]"]),
     "lines: blank": {"vocab.txt": lines(SPECIAL + ["hello", "", "world", "", "thank"])},
     "lines: blank at the end": {"vocab.txt": lines(TOKENS) + "\n\n"},
     "lines: CRLF": {"vocab.txt": lines(TOKENS, "\r\n")},
