@@ -27,7 +27,7 @@ impl EncodedSplit {
             dataset.examples.iter().map(|example| example.text.as_str()).collect();
         let line = |line: u64| usize::try_from(line).unwrap_or(usize::MAX);
         let refused = |line: u64, error| TokenizerError::Row { line, source: Box::new(error) };
-        let encoded = tokenizer.encode_each(&texts)?.into_iter().zip(&dataset.examples);
+        let encoded = tokenizer.encode_each(&texts).into_iter().zip(&dataset.examples);
         let encoded = encoded.map(|(text, row)| text.map_err(|error| refused(row.line, error)));
         Ok(Self {
             texts: encoded.collect::<Result<_, _>>()?,

@@ -68,6 +68,12 @@ pub enum RowProblem {
         /// What was expected.
         expected: String,
     },
+    /// A text that the model's tokenizer has no tokens for.
+    #[error("a text without tokens ({problem}), expected one that the model's tokenizer takes")]
+    Tokens {
+        /// Why.
+        problem: String,
+    },
     /// A line or record longer than any text.
     #[error("more than {limit} bytes in one row, expected a text")]
     TooLong {

@@ -438,27 +438,18 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses one.
     pub fn encode_all(&self, texts: &[&str]) -> Result<Vec<TokenizedText>, TokenizerError> {
-        self.encode_each(texts)?.into_iter().collect()
+        self.encode_each(texts).into_iter().collect()
     }
 
-    /// [`encode_all`](Self::encode_all), with an error in the place of a text that is refused.
-    ///
-    /// # Errors
-    /// When the tokenizer cannot be built.
-    pub fn encode_each(
-        &self,
-        texts: &[&str],
-    ) -> Result<Vec<Result<TokenizedText, TokenizerError>>, TokenizerError> {
-        if self.shared.fast.is_none() {
-            self.reference()?; // made once, not by each thread
-        }
+    /// [`Self::encode_all`] where a text that the tokenizer refuses takes nothing from the others.
+    pub fn encode_each(&self, texts: &[&str]) -> Vec<Result<TokenizedText, TokenizerError>> {
         let encode = |texts: &[&str]| -> Vec<Result<TokenizedText, TokenizerError>> {
             let mut room = Room::default();
             texts.iter().map(|text| self.encode_in(text, &mut room)).collect()
         };
         let shares = self.shares(texts.iter().map(|text| text.len()).sum());
         if shares < 2 {
-            return Ok(encode(texts));
+            return encode(texts);
         }
         let share = texts.len().div_ceil(shares).max(1);
         let mut encoded = Vec::with_capacity(texts.len());
@@ -472,7 +463,7 @@ impl Tokenizer {
                 encoded.extend(other);
             }
         });
-        Ok(encoded)
+        encoded
     }
 
     /// # Errors

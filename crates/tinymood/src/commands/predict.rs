@@ -11,7 +11,9 @@ use anyhow::{Context, bail};
 use tinymood_core::TokenizedText;
 use tinymood_engine::CpuEngine;
 use tinymood_eval::{Choice, Explainer, Selection};
-use tinymood_text::{Field, RowProblem, StreamOptions, StreamedText, TextFormat, TextStream};
+use tinymood_text::{
+    Field, RowProblem, StreamOptions, StreamedText, TextFormat, TextStream, TokenizerError,
+};
 
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
 use crate::misuse::Misuse;
@@ -203,6 +205,11 @@ fn open(path: &Path, args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<
     Ok(TextStream::read_from(io::stdin(), &name, &options)?)
 }
 
+/// What is wrong with a text that the tokenizer fails on.
+fn without_tokens(error: &impl std::fmt::Display) -> RowProblem {
+    RowProblem::Tokens { problem: error.to_string() }
+}
+
 /// What answers texts.
 struct Answering<'a> {
     model: &'a Model,
@@ -222,43 +229,36 @@ impl Answering<'_> {
         waiting: &mut Vec<StreamedText>,
         writer: &mut PredictionWriter<W>,
     ) -> anyhow::Result<usize> {
-        let readable: Vec<&str> =
-            waiting.iter().filter_map(|text| text.text.as_deref().ok()).collect();
-        let (mut encoded, mut refused) = (Vec::new(), Vec::new());
-        for tokenized in self.model.tokenizer.encode_each(&readable)? {
-            match tokenized {
-                Ok(tokenized) => {
-                    encoded.push(tokenized);
-                    refused.push(None);
-                }
-                Err(error) => refused.push(Some(error.to_string())),
-            }
-        }
-        let mut refused = refused.into_iter();
+        let encoded = self.encode(waiting);
         let logits = self.model.logits(&encoded)?;
         let probabilities = logits.probabilities();
         let probabilities = probabilities.chunks_exact(self.model.labels.len());
         let mut answers = encoded.iter().zip(logits.rows()).zip(probabilities);
         let mut bad_rows = 0;
         for StreamedText { file, row, text, others, .. } in waiting.drain(..) {
-            let refused = text.is_ok().then(|| refused.next().flatten()).flatten();
-            let (text, outcome) = match (text, refused) {
-                (Ok(text), Some(problem)) => {
-                    bad_rows += 1;
-                    (text, Err(problem))
-                }
-                (Ok(text), None) => {
+            let (text, outcome) = match text {
+                Ok(text) => {
                     let ((encoded, logits), probabilities) =
                         answers.next().context("a text without an answer")?;
                     let choice = self.selection.choose(probabilities);
                     let mut scored = Scored::new(&choice, self.selection.labels(), self.scores);
-                    if let Some(explainer) = &self.explainer {
-                        let shares = self.explain(explainer, &text, encoded, logits, &choice)?;
-                        scored.explanation = Some(shares);
+                    let shares = self
+                        .explainer
+                        .as_ref()
+                        .map(|explainer| self.explain(explainer, &text, encoded, logits, &choice));
+                    match shares.transpose() {
+                        Ok(shares) => {
+                            scored.explanation = shares;
+                            (text, Ok::<Scored, String>(scored))
+                        }
+                        Err(error) if error.is::<TokenizerError>() => {
+                            bad_rows += 1;
+                            (String::new(), Err(format!("found {}", without_tokens(&error))))
+                        }
+                        Err(error) => return Err(error),
                     }
-                    (text, Ok::<Scored, String>(scored))
                 }
-                (Err(problem), _) => {
+                Err(problem) => {
                     bad_rows += 1;
                     (String::new(), Err(format!("found {problem}")))
                 }
@@ -268,6 +268,22 @@ impl Answering<'_> {
         }
         writer.flush()?;
         Ok(bad_rows)
+    }
+
+    /// Encodes the texts that could be read. One that the tokenizer fails on becomes a row that could not.
+    fn encode(&self, waiting: &mut [StreamedText]) -> Vec<TokenizedText> {
+        let readable: Vec<&str> =
+            waiting.iter().filter_map(|text| text.text.as_deref().ok()).collect();
+        let outcomes = self.model.tokenizer.encode_each(&readable);
+        let mut encoded = Vec::with_capacity(outcomes.len());
+        let rows = waiting.iter_mut().filter(|row| row.text.is_ok());
+        for (row, outcome) in rows.zip(outcomes) {
+            match outcome {
+                Ok(text) => encoded.push(text),
+                Err(error) => row.text = Err(without_tokens(&error)),
+            }
+        }
+        encoded
     }
 
     /// What carried each label that a text was given.

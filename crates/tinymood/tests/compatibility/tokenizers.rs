@@ -158,7 +158,6 @@ fn only_texts_with_a_token_that_has_no_embedding_are_refused() {
     let rows = rows(&ran);
     let problem = rows[0]["error"].as_str().unwrap();
     assert!(problem.contains("\"[NAME]\"") && problem.contains("30522"), "{problem}");
-    assert_eq!(rows[0]["text"], "thank you, [NAME]");
     assert_eq!(rows[1]["scores"], plain[0]);
     // Where all rows are needed, an error names the row.
     let data = "text,labels\nso it goes,joy\nthank [NAME],joy\n";
