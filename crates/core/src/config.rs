@@ -1,6 +1,8 @@
 //! The model's configuration: what a Hugging Face `config.json` of a BERT-shaped model says, and
 //! the list of parameters that follows from it.
 
+mod computation;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -153,24 +155,16 @@ impl ModelConfig {
         })
     }
 
-    /// Reads a Hugging Face `config.json`. Unknown fields are passed over, absent ones take BERT's
-    /// defaults (`transformers.BertConfig`), but for the five that give the shape.
+    /// Reads a Hugging Face `config.json`. Absent fields take BERT's defaults (`transformers.BertConfig`), but
+    /// for the five that give the shape. Fields that change nothing of the computation are passed over; of a
+    /// field that is there twice, the last counts, as in Python.
     ///
     /// # Errors
-    /// When the text is no JSON object, a shape field is missing, or a value cannot be.
+    /// When the text is no JSON object, a shape field is missing, a value cannot be, or a field asks for
+    /// another computation than that of BERT's encoder.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let fields = Fields::parse(text)?;
-        fields.expect_word("hidden_act", "gelu")?;
-        fields.expect_word("position_embedding_type", "absolute")?;
-        let model_type = fields.word("model_type")?;
-        if let Some(found) = model_type.filter(|&name| name != "bert") {
-            let found = format!("{found:?}");
-            return Err(ConfigError::Field {
-                field: "model_type",
-                found,
-                expected: "\"bert\": other architectures are not supported".to_owned(),
-            });
-        }
+        computation::check(&fields)?;
         let pooling = match fields.0.get("tinymood").and_then(|own| own.get("pooling")) {
             None => Pooling::Cls,
             Some(value) => serde_json::from_value(value.clone()).map_err(|_| {
@@ -470,17 +464,6 @@ impl Fields {
         let wrong =
             || ConfigError::Field { field, found: excerpt(value), expected: "a text".to_owned() };
         value.as_str().map(Some).ok_or_else(wrong)
-    }
-
-    fn expect_word(&self, field: &'static str, only: &str) -> Result<(), ConfigError> {
-        match self.word(field)? {
-            Some(found) if found != only => Err(ConfigError::Field {
-                field,
-                found: format!("{found:?}"),
-                expected: format!("{only:?}, the only kind supported"),
-            }),
-            _ => Ok(()),
-        }
     }
 }
 

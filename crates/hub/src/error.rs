@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What forbids to use the network.
@@ -100,6 +101,40 @@ pub enum HubError {
         /// What it lacks.
         file: &'static str,
     },
+    /// The repository's weights are spread over several files.
+    #[error("the model {id} has its weights in several files ({index}), which is not supported")]
+    Sharded {
+        /// The hub id.
+        id: String,
+        /// The file that lists them.
+        index: String,
+    },
+    /// The repository's weights are of other programs.
+    #[error("the model {id} has no model.safetensors or pytorch_model.bin, only {others}")]
+    OtherWeights {
+        /// The hub id.
+        id: String,
+        /// The first of the files that it has.
+        others: String,
+    },
+    /// The cache holds something that cannot be read.
+    #[error("cannot read {path:?} in the hub's cache")]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file of the hub's token cannot be read.
+    #[error("cannot read the hub's token in {path:?}")]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<io::Error>,
+    },
     /// The cache cannot be written.
     #[error("cannot write {path:?}")]
     Io {
@@ -140,6 +175,16 @@ impl HubError {
                 "the download is damaged or the file has changed at its source; try again"
             }
             Self::Id(_) => "local folders need an existing path; random weights are random:4L-312D",
+            Self::Sharded { .. } => {
+                "download it, load it with transformers, and save it in one file: \
+                 model.save_pretrained(folder, max_shard_size=\"100GB\")"
+            }
+            Self::OtherWeights { .. } => {
+                "name a model with PyTorch weights, or convert it with the library that made it: \
+                 model.save_pretrained(folder) of transformers writes model.safetensors"
+            }
+            Self::Unreadable { .. } => "remove it from the cache, so that it is fetched again",
+            Self::Token { .. } => "log in again with the hub's own tools, or set HF_TOKEN",
             Self::Io { .. } => {
                 "name folders that may be written to: models are kept in HF_HOME, data in --cache-dir"
             }

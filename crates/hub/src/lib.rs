@@ -17,7 +17,7 @@ use etcetera::BaseStrategy;
 
 pub use error::{HubError, Offline};
 pub use fetch::{Expected, Fetcher, Patience, Watch, sha256};
-pub use model::{Hub, HubSettings};
+pub use model::{Hub, HubSettings, Token};
 
 /// tinymood's own cache folder: the one given, or `tinymood` in the system's cache folder.
 ///

@@ -2,21 +2,25 @@
 //! commit, `snapshots/COMMIT/` holds its files.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use etcetera::BaseStrategy;
 use serde::Deserialize;
+use tinymood_files::{check, is_other_weights, is_there, read_text};
 
 use crate::{Expected, Fetcher, HubError, Offline};
 
 /// Files worth having beside the weights, where the repository has them.
-const SMALL_FILES: [&str; 6] = [
+const SMALL_FILES: [&str; 7] = [
     "config.json",
     "tokenizer.json",
     "vocab.txt",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "thresholds.json",
 ];
 
 /// Weight files, the better first.
@@ -40,7 +44,53 @@ pub struct HubSettings {
     /// What forbids to use the network, if anything does.
     pub offline: Option<Offline>,
     /// `HF_TOKEN`, or what the file `HF_TOKEN_PATH` or `HF_HOME/token` holds.
-    pub token: Option<String>,
+    pub token: Token,
+}
+
+/// By what the hub knows who asks.
+#[derive(Clone, Debug, Default)]
+pub enum Token {
+    /// Nobody is logged in.
+    #[default]
+    None,
+    /// A token.
+    Known(String),
+    /// A file that is there and cannot be read: an error once something is fetched, as what is cached needs none.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+}
+
+impl Token {
+    /// The token in a file, which need not be there.
+    fn of_file(path: PathBuf) -> Self {
+        match read_line(&path) {
+            Ok(line) => Self::of_text(line.as_deref().unwrap_or_default()),
+            Err(source) => Self::Unreadable { path, source: Arc::new(source) },
+        }
+    }
+
+    fn of_text(text: &str) -> Self {
+        match text.trim() {
+            "" => Self::None,
+            token => Self::Known(token.to_owned()),
+        }
+    }
+
+    /// # Errors
+    /// When it cannot be read.
+    fn known(&self) -> Result<Option<&str>, HubError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Known(token) => Ok(Some(token)),
+            Self::Unreadable { path, source } => {
+                Err(HubError::Token { path: path.clone(), source: Arc::clone(source) })
+            }
+        }
+    }
 }
 
 impl HubSettings {
@@ -67,11 +117,13 @@ impl HubSettings {
             (None, Some(home)) => home.join("hub"),
             (None, None) => return Err(HubError::NoHome { hint: "name a folder in HF_HOME" }),
         };
-        let token = variable("HF_TOKEN").or_else(|| {
-            let path = variable("HF_TOKEN_PATH").map(PathBuf::from);
-            read_line(&path.or_else(|| Some(home?.join("token")))?)
-        });
-        let token = token.filter(|_| !is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN"));
+        let path = variable("HF_TOKEN_PATH").map(PathBuf::from);
+        let token = match (variable("HF_TOKEN"), path.or_else(|| Some(home?.join("token")))) {
+            _ if is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN") => Token::None,
+            (Some(token), _) => Token::of_text(&token),
+            (None, Some(path)) => Token::of_file(path),
+            (None, None) => Token::None,
+        };
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         Ok(Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
@@ -80,7 +132,7 @@ impl HubSettings {
                 true => Some(Offline::Flag),
                 false => is_on("HF_HUB_OFFLINE").then_some(Offline::Environment),
             },
-            token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
+            token,
         })
     }
 }
@@ -179,18 +231,19 @@ impl Hub {
         let parsed = HubId::parse(id).ok_or_else(|| HubError::Id(id.to_owned()))?;
         let name = format!("models--{}", parsed.repository.replace('/', "--"));
         let folder = self.settings.cache.join(name);
-        if let Some(snapshot) = cached(&folder, parsed.revision) {
-            return Ok(snapshot);
-        }
+        let what = match cached(&folder, parsed.revision)? {
+            Cached::Whole(snapshot) => return Ok(snapshot),
+            Cached::Lacks(lacking) => format!("the model {id} is there in part, and {lacking}"),
+            Cached::Absent => format!("the model {id}"),
+        };
         if let Some(by) = self.settings.offline {
-            let what = format!("the model {id}");
             return Err(HubError::Offline { what, cache: self.settings.cache.clone(), by });
         }
         self.fetch(parsed, &folder)
     }
 
     fn fetch(&self, id: HubId<'_>, folder: &Path) -> Result<PathBuf, HubError> {
-        let (endpoint, token) = (&self.settings.endpoint, self.settings.token.as_deref());
+        let (endpoint, token) = (&self.settings.endpoint, self.settings.token.known()?);
         let HubId { repository: name, revision } = id;
         let escaped = revision.replace('/', "%2F");
         let url = format!("{endpoint}/api/models/{name}/revision/{escaped}?blobs=true");
@@ -206,7 +259,7 @@ impl Hub {
         let has = |file: &str| find(file).is_some();
         let weights = WEIGHT_FILES.into_iter().find(|file| has(file));
         let missing = |file| HubError::Missing { id: name.to_owned(), file };
-        let weights = weights.ok_or_else(|| missing("model.safetensors or pytorch_model.bin"))?;
+        let weights = weights.ok_or_else(|| repository.without_weights(name))?;
         if !has("config.json") {
             return Err(missing("config.json"));
         }
@@ -219,7 +272,7 @@ impl Hub {
             small.map(|file| (file, MAX_SMALL_FILE)).chain([(weights, MAX_WEIGHT_FILE)])
         {
             let path = snapshot.join(file);
-            if !path.exists() {
+            if !is_whole(&path)? {
                 let url = format!("{endpoint}/{name}/resolve/{sha}/{file}");
                 let sha256 = find(file).and_then(|one| one.lfs.as_ref()?.sha256.as_deref());
                 self.fetcher.file(&url, token, &path, Expected { max_bytes, sha256 })?;
@@ -236,31 +289,97 @@ impl Hub {
     }
 }
 
-/// The snapshot of a revision, when it holds all that a model needs.
-fn cached(folder: &Path, revision: &str) -> Option<PathBuf> {
-    let sha = match is_commit(revision) {
-        true => revision.to_owned(),
-        false => read_reference(&folder.join("refs").join(revision))?,
-    };
-    let snapshot = folder.join("snapshots").join(sha);
-    let has_any = |files: &[&str]| files.iter().any(|file| snapshot.join(file).is_file());
-    let whole = has_any(&["config.json"])
-        && has_any(&WEIGHT_FILES)
-        && has_any(&["tokenizer.json", "vocab.txt"]);
-    whole.then_some(snapshot)
+impl Repository {
+    /// Why a repository `id` has no weights that can be read.
+    fn without_weights(&self, id: &str) -> HubError {
+        let id = id.to_owned();
+        let names = || self.siblings.iter().map(|sibling| &*sibling.rfilename);
+        let index = WEIGHT_FILES.map(|file| format!("{file}.index.json"));
+        if let Some(index) = index.into_iter().find(|index| names().any(|name| name == index)) {
+            return HubError::Sharded { id, index };
+        }
+        let others: Vec<&str> = names().filter(|name| is_other_weights(name)).take(3).collect();
+        match others.is_empty() {
+            true => HubError::Missing { id, file: "model.safetensors or pytorch_model.bin" },
+            false => HubError::OtherWeights { id, others: others.join(", ") },
+        }
+    }
 }
 
-/// The commit that a reference names.
-fn read_reference(path: &Path) -> Option<String> {
-    read_line(path).filter(|sha| is_hexadecimal(sha))
+/// What the cache has of a model.
+enum Cached {
+    /// All that a model needs, in this folder.
+    Whole(PathBuf),
+    /// A part; what is said of the rest.
+    Lacks(String),
+    /// Nothing.
+    Absent,
+}
+
+/// What the cache has of a revision. A link whose file is gone, as cleaning the cache leaves them, is a file to be
+/// fetched again; so it is for the hub's own tools.
+///
+/// # Errors
+/// When something else than a file lies in a file's place, or the system does not tell.
+fn cached(folder: &Path, revision: &str) -> Result<Cached, HubError> {
+    let sha = match is_commit(revision) {
+        true => revision.to_owned(),
+        false => {
+            let reference = folder.join("refs").join(revision);
+            let line = read_line(&reference).map_err(unreadable(&reference))?;
+            match line.as_deref() {
+                None => return Ok(Cached::Absent),
+                Some(sha) if is_hexadecimal(sha) => sha.to_owned(),
+                Some(_) => return Ok(Cached::Lacks(format!("the commit of {reference:?}"))),
+            }
+        }
+    };
+    let snapshot = folder.join("snapshots").join(sha);
+    if !is_there(&snapshot).map_err(unreadable(&snapshot))? {
+        return Ok(Cached::Absent);
+    }
+    let mut found = Vec::new();
+    for name in SMALL_FILES.into_iter().chain(WEIGHT_FILES) {
+        let path = snapshot.join(name);
+        if is_whole(&path)? {
+            found.push(name);
+        } else if is_there(&path).map_err(unreadable(&path))? {
+            return Ok(Cached::Lacks(format!("the file that {path:?} links to")));
+        }
+    }
+    let lacks = |files: &[&str]| !files.iter().any(|file| found.contains(file));
+    let needed: [&[&str]; 3] = [&["config.json"], &WEIGHT_FILES, &["tokenizer.json", "vocab.txt"]];
+    Ok(match needed.into_iter().find(|files| lacks(files)) {
+        Some(files) => Cached::Lacks(format!("its {}", files.join(" or "))),
+        None => Cached::Whole(snapshot),
+    })
+}
+
+/// Whether a file of a snapshot is there; a link whose file is gone is none.
+///
+/// # Errors
+/// When something else lies there, or the system does not tell.
+fn is_whole(path: &Path) -> Result<bool, HubError> {
+    match path.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        _ => check(path).map(|()| true).map_err(unreadable(path)),
+    }
 }
 
 /// A file of one line, as a reference and a token are; `None` where there is none.
-fn read_line(path: &Path) -> Option<String> {
-    // Reading what is no file may never end.
-    let is_line = path.metadata().is_ok_and(|it| it.is_file() && it.len() <= MAX_LINE);
-    let text = is_line.then(|| fs::read_to_string(path).ok())??;
-    Some(text.trim().to_owned())
+///
+/// # Errors
+/// When it is there and cannot be read, or is longer.
+fn read_line(path: &Path) -> io::Result<Option<String>> {
+    match read_text(path, MAX_LINE) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(_) if !is_there(path)? => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> HubError {
+    |source| HubError::Unreadable { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -282,8 +401,11 @@ mod tests {
         let home = place.path().to_str().unwrap();
         let path = place.path().join("elsewhere");
         let elsewhere = ("HF_TOKEN_PATH", path.to_str().unwrap());
-        let token = |more: &[(&str, &str)]| {
-            settings(&[&[("HF_HOME", home)], more].concat()).token.unwrap_or_default()
+        let of = |more: &[(&str, &str)]| settings(&[&[("HF_HOME", home)], more].concat()).token;
+        let token = |more: &[(&str, &str)]| match of(more) {
+            Token::Known(token) => token,
+            Token::None => String::new(),
+            unreadable => panic!("{unreadable:?}"),
         };
         assert_eq!(token(&[]), "");
         fs::write(place.path().join("token"), "of-home\n").unwrap();
@@ -295,10 +417,12 @@ mod tests {
         fs::write(&path, "\n").unwrap();
         assert_eq!(token(&[elsewhere]), "");
         fs::write(&path, "x".repeat(5000)).unwrap();
-        assert_eq!(token(&[elsewhere]), "", "no token is that long");
-        assert_eq!(token(&[("HF_TOKEN_PATH", home)]), "", "nor a folder");
-        #[cfg(unix)]
-        assert_eq!(token(&[("HF_TOKEN_PATH", "/dev/zero")]), "", "nor endless");
+        for unreadable in [path.to_str().unwrap(), home, "/dev/zero"] {
+            if cfg!(unix) || unreadable != "/dev/zero" {
+                let error = of(&[("HF_TOKEN_PATH", unreadable)]).known().unwrap_err();
+                assert!(error.to_string().contains(unreadable), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use tinymood_hub::{Expected, Fetcher, Hub, HubError, HubSettings, Offline, Patience, Watch};
+use tinymood_hub::{
+    Expected, Fetcher, Hub, HubError, HubSettings, Offline, Patience, Token, Watch,
+};
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 /// SHA-256 of `hello`.
@@ -310,7 +312,7 @@ fn at(revision: &str, files: &[&str]) -> HashMap<String, Vec<u8>> {
 fn hub(endpoint: &str, cache: &Path, offline: bool) -> Hub {
     let (endpoint, cache) = (endpoint.to_owned(), cache.to_owned());
     let offline = offline.then_some(Offline::Environment);
-    Hub::new(HubSettings { endpoint, cache, offline, token: None })
+    Hub::new(HubSettings { endpoint, cache, offline, token: Token::None })
 }
 
 #[test]
@@ -414,7 +416,121 @@ fn a_reference_is_a_file() {
     // Who opens it is served, so that this fails rather than waits.
     std::thread::spawn(move || std::fs::write(reference, SHA));
     let error = hub(&address, place.path(), true).model("org/name").unwrap_err();
-    assert!(matches!(error, HubError::Offline { .. }), "{error}");
+    assert!(matches!(error, HubError::Unreadable { .. }), "{error}");
+    assert!(error.to_string().contains("refs/main"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_whose_file_is_gone_is_fetched_again() {
+    for file in ["config.json", "tokenizer_config.json", "model.safetensors"] {
+        let place = tempfile::tempdir().unwrap();
+        let files = ["config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors"];
+        let (address, asked) = serve(repository(&files));
+        let online = hub(&address, place.path(), false);
+        let path = online.model("org/name").unwrap().join(file);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("../../blobs/gone", &path).unwrap();
+        // As cleaning the cache leaves it: all names are there, a file is not.
+        let error = hub(&address, place.path(), true).model("org/name").unwrap_err();
+        assert!(matches!(error, HubError::Offline { .. }), "{error}");
+        assert!(error.to_string().contains(file), "{error}");
+        let count = asked.lock().unwrap().len();
+        online.model("org/name").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), file.as_bytes());
+        let asked = asked.lock().unwrap()[count..].to_vec();
+        assert_eq!(asked.len(), 2, "the list and this file: {asked:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_in_the_cache_is_named() {
+    let files = ["config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors"];
+    let (address, _) = serve(repository(&files));
+    for file in ["config.json", "tokenizer_config.json", "model.safetensors"] {
+        for (put, problem) in [("mkdir", "a folder"), ("mkfifo", "a pipe"), ("ln", "symbolic")] {
+            let place = tempfile::tempdir().unwrap();
+            let path = hub(&address, place.path(), false).model("org/name").unwrap().join(file);
+            std::fs::remove_file(&path).unwrap();
+            let mut command = std::process::Command::new(put);
+            if put == "ln" {
+                command.args(["-s", file]); // a link to itself
+            }
+            assert!(command.arg(&path).status().unwrap().success());
+            for offline in [true, false] {
+                let error = hub(&address, place.path(), offline).model("org/name").unwrap_err();
+                let source = std::error::Error::source(&error).unwrap().to_string();
+                assert!(error.to_string().contains(file), "{put}: {error}");
+                assert!(source.contains(problem) && error.hint().is_some(), "{put}: {source}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_model_that_is_cached_in_part_is_fetched_or_named() {
+    let place = tempfile::tempdir().unwrap();
+    let (address, _) = serve(repository(&["config.json", "vocab.txt", "model.safetensors"]));
+    let folder = hub(&address, place.path(), false).model("org/name").unwrap();
+    let offline = || hub(&address, place.path(), true).model("org/name").unwrap_err().to_string();
+    std::fs::remove_file(folder.join("vocab.txt")).unwrap();
+    assert!(offline().contains("its tokenizer.json or vocab.txt"), "{}", offline());
+    let reference = place.path().join("models--org--name/refs/main");
+    std::fs::write(&reference, "no commit").unwrap();
+    assert!(offline().contains("the commit of"), "{}", offline());
+    assert_eq!(hub(&address, place.path(), false).model("org/name").unwrap(), folder);
+    assert_eq!(std::fs::read_to_string(reference).unwrap(), SHA);
+}
+
+#[test]
+fn an_unreadable_token_is_an_error_once_it_is_needed() {
+    let place = tempfile::tempdir().unwrap();
+    let (address, _) = serve(repository(&["config.json", "vocab.txt", "model.safetensors"]));
+    let source = std::sync::Arc::new(std::io::Error::other("denied"));
+    let token = Token::Unreadable { path: "some/token".into(), source };
+    let (endpoint, cache) = (address.clone(), place.path().to_owned());
+    let logged_in = Hub::new(HubSettings { endpoint, cache, offline: None, token });
+    let error = logged_in.model("org/name").unwrap_err();
+    assert!(error.to_string().contains("some/token") && error.hint().is_some(), "{error}");
+    let folder = hub(&address, place.path(), false).model("org/name").unwrap();
+    assert_eq!(logged_in.model("org/name").unwrap(), folder, "what is cached needs none");
+}
+
+#[test]
+fn weights_that_cannot_be_read_are_named_before_anything_is_fetched() {
+    for (weights, expected, hint) in [
+        (
+            &["model.safetensors.index.json", "model-00001-of-00002.safetensors"][..],
+            "in several files (model.safetensors.index.json)",
+            "max_shard_size",
+        ),
+        (&["pytorch_model.bin.index.json"], "pytorch_model.bin.index.json", "max_shard_size"),
+        (&["tf_model.h5", "flax_model.msgpack"], "only tf_model.h5, flax_model.msgpack", "save"),
+        (&["onnx/model.onnx"], "only onnx/model.onnx", "save_pretrained"),
+        (&["model.Q4_K.gguf"], "only model.Q4_K.gguf", "save_pretrained"),
+        (&["consolidated.00.pth"], "only consolidated.00.pth", "save_pretrained"),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let files = [&["config.json", "vocab.txt"], weights].concat();
+        let (address, asked) = serve(repository(&files));
+        let error = hub(&address, place.path(), false).model("org/name").unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.hint().unwrap().contains(hint), "{error}");
+        assert_eq!(asked.lock().unwrap().len(), 1, "{asked:?}");
+    }
+}
+
+#[test]
+fn thresholds_and_added_tokens_come_with_the_model() {
+    let place = tempfile::tempdir().unwrap();
+    let files =
+        ["config.json", "vocab.txt", "model.safetensors", "thresholds.json", "added_tokens.json"];
+    let (address, _) = serve(repository(&files));
+    let folder = hub(&address, place.path(), false).model("org/name").unwrap();
+    for file in files {
+        assert_eq!(std::fs::read_to_string(folder.join(file)).unwrap(), file);
+    }
 }
 
 #[test]

@@ -136,7 +136,12 @@ impl From<Lost> for ApiError {
 
 impl From<tinymood_text::TokenizerError> for ApiError {
     fn from(error: tinymood_text::TokenizerError) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "tokenizer", error.to_string())
+        let status = match error {
+            // Another text may do.
+            tinymood_text::TokenizerError::Encode(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, "tokenizer", error.to_string())
     }
 }
 

@@ -55,7 +55,9 @@ pub fn label_file(data: &Path) -> Option<PathBuf> {
         false => data,
     };
     let candidates = ["labels.txt", "emotions.txt"].map(|name| folder.join(name));
-    candidates.into_iter().find(|path| path != data && path.is_file())
+    // What is there and cannot be read is found, too: reading it says why.
+    let is_there = |path: &PathBuf| tinymood_files::is_there(path).unwrap_or(true);
+    candidates.into_iter().find(|path| path != data && is_there(path))
 }
 
 /// The labels that the rows of a file may name.

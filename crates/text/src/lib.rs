@@ -41,5 +41,5 @@ pub use readers::{Format, ReadOptions, read_dataset};
 pub use sample::sample;
 pub use stats::{LengthBin, SplitStats, Stats};
 pub use stream::{Field, FieldValue, StreamOptions, StreamedText, TextFormat, TextStream};
-pub use tokenizer::{PLACEHOLDERS, Token, Tokenizer, TokenizerError, Word};
+pub use tokenizer::{PLACEHOLDERS, Token, Tokenizer, TokenizerError, Word, silence_caught_panics};
 pub use unlabelled::Unlabelled;

@@ -112,7 +112,12 @@ fn read(source: &DataSource, wanted: Wanted) -> Result<Splits, DataError> {
 /// The options with the labels that are listed in the data's folder, unless others are given.
 fn with_labels(data: &Path, options: &ReadOptions) -> Result<ReadOptions, DataError> {
     let list = label_file(data).filter(|_| options.labels.is_none());
-    let list = list.map(|path| LabelList::read(&path)).transpose()?;
+    let read = |path: PathBuf| {
+        // Nobody asked for it by name: a pipe there may have no writer.
+        tinymood_files::check(&path).map_err(DataError::io(&path))?;
+        LabelList::read(&path)
+    };
+    let list = list.map(read).transpose()?;
     Ok(ReadOptions { labels: list.or_else(|| options.labels.clone()), ..options.clone() })
 }
 

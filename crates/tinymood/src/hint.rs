@@ -6,6 +6,7 @@ use tinymood_serve::ServeError;
 use tinymood_text::{DataError, TokenizerError};
 use tinymood_train::{RunFolderError, TrainError};
 use tinymood_weights::WeightsError;
+use tinymood_weights::regular::StandIn;
 
 use crate::model::ModelError;
 use crate::teachers::TeacherError;
@@ -16,6 +17,9 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+        return StandIn::behind(error).map(|stand_in| stand_in.hint().to_owned());
+    }
     if let Some(error) = cause.downcast_ref::<HubError>() {
         return error.hint().map(str::to_owned);
     }
@@ -55,6 +59,11 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         Some(TokenizerError::Row { source, .. }) => of_cause(&**source),
         Some(TokenizerError::NoEmbedding { .. }) => Some(
             "take the tokenizer that the model was trained with, or leave the token out of the text"
+                .to_owned(),
+        ),
+        Some(TokenizerError::Contents { .. } | TokenizerError::Config { .. }) => Some(
+            "fetch the tokenizer's files again from where they came from, or save them again: \
+             tokenizer.save_pretrained(folder)"
                 .to_owned(),
         ),
         _ => None,

@@ -12,7 +12,7 @@ use crate::args::GlobalArgs;
 use crate::bundled;
 use crate::fetching::fetcher;
 use crate::model::ModelError;
-use tinymood_weights::{LoadReport, TensorFile, fit, initialise, read_model_folder};
+use tinymood_weights::{LoadReport, TensorFile, fit, initialise, read_model_folder, regular};
 
 /// What training starts from.
 pub(crate) struct Start {
@@ -82,14 +82,23 @@ pub(crate) fn split_commit(name: &str) -> (&str, Option<&str>) {
 }
 
 /// The model of a run's folder; other folders stay as they are.
-pub(crate) fn best_of(path: PathBuf) -> PathBuf {
+///
+/// # Errors
+/// When the run's model cannot be looked at, as behind a link that leads nowhere.
+pub(crate) fn best_of(path: PathBuf) -> anyhow::Result<PathBuf> {
     let best = path.join("best");
-    if best.join("config.json").is_file() { best } else { path }
+    let cannot_read = || format!("cannot read {}", best.display());
+    if !regular::is_there(&best).with_context(cannot_read)? {
+        return Ok(path);
+    }
+    best.metadata().with_context(cannot_read)?;
+    let is_model = regular::is_there(&best.join("config.json")).with_context(cannot_read)?;
+    Ok(if is_model { best } else { path })
 }
 
-/// Whether a model's name is one of the hub.
+/// Whether a model's name is one of the hub: nothing here has that name, not even a link that leads nowhere.
 pub(crate) fn is_of_hub(model: &str) -> bool {
-    in_full(model) != model || !Path::new(model).exists()
+    in_full(model) != model || matches!(regular::is_there(Path::new(model)), Ok(false))
 }
 
 /// A model that was looked for.
@@ -110,10 +119,11 @@ pub(crate) fn find(model: &str, global: &GlobalArgs) -> anyhow::Result<Found> {
         return Ok(Found { folder, name });
     }
     let path = Path::new(model);
-    if !path.is_dir() {
+    let metadata = path.metadata().with_context(|| format!("cannot read {model:?}"))?;
+    if !metadata.is_dir() {
         bail!("{model:?} is a file, expected a model folder");
     }
-    Ok(Found { folder: best_of(path.to_owned()), name: model.to_owned() })
+    Ok(Found { folder: best_of(path.to_owned())?, name: model.to_owned() })
 }
 
 /// Loads what `--init` names, with the recipe's pooling, dropout and length.

@@ -11,6 +11,7 @@ use tinymood::stop::Stopped;
 use tinymood::{commands, hint, misuse};
 
 fn main() -> ExitCode {
+    tinymood_text::silence_caught_panics();
     let cli = Cli::parse(); // wrong usage ends here, with status 2
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

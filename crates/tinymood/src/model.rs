@@ -49,6 +49,13 @@ pub enum ModelError {
     HubIsShared(String),
     /// A folder without a trained classifier.
     NoClassifier(PathBuf),
+    /// A classifier of something else than texts.
+    OtherHead {
+        /// The model's folder.
+        path: PathBuf,
+        /// What its configuration calls it.
+        architecture: String,
+    },
     /// A classifier that its configuration does not fit.
     OtherClassifier {
         /// The model's folder.
@@ -94,6 +101,9 @@ impl std::fmt::Display for ModelError {
             }
             Self::NoClassifier(path) => {
                 write!(f, "{} is an encoder without a classifier", path.display())
+            }
+            Self::OtherHead { path, architecture } => {
+                write!(f, "{} is a {architecture}, which classifies no whole texts", path.display())
             }
             Self::OtherClassifier { path, found, labels, hidden_size } => {
                 let any = || format!("1 to {MOST_LABELS}");
@@ -147,6 +157,10 @@ impl ModelError {
             Self::HubIsShared(_) => {
                 "make a copy of your own: `tinymood export --f32 --model ID --output FOLDER`, or add \
                  --dry-run to look only"
+            }
+            Self::OtherHead { .. } => {
+                "name a text classifier (BertForSequenceClassification); to train one on this \
+                 encoder: `tinymood train --init FOLDER`"
             }
             Self::NoClassifier(_) => "fine-tune it first: `tinymood train --init FOLDER`",
             Self::OtherClassifier { .. } => {
@@ -268,7 +282,9 @@ impl Model {
         read: fn(&Path) -> Result<ModelFolder, WeightsError>,
     ) -> anyhow::Result<Self> {
         let model = read(path)?;
-        let thresholds = read_text(&path.join(THRESHOLDS))?;
+        let file = path.join(THRESHOLDS);
+        let thresholds = regular::read_document(&file, MOST_TEXT_BYTES);
+        let thresholds = thresholds.with_context(|| format!("cannot read {}", file.display()))?;
         Self::new(model, Tokenizer::from_folder(path)?, thresholds, global)
     }
 
@@ -323,7 +339,8 @@ impl Model {
         }
         let names = ["model.safetensors", "pytorch_model.bin"];
         let files = names.map(|name| self.path.join(name));
-        let file = files.iter().find(|file| file.is_file()).unwrap_or(&files[0]);
+        let is_there = |file: &&PathBuf| regular::is_there(file).unwrap_or(true);
+        let file = files.iter().find(is_there).unwrap_or(&files[0]);
         digest::of_file(file).with_context(|| format!("cannot read {}", file.display()))
     }
 
@@ -381,13 +398,16 @@ pub(crate) fn find_model(name: &str, global: &GlobalArgs) -> anyhow::Result<Foun
         modified(&best.join("config.json"))
     };
     let newest = newest_run(Path::new("runs"), written);
-    let folder = best_of(newest.ok_or(ModelError::NoRuns)?);
+    let folder = best_of(newest.ok_or(ModelError::NoRuns)?)?;
     let name = std::path::absolute(&folder).context("cannot tell where the newest run lies")?;
     Ok(Found { folder, name: name.to_string_lossy().into_owned() })
 }
 
 /// The labels of a classifier, in the order of its outputs; numbered where it names none.
 pub(crate) fn labels_of(model: &ModelFolder) -> anyhow::Result<LabelSet> {
+    if let Some(architecture) = model.other_head.clone() {
+        return Err(ModelError::OtherHead { path: model.path.clone(), architecture }.into());
+    }
     let mut tensors = model.tensors.tensors.iter();
     let classifier = tensors.find(|(name, _)| canonical_name(name) == "classifier.weight");
     let (_, classifier) = classifier.ok_or_else(|| ModelError::NoClassifier(model.path.clone()))?;
@@ -432,7 +452,7 @@ pub(crate) fn newest_run(
     runs.filter_map(|run| Some((written(&run)?, run))).max().map(|(_, run)| run)
 }
 
-/// When a file was written, where there is one.
+/// When a file was written, where there is one; of a link that leads nowhere, when that was made.
 pub(crate) fn modified(path: &Path) -> Option<SystemTime> {
-    path.metadata().ok()?.modified().ok()
+    path.metadata().or_else(|_| path.symlink_metadata()).ok()?.modified().ok()
 }

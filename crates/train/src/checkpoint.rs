@@ -221,9 +221,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
     for (set, name) in SETS.iter().filter(|(_, name)| sums.contains_key(*name)) {
         let file = path.join(name);
         let contents = match read_tensors(&file) {
-            Err(WeightsError::Io { action, path, source }) => {
-                return Err(CheckpointError::Io { action, path, source });
-            }
+            Err(WeightsError::Io { source, .. }) => return Err(unreadable(path, name, source)),
             other => other.map_err(|error| damaged(chain(&error)))?,
         };
         tensors.push((*set, contents.tensors));
@@ -252,9 +250,7 @@ pub(crate) fn newest(
             Err(error) => return Err(error),
         }
         let aside = path.with_extension("damaged");
-        if aside.exists() {
-            fs::remove_dir_all(&aside).map_err(io_error("remove", &aside))?;
-        }
+        remove(&aside)?;
         fs::rename(&path, &aside).map_err(io_error("rename", &path))?;
     }
     Ok(None)
@@ -286,10 +282,21 @@ pub(crate) fn prune(checkpoints: &Path, keep: usize) -> Result<(), CheckpointErr
     for entry in fs::read_dir(checkpoints).map_err(io_error("read", checkpoints))? {
         let path = entry.map_err(io_error("read", checkpoints))?.path();
         if path.extension().is_some_and(|extension| extension == "damaged") {
-            fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+            remove(&path)?;
         }
     }
     Ok(())
+}
+
+/// Removes a folder, or what else has its name; nothing may.
+fn remove(path: &Path) -> Result<(), CheckpointError> {
+    let removed = match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    removed.map_err(io_error("remove", path))
 }
 
 /// Reads `state.json`.
@@ -328,16 +335,30 @@ fn read_text(path: &Path, name: &str) -> Result<String, CheckpointError> {
     regular::read_text(&file, MAX_TEXT_BYTES).map_err(|error| unreadable(path, name, error))
 }
 
-/// A checkpoint's file that cannot be read: its own damage, or the file system's.
+/// A checkpoint's file that cannot be read. Whatever is wrong with the file, its folder or the disk below
+/// them is the checkpoint's damage: the one before may be whole. What the system refuses to this process is not.
 fn unreadable(path: &Path, name: &str, error: io::Error) -> CheckpointError {
+    if is_refusal(&error) {
+        return io_error("read", &path.join(name))(error);
+    }
     let problem = match error.kind() {
-        io::ErrorKind::NotFound => "missing".to_owned(),
+        io::ErrorKind::NotFound => format!("{name} is missing"),
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge => {
-            error.to_string()
+            format!("{name} is {error}")
         }
-        _ => return io_error("read", &path.join(name))(error),
+        _ => format!("{name} cannot be read: {error}"),
     };
-    CheckpointError::Damaged { path: path.to_owned(), problem: format!("{name} is {problem}") }
+    CheckpointError::Damaged { path: path.to_owned(), problem }
+}
+
+/// Whether a file would be read by another user, or by a process with more memory or fewer open files.
+fn is_refusal(error: &io::Error) -> bool {
+    /// `ENFILE` and `EMFILE`, for which the standard library has no kind.
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    let refusals =
+        [io::ErrorKind::PermissionDenied, io::ErrorKind::OutOfMemory, io::ErrorKind::Interrupted];
+    refusals.contains(&error.kind())
+        || (cfg!(unix) && error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)))
 }
 
 /// An error and its causes in one line.

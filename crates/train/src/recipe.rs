@@ -300,10 +300,10 @@ impl Recipe {
             return Ok(recipe);
         }
         let path = Path::new(name_or_path);
-        if !path.is_file() {
+        let read = |source| RecipeError::Read { path: path.to_owned(), source };
+        if !regular::is_there(path).map_err(read)? {
             return Err(RecipeError::Unknown { name: name_or_path.to_owned() });
         }
-        let read = |source| RecipeError::Read { path: path.to_owned(), source };
         let text = regular::read_text(path, MAX_RECIPE_BYTES).map_err(read)?;
         self.parse_over(&text, name_or_path)
     }

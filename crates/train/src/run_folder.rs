@@ -198,7 +198,8 @@ impl RunFolder {
     /// # Errors
     /// When there is no run, another process trains in it, or the folder cannot be written.
     pub fn open(path: &Path) -> Result<(Self, SavedSettings), RunFolderError> {
-        if !path.join(SETTINGS).exists() {
+        let settings = path.join(SETTINGS);
+        if !regular::is_there(&settings).map_err(failed("read", &settings))? {
             return Err(RunFolderError::NoRun { path: path.to_owned() });
         }
         let run = Self { path: path.to_owned(), newest: RefCell::default(), _lock: lock(path)? };

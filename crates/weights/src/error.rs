@@ -25,9 +25,14 @@ pub enum WeightsError {
     /// The folder has no `config.json`.
     #[error("{0:?} holds no config.json, so it is no model folder")]
     NoConfig(PathBuf),
-    /// The folder has no weights.
-    #[error("{0:?} holds neither model.safetensors nor pytorch_model.bin")]
-    NoWeights(PathBuf),
+    /// The folder has no weights, or only some that other programs read.
+    #[error("{path:?} holds neither model.safetensors nor pytorch_model.bin{}", only(others))]
+    NoWeights {
+        /// The folder.
+        path: PathBuf,
+        /// The names of weight files that are there.
+        others: Vec<String>,
+    },
     /// The weights are spread over several files.
     #[error("{0:?} says that the weights are in several files, which is not supported")]
     Sharded(PathBuf),
@@ -88,12 +93,37 @@ pub enum WeightsError {
     },
 }
 
+/// What there is instead, for messages.
+fn only(others: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = others.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match others.len() {
+        0 => String::new(),
+        1..=SHOWN => format!(", only {shown}"),
+        more => format!(", only {shown} and {} more", more - SHOWN),
+    }
+}
+
 impl WeightsError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoConfig(_) | Self::NoFolder(_) => {
                 "give a folder as transformers' save_pretrained or `tinymood train` writes it"
+            }
+            Self::NoWeights { others, .. }
+                if others.iter().any(|it| it.starts_with("adapter_")) =>
+            {
+                "an adapter is no model: merge it with PEFT's merge_and_unload(), and save the result \
+                 with save_pretrained(folder)"
+            }
+            Self::NoWeights { others, .. } if !others.is_empty() => {
+                "save the model in PyTorch's form with the library that made it: \
+                 model.save_pretrained(folder) of transformers writes model.safetensors"
+            }
+            Self::NoWeights { .. } | Self::Contents { .. } => {
+                "fetch the file again from where it came from, or save the model again: \
+                 model.save_pretrained(folder) of transformers writes model.safetensors"
             }
             Self::Sharded(_) => {
                 "load it with transformers and save it with \

@@ -15,7 +15,7 @@ use crate::regular;
 use crate::safetensors::{
     FileBytes, QuantisedTensor, read, read_safetensors, write_quantised_safetensors,
 };
-use crate::{TensorFile, WeightsError};
+use crate::{TensorFile, WeightsError, canonical_name};
 
 const CONFIG: &str = "config.json";
 const SAFETENSORS: &str = "model.safetensors";
@@ -33,8 +33,10 @@ pub struct ModelFolder {
     pub config: ModelConfig,
     /// From `config.json`, where it names any.
     pub labels: Option<LabelSet>,
-    /// The weights, as the file names them.
+    /// The weights, as the file names them; without a classifier that is not for texts.
     pub tensors: TensorFile,
+    /// The architecture of such a classifier: `BertForTokenClassification`, say.
+    pub other_head: Option<String>,
 }
 
 /// Reads a folder's `config.json` and its weights (`model.safetensors`, else `pytorch_model.bin`).
@@ -62,25 +64,41 @@ fn read_folder(
         return Err(WeightsError::NoFolder(path.to_owned()));
     }
     let config_path = path.join(CONFIG);
-    let text = match regular::read_text(&config_path, MAX_CONFIG_BYTES) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(WeightsError::NoConfig(path.to_owned()));
-        }
-        other => other.map_err(failed("read", &config_path))?,
-    };
-    let (config, labels) = read_config(&text, &config_path)?;
+    let text = regular::read_document(&config_path, MAX_CONFIG_BYTES);
+    let text = text.map_err(failed("read", &config_path))?;
+    let text = text.ok_or_else(|| WeightsError::NoConfig(path.to_owned()))?;
+    let Config { config, labels, other_head } = read_config(&text, &config_path)?;
+    let is_there = |file: &Path| regular::is_there(file).map_err(failed("read", file));
     for weights in [SAFETENSORS, PYTORCH] {
         let weights_path = path.join(weights);
-        if weights_path.exists() {
-            let tensors = read_tensors(&weights_path)?;
-            return Ok(ModelFolder { path: path.to_owned(), config, labels, tensors });
+        if is_there(&weights_path)? {
+            let mut tensors = read_tensors(&weights_path)?;
+            if other_head.is_some() {
+                tensors.tensors.retain(|name, _| !canonical_name(name).starts_with("classifier."));
+            }
+            let path = path.to_owned();
+            return Ok(ModelFolder { path, config, labels, tensors, other_head });
         }
         let index = path.join(format!("{weights}.index.json"));
-        if index.is_file() {
+        if is_there(&index)? {
             return Err(WeightsError::Sharded(index));
         }
     }
-    Err(WeightsError::NoWeights(path.to_owned()))
+    let others = other_weights(path).map_err(failed("read", path))?;
+    Err(WeightsError::NoWeights { path: path.to_owned(), others })
+}
+
+/// The names of a folder's weight files that are read by other programs only.
+fn other_weights(folder: &Path) -> io::Result<Vec<String>> {
+    let mut others = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if regular::is_other_weights(&name) {
+            others.push(name);
+        }
+    }
+    others.sort_unstable();
+    Ok(others)
 }
 
 /// Reads a model that is part of the program: its `config.json` and the bytes of its
@@ -93,22 +111,41 @@ pub fn read_static_model(
     config: &str,
     weights: &'static [u8],
 ) -> Result<ModelFolder, WeightsError> {
-    let (config, labels) = read_config(config, &path.join(CONFIG))?;
+    let Config { config, labels, other_head } = read_config(config, &path.join(CONFIG))?;
     let tensors = read(&FileBytes::Static(weights), &path.join(SAFETENSORS))?;
-    Ok(ModelFolder { path: path.to_owned(), config, labels, tensors })
+    Ok(ModelFolder { path: path.to_owned(), config, labels, tensors, other_head })
 }
 
-fn read_config(text: &str, path: &Path) -> Result<(ModelConfig, Option<LabelSet>), WeightsError> {
+/// What a `config.json` says.
+struct Config {
+    config: ModelConfig,
+    labels: Option<LabelSet>,
+    other_head: Option<String>,
+}
+
+fn read_config(text: &str, path: &Path) -> Result<Config, WeightsError> {
     let wrong = |source| WeightsError::Config { path: path.to_owned(), source };
     let config = ModelConfig::from_json(text).map_err(wrong)?;
     let labels = LabelSet::from_config_json(text).map_err(wrong)?;
-    Ok((config, labels))
+    let other_head = ModelConfig::other_head(text).map_err(wrong)?;
+    Ok(Config { config, labels, other_head })
 }
 
-/// Whether bytes are of a safetensors file: the length of its header, then the header's brace.
+/// Whether bytes are of a safetensors file: the length of its header, then JSON's blanks, which the format's own
+/// reader passes over, and the header's brace.
 fn are_safetensors(bytes: &[u8]) -> bool {
-    bytes.get(8) == Some(&b'{')
+    let header = bytes.get(8..).unwrap_or_default();
+    header.iter().find(|byte| !b" \t\r\n".contains(byte)) == Some(&b'{')
 }
+
+/// How files begin that are no weights for this program, and what they are.
+const OTHER_FORMATS: [(&[u8], &str); 5] = [
+    (b"\x89HDF", "an HDF5 file, as TensorFlow and Keras write it"),
+    (b"GGUF", "a GGUF file, as llama.cpp reads it"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"{", "a JSON text"),
+    (b"Entry not found", "the hub's message that there is no such file"),
+];
 
 /// A [`WeightsError::Io`] of `action` on `path`.
 fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> WeightsError + use<> {
@@ -133,10 +170,19 @@ fn map_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
 pub fn read_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
     let bytes = regular::read(path).map_err(failed("read", path))?;
     if are_safetensors(&bytes) {
-        read_safetensors(bytes, path)
-    } else {
-        pytorch::read(&bytes, path)
+        return read_safetensors(bytes, path);
     }
+    if let Some(stand_in) = regular::StandIn::of(&bytes) {
+        return Err(failed("read", path)(stand_in.into()));
+    }
+    if let Some((_, what)) = OTHER_FORMATS.iter().find(|(start, _)| bytes.starts_with(start)) {
+        let problem = format!("it is {what}");
+        return Err(WeightsError::Contents { path: path.to_owned(), problem });
+    }
+    if path.extension().is_some_and(|end| end == "safetensors") && !pytorch::begins(&bytes) {
+        return read_safetensors(bytes, path); // which says what is wrong with it
+    }
+    pytorch::read(&bytes, path)
 }
 
 /// What a model's folder is written from.

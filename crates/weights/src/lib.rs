@@ -11,7 +11,6 @@
 //! folder       a model's folder, read and written as a whole
 //! durable      files and folders that are whole or not there
 //! digest       SHA-256 of files
-//! regular      files read whole, and only what is one
 //! ```
 //!
 //! Every reader takes hostile files: nothing panics, and nothing allocates more than a small
@@ -27,7 +26,6 @@ mod folder;
 mod init;
 mod names;
 mod pytorch;
-pub mod regular;
 mod safetensors;
 
 pub use crate::safetensors::{
@@ -42,6 +40,8 @@ pub use folder::{
 };
 pub use init::initialise;
 pub use names::canonical_name;
+/// Files read whole, and only what is one.
+pub use tinymood_files as regular;
 
 /// The tensors of a file, and the names of those that hold no floating-point numbers.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokenizers::AddedToken;
 
 use super::basic::Basic;
+use super::known::MOST_WORD;
 use super::vocabulary::Vocabulary;
 
 /// No vocabulary is larger. The crate writes one in as many steps as its largest id.
@@ -141,6 +142,7 @@ pub(super) fn word_piece(text: &str) -> Option<Definition> {
     let is_all = vocabulary.end() <= MAX_IDS
         && clean_text
         && !is_left
+        && model.max_input_chars_per_word as u64 <= MOST_WORD
         && model.continuing_subword_prefix == "##";
     is_all.then(|| Definition {
         basic: Basic {

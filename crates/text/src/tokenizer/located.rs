@@ -37,8 +37,8 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses the text.
     pub fn tokens(&self, text: &str, frame: bool) -> Result<Vec<Token>, TokenizerError> {
-        let encoding = self.reference()?.encode_char_offsets(text, frame);
-        let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        let encode = |it: &tokenizers::Tokenizer| it.encode_char_offsets(text, frame);
+        let encoding = self.by_reference(text, encode)?;
         let places = encoding.get_word_ids().iter().zip(encoding.get_offsets());
         let tokens = encoding.get_ids().iter().zip(encoding.get_tokens()).zip(places);
         let token = |((&id, name), (word, &(start, end))): ((&u32, &String), _)| {
@@ -75,8 +75,8 @@ impl Tokenizer {
 
     /// [`Self::words`], by all of a text.
     pub(super) fn words_of(&self, text: &str) -> Result<Vec<Word>, TokenizerError> {
-        let encoding = self.reference()?.encode_char_offsets(text, true);
-        let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        let encode = |it: &tokenizers::Tokenizer| it.encode_char_offsets(text, true);
+        let encoding = self.by_reference(text, encode)?;
         let end = match encoding.len() > self.max_length {
             true => self.max_length - 1, // the closing [SEP] stands there
             false => encoding.len(),

@@ -10,6 +10,8 @@
 //! located     where words stand in ids and texts
 //! definition  tokenizer.json to that, where it is BERT's and nothing else
 //! written     the files that a tokenizer is saved as; placeholders
+//! known       what else a tokenizer.json may ask for
+//! guard       panics of the crate made errors
 //! ```
 //!
 //! A folder is read as `AutoTokenizer` of `transformers` 5 reads it. For a `BertTokenizer`, which is also
@@ -28,6 +30,8 @@ mod added;
 mod basic;
 mod config;
 mod definition;
+mod guard;
+mod known;
 mod located;
 #[cfg(test)]
 mod tests;
@@ -36,13 +40,13 @@ mod word_piece;
 mod written;
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value, json};
 use tinymood_core::TokenizedText;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
+use tokenizers::models::ModelWrapper;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
@@ -51,6 +55,8 @@ use tokenizers::processors::bert::BertProcessing;
 use added::AddedVocabulary;
 use basic::Basic;
 use config::{Class, Config};
+use guard::guarded;
+pub use guard::silence_caught_panics;
 pub use located::{Token, Word};
 use vocabulary::Vocabulary;
 use word_piece::{Room, WordPiece as FastWordPiece};
@@ -72,6 +78,10 @@ const MAX_WORD_CHARACTERS: usize = 100;
 
 /// A tokenizer file is a few megabytes; one above this is not.
 const MAX_FILE_BYTES: u64 = 256 << 20;
+
+/// The crate takes up to 300 bytes of memory for one of text, once it is normalized: a text that may become longer
+/// than this is refused.
+const MOST_REFERENCE_BYTES: usize = 4 << 20;
 
 /// Texts of this many bytes together are worth a thread: starting one takes as long as they do.
 const BYTES_PER_THREAD: usize = 32 << 10;
@@ -149,6 +159,9 @@ pub enum TokenizerError {
     /// The tokenizer refuses a text.
     #[error("cannot tokenize a text: {0}")]
     Encode(String),
+    /// The tokenizer fails on a text: it is damaged.
+    #[error("the tokenizer fails on a text: {0}")]
+    Failed(String),
 }
 
 /// Texts to token ids.
@@ -168,7 +181,15 @@ struct Shared {
     /// `None` where the files ask for more than it does.
     fast: Option<FastWordPiece>,
     /// Made when it is first needed.
-    reference: OnceLock<Result<tokenizers::Tokenizer, TokenizerError>>,
+    reference: OnceLock<Result<Reference, TokenizerError>>,
+}
+
+/// The `tokenizers` crate's tokenizer.
+#[derive(Debug)]
+struct Reference {
+    tokenizer: tokenizers::Tokenizer,
+    /// How many bytes its normalizer may make of one.
+    growth: usize,
 }
 
 /// What a tokenizer is made from.
@@ -355,15 +376,43 @@ impl Tokenizer {
 
     /// The `tokenizers` crate's tokenizer.
     fn reference(&self) -> Result<&tokenizers::Tokenizer, TokenizerError> {
+        Ok(&self.bounded_reference()?.tokenizer)
+    }
+
+    /// What the crate makes of a text.
+    ///
+    /// # Errors
+    /// When the crate refuses the text or panics, or the text may become too long.
+    fn by_reference<T>(
+        &self,
+        text: &str,
+        encode: impl FnOnce(&tokenizers::Tokenizer) -> tokenizers::Result<T>,
+    ) -> Result<T, TokenizerError> {
+        let Reference { tokenizer, growth } = self.bounded_reference()?;
+        let most = MOST_REFERENCE_BYTES / growth;
+        if text.len() > most {
+            let length = text.len();
+            let problem = format!("it has {length} bytes, this tokenizer takes at most {most}");
+            return Err(TokenizerError::Encode(problem));
+        }
+        let encoded = guarded(|| encode(tokenizer)).map_err(TokenizerError::Failed)?;
+        encoded.map_err(|error| TokenizerError::Encode(error.to_string()))
+    }
+
+    fn bounded_reference(&self) -> Result<&Reference, TokenizerError> {
         let Shared { source, reference, .. } = &*self.shared;
+        let make = || {
+            let (mut tokenizer, growth) = match source.config.class {
+                Class::Bert => (bert_reference(source)?, 1),
+                Class::File => file_reference(source)?,
+            };
+            tokenizer.with_truncation(None).map_err(|error| source.wrong(error))?;
+            tokenizer.with_padding(None);
+            Ok(Reference { tokenizer, growth })
+        };
         let made = reference.get_or_init(|| {
-            let mut made = match source.config.class {
-                Class::Bert => bert_reference(source),
-                Class::File => file_reference(source),
-            }?;
-            made.with_truncation(None).map_err(|error| source.wrong(error))?;
-            made.with_padding(None);
-            Ok(made)
+            guarded(make)
+                .unwrap_or_else(|problem| Err(source.wrong(format!("it is damaged: {problem}"))))
         });
         made.as_ref().map_err(|error| {
             source.wrong(match error {
@@ -428,8 +477,7 @@ impl Tokenizer {
         if let Some(fast) = &self.shared.fast {
             return self.checked(self.cut(fast.encode(text, room)));
         }
-        let encoding = self.reference()?.encode_fast(text, true);
-        let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        let encoding = self.by_reference(text, |reference| reference.encode_fast(text, true))?;
         self.checked(self.cut(encoding.get_ids()))
     }
 
@@ -521,13 +569,11 @@ fn lacking<'a>(
     })
 }
 
-/// The crate's tokenizer of a `tokenizer.json` as it is, with the tokens that other files add.
-fn file_reference(source: &Source) -> Result<tokenizers::Tokenizer, TokenizerError> {
+/// The crate's tokenizer of a `tokenizer.json` as it is, with the tokens that other files add; and how many
+/// bytes its normalizer may make of one.
+fn file_reference(source: &Source) -> Result<(tokenizers::Tokenizer, usize), TokenizerError> {
     let value: Value = serde_json::from_str(&source.text).map_err(|error| source.wrong(error))?;
-    let kind = &value["model"]["type"];
-    if kind.as_str().is_some_and(|kind| kind != "WordPiece") {
-        return Err(source.wrong(format!("its model is {kind}, expected \"WordPiece\"")));
-    }
+    let growth = known::check(&value).map_err(|problem| source.wrong(problem))?;
     let ids = value["model"]["vocab"].as_object().into_iter().flat_map(Map::values);
     let mut ids =
         ids.chain(value["added_tokens"].as_array().into_iter().flatten().map(|it| &it["id"]));
@@ -538,14 +584,17 @@ fn file_reference(source: &Source) -> Result<tokenizers::Tokenizer, TokenizerErr
     if value["truncation"]["direction"] == "Left" {
         return Err(source.wrong(definition::LEFT));
     }
-    let bytes = source.text.as_bytes();
-    let mut reference =
-        tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| source.wrong(error))?;
+    // As it was checked: of a field that is there twice, the text says two things.
+    let made = tokenizers::Tokenizer::from_bytes(value.to_string().as_bytes());
+    let mut reference = made.map_err(|error| source.wrong(error))?;
+    if !matches!(reference.get_model(), ModelWrapper::WordPiece(_)) {
+        return Err(source.wrong("its model has no type, expected \"WordPiece\""));
+    }
     let known = reference.get_added_vocabulary().get_added_tokens_decoder();
     let known: Vec<_> = known.values().cloned().collect();
     let tokens = source.config.tokens(&known);
     reference.add_tokens(tokens).map_err(|error| source.wrong(error))?;
-    Ok(reference)
+    Ok((reference, growth))
 }
 
 /// The crate's tokenizer as `transformers` makes a `BertTokenizer` of a vocabulary.
@@ -555,6 +604,7 @@ fn bert_reference(source: &Source) -> Result<tokenizers::Tokenizer, TokenizerErr
         true => {
             let mut value: Value =
                 serde_json::from_str(&source.text).map_err(|error| wrong(&error))?;
+            known::check_added(&value["added_tokens"]).map_err(|problem| wrong(&problem))?;
             serde_json::from_value(value["model"]["vocab"].take()).map_err(|error| wrong(&error))?
         }
         false => lines(&source.text).map(|(token, id)| (token.to_owned(), json!(id))).collect(),
@@ -590,17 +640,8 @@ fn bert_reference(source: &Source) -> Result<tokenizers::Tokenizer, TokenizerErr
     Ok(reference)
 }
 
-/// A file's text, or `None` where there is no such file.
+/// A file's text, or `None` where there is no such file. One that is there and cannot be read is an error.
 fn read(path: &Path) -> Result<Option<String>, TokenizerError> {
-    let failed = |source| TokenizerError::Io { path: path.to_owned(), source };
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let length = path.metadata().map_err(failed)?.len();
-    if length > MAX_FILE_BYTES {
-        return Err(failed(std::io::Error::other(format!(
-            "{length} bytes, which is no tokenizer"
-        ))));
-    }
-    fs::read_to_string(path).map(Some).map_err(failed)
+    tinymood_files::read_document(path, MAX_FILE_BYTES)
+        .map_err(|source| TokenizerError::Io { path: path.to_owned(), source })
 }

@@ -1,5 +1,7 @@
 //! The fast tokenizer against the `tokenizers` crate.
 
+use std::fs;
+
 use proptest::prelude::*;
 use tokenizers::{NormalizedString, Normalizer, PreTokenizedString, PreTokenizer};
 

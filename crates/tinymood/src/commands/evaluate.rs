@@ -11,6 +11,7 @@ use tinymood_eval::{
 use tinymood_report::{KeptPredictions, KeptRow};
 use tinymood_text::{Dataset, EncodedSplit, Example, LabelList, label_file};
 use tinymood_train::RunFolder;
+use tinymood_weights::regular;
 
 use super::train::Source;
 use super::{print, print_json};
@@ -214,7 +215,8 @@ impl Rows {
 
 /// The data of the run whose best model this is.
 fn own_data(model: &Model) -> anyhow::Result<Option<DataSettings>> {
-    let run = model.path.parent().filter(|run| run.join("settings.toml").is_file());
+    let has_settings = |run: &&Path| regular::is_there(&run.join("settings.toml")).unwrap_or(true);
+    let run = model.path.parent().filter(has_settings);
     let source = |run: &Path| Source::of_run(run, RunFolder::settings(run)?.source);
     Ok(run.map(source).transpose()?.map(|source| source.data))
 }

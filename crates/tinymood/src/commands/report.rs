@@ -16,7 +16,7 @@ use tinymood_report::{
 };
 use tinymood_text::{Dataset, EncodedSplit, Wanted};
 use tinymood_train::{Figures, Metric, RunFolder, TrainSettings, is_generated_card, model_card};
-use tinymood_weights::{digest, durable};
+use tinymood_weights::{digest, durable, regular};
 
 use super::evaluate::{Judged, in_labels};
 use super::print;
@@ -128,7 +128,8 @@ fn complete(record: &mut RunRecord, global: &GlobalArgs) {
     if record.is_distillation() || (record.kept.is_some() && record.data.is_some()) {
         return;
     }
-    if !record.path.join("best").join("config.json").is_file() {
+    let config = record.path.join("best").join("config.json");
+    if matches!(regular::is_there(&config), Ok(false)) {
         return; // nothing to ask
     }
     match Anew::new(record, global) {

@@ -182,10 +182,13 @@ fn reloads(reloader: Reloader, opening: Opening) -> Result<SyncSender<()>, Serve
 /// Opens the model again; where that fails, says why, and the old one goes on.
 fn reload(reloader: &Reloader, opening: &Opening) {
     tracing::info!("reloading the model");
-    match catch_unwind(AssertUnwindSafe(|| reloader.reload(opening.open()))) {
+    let opened = catch_unwind(AssertUnwindSafe(|| opening.open()));
+    // A failure that counts as every other.
+    let opened = opened.unwrap_or_else(|_| Err(anyhow::anyhow!("opening another panicked")));
+    match catch_unwind(AssertUnwindSafe(|| reloader.reload(opened))) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!("the model before goes on: {error:#}"),
-        Err(_) => tracing::error!("the model before goes on: opening another panicked"),
+        Err(_) => tracing::error!("the model before goes on: trying another panicked"),
     }
 }
 

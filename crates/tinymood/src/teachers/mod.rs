@@ -21,7 +21,7 @@ use tinymood_core::LabelSet;
 use tinymood_eval::infer_split_with;
 use tinymood_hub::sha256;
 use tinymood_train::{Meter, RunFolder, Unfinished};
-use tinymood_weights::{digest, read_model_folder};
+use tinymood_weights::{digest, read_model_folder, regular};
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
@@ -286,7 +286,11 @@ impl Teacher {
 /// SHA-256 of the files that decide what a model answers.
 fn digest_of(folder: &Path) -> anyhow::Result<String> {
     let mut facts = String::new();
-    for file in FILES.iter().map(|file| folder.join(file)).filter(|path| path.is_file()) {
+    for file in FILES.iter().map(|file| folder.join(file)) {
+        let is_there = regular::is_there(&file);
+        if !is_there.with_context(|| format!("cannot read {}", file.display()))? {
+            continue;
+        }
         let sum = digest::of_file(&file);
         let sum = sum.with_context(|| format!("cannot read {}", file.display()))?;
         facts += &format!("{} {sum}\n", file.file_name().unwrap_or_default().display());

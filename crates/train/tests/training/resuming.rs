@@ -139,6 +139,56 @@ fn flip_a_bit(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before() {
+    use std::os::unix::fs::symlink;
+
+    let case = Case::new();
+    let expected = uninterrupted(&case);
+    type Damage = fn(&Path);
+    let damages: [(Damage, &str); 6] = [
+        // A regular file whose first byte cannot be read: an I/O error, as of a failing disk.
+        (|path| replace(&path.join("second_moment.safetensors"), "/proc/self/mem"), "os error 5"),
+        (|path| replace(&path.join("SHA256SUMS"), "/proc/self/mem"), "os error 5"),
+        (|path| replace(&path.join("state.json"), "state.json"), "symbolic links"),
+        (|path| replace(&path.join("parameters.safetensors"), "gone"), "a link to \"gone\""),
+        (
+            |path| {
+                fs::remove_dir_all(path).unwrap();
+                symlink(path.file_name().unwrap(), path).unwrap();
+            },
+            "symbolic links",
+        ),
+        (
+            |path| {
+                fs::remove_dir_all(path).unwrap();
+                fs::write(path, "").unwrap();
+            },
+            "ot a directory",
+        ),
+    ];
+    fn replace(file: &Path, target: &str) {
+        fs::remove_file(file).unwrap();
+        symlink(target, file).unwrap();
+    }
+    for (damage, problem) in damages {
+        let temporary = tempfile::tempdir().unwrap();
+        case.begin(temporary.path(), Watch::stopping_after(8)).unwrap();
+        damage(&temporary.path().join("checkpoints/step-00000008"));
+        let watch = Watch::default();
+        assert_finished(case.resume(temporary.path(), watch.clone()).unwrap());
+        let events = watch.events();
+        let Event::Warning { message: warned } = &events[0] else { panic!("{:?}", events[0]) };
+        assert!(warned.contains("step-00000008") && warned.contains(problem), "{warned}");
+        assert!(warned.contains("going back"), "{warned}");
+        assert!(result(temporary.path(), 12) == expected, "{problem}");
+        let left = fs::read_dir(temporary.path().join("checkpoints")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().path()).collect();
+        assert!(left.iter().all(|path| path.extension().is_none()), "{left:?}");
+    }
+}
+
 #[test]
 fn with_all_checkpoints_damaged_it_begins_again() {
     let case = Case::new();

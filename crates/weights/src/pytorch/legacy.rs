@@ -9,7 +9,7 @@ use super::storage::tensors;
 use crate::TensorFile;
 
 /// How such a file begins: protocol 2, a ten-byte number, 0x1950a86a20f9469cfc6c.
-const MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+pub(super) const MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
 /// `torch.serialization.PROTOCOL_VERSION`.
 const PROTOCOL: i64 = 1001;

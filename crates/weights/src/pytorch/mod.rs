@@ -29,13 +29,20 @@ impl Problem {
     }
 }
 
+/// How a zip archive begins.
+const ZIP: &[u8] = b"PK\x03\x04";
+
+/// Whether bytes begin as `torch.save` writes them.
+pub(crate) fn begins(bytes: &[u8]) -> bool {
+    bytes.starts_with(ZIP) || bytes.starts_with(legacy::MAGIC)
+}
+
 /// Reads the bytes of a `.bin` file; `path` names it in errors.
 ///
 /// # Errors
 /// When they are not one, are damaged, or ask for anything but tensors to be built.
 pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<TensorFile, WeightsError> {
-    let is_zip = bytes.starts_with(b"PK\x03\x04");
-    let outcome = if is_zip { zip::read(bytes) } else { legacy::read(bytes) };
+    let outcome = if bytes.starts_with(ZIP) { zip::read(bytes) } else { legacy::read(bytes) };
     outcome.map_err(|problem| match problem {
         Problem::Contents(problem) => WeightsError::Contents { path: path.to_owned(), problem },
         Problem::Unsafe(global) => WeightsError::Unsafe { path: path.to_owned(), global },
