@@ -318,7 +318,9 @@ fn hub(endpoint: &str, cache: &Path, offline: bool) -> Hub {
 #[test]
 fn a_model_is_fetched_once_and_then_found() {
     let place = tempfile::tempdir().unwrap();
-    let files = ["config.json", "vocab.txt", "pytorch_model.bin", "model.safetensors", "big.h5"];
+    let weights = ["pytorch_model.bin", "model.safetensors", "big.h5"];
+    let small = ["config.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"];
+    let files = [&weights[..], &small, &["added_tokens.json"]].concat();
     let (address, asked) = serve(repository(&files));
     let offline = hub(&address, place.path(), true).model("org/name").unwrap_err();
     assert!(matches!(offline, HubError::Offline { .. }));
@@ -329,6 +331,7 @@ fn a_model_is_fetched_once_and_then_found() {
     assert_eq!(folder, place.path().join("models--org--name/snapshots").join(SHA));
     assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), b"model.safetensors");
     assert!(!folder.join("pytorch_model.bin").exists() && !folder.join("big.h5").exists());
+    assert!(small.iter().chain(&["added_tokens.json"]).all(|file| folder.join(file).exists()));
     let count = asked.lock().unwrap().len();
     assert_eq!(hub(&address, place.path(), true).model("org/name").unwrap(), folder);
     assert_eq!(asked.lock().unwrap().len(), count, "nothing is fetched twice");

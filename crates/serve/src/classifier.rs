@@ -59,20 +59,13 @@ pub enum ClassifierError {
         /// How many thresholds.
         thresholds: usize,
     },
-    /// Texts may be longer than the engine reads, or hold ids it does not know.
-    #[error(
-        "the tokenizer gives up to {length} tokens, ids below {ids}; the engine reads {positions} tokens, \
-         ids below {vocabulary}"
-    )]
+    /// Texts may be longer than the engine reads.
+    #[error("the tokenizer gives up to {length} tokens, the engine reads {positions}")]
     Tokenizer {
         /// The tokenizer's longest text.
         length: usize,
-        /// One past its largest id.
-        ids: usize,
         /// The engine's longest text.
         positions: usize,
-        /// Its `vocab_size`.
-        vocabulary: usize,
     },
     /// The tokenizer cannot be built.
     #[error(transparent)]
@@ -89,19 +82,22 @@ pub enum ClassifierError {
 const TRIAL: &str = "thank you so much!";
 
 impl Served {
-    pub(crate) fn new(classifier: Classifier) -> Result<Self, ClassifierError> {
+    pub(crate) fn new(mut classifier: Classifier) -> Result<Self, ClassifierError> {
         let Classifier { engine, tokenizer, labels, thresholds, .. } = &classifier;
         let counts = (engine.num_labels(), labels.len(), thresholds.values.len());
         if counts.0 != counts.1 || counts.0 != counts.2 {
             let (outputs, labels, thresholds) = counts;
             return Err(ClassifierError::Labels { outputs, labels, thresholds });
         }
-        let (length, ids) = (tokenizer.max_length(), tokenizer.vocabulary_size());
         let config = engine.config();
-        let (positions, vocabulary) = (config.max_position_embeddings, config.vocab_size);
-        if length > positions || ids > vocabulary {
-            return Err(ClassifierError::Tokenizer { length, ids, positions, vocabulary });
+        let (length, positions) = (tokenizer.max_length(), config.max_position_embeddings);
+        if length > positions {
+            return Err(ClassifierError::Tokenizer { length, positions });
         }
+        // A text with an id that has no embedding is refused, not the model.
+        let vocabulary = config.vocab_size;
+        classifier.tokenizer = classifier.tokenizer.clone().with_embeddings(vocabulary)?;
+        let Classifier { tokenizer, labels, .. } = &classifier;
         // What explanations need is built now, not during the first request that asks for one.
         let occlusion = tokenizer.mask_token()?.map_or(Occlusion::Delete, Occlusion::Mask);
         let taxonomies = [Taxonomy::Original, Taxonomy::Ekman, Taxonomy::Sentiment];

@@ -8,7 +8,8 @@ use tinymood_text::{Tokenizer, TokenizerError};
 
 const VOCABULARY: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##c\n\"\n";
 
-/// Opens a tokenizer.json of a small vocabulary after a change.
+/// Opens a tokenizer.json of a small vocabulary after a change, as it is: of a `BertTokenizer`, only its
+/// vocabulary would count.
 fn open(change: impl Fn(&mut Value)) -> Result<Tokenizer, TokenizerError> {
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("vocab.txt"), VOCABULARY).unwrap();
@@ -16,6 +17,8 @@ fn open(change: impl Fn(&mut Value)) -> Result<Tokenizer, TokenizerError> {
     let mut value: Value = serde_json::from_slice(&files[0].1).unwrap();
     change(&mut value);
     fs::write(place.path().join("tokenizer.json"), value.to_string()).unwrap();
+    let config = json!({"tokenizer_class": "PreTrainedTokenizerFast"}).to_string();
+    fs::write(place.path().join("tokenizer_config.json"), config).unwrap();
     Tokenizer::from_folder(place.path())
 }
 

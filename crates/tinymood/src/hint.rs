@@ -51,7 +51,17 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         Some(TokenizerError::Missing(_)) => Some(
             "save the tokenizer beside the model: tokenizer.save_pretrained(folder)".to_owned(),
         ),
-        Some(TokenizerError::Contents { .. }) => Some(
+        Some(TokenizerError::Field { field, .. }) if field == "tokenizer_class" => Some(
+            "save a tokenizer that transformers' BertTokenizerFast gives the same ids, or take another \
+             model"
+                .to_owned(),
+        ),
+        Some(TokenizerError::Row { source, .. }) => of_cause(&**source),
+        Some(TokenizerError::NoEmbedding { .. }) => Some(
+            "take the tokenizer that the model was trained with, or leave the token out of the text"
+                .to_owned(),
+        ),
+        Some(TokenizerError::Contents { .. } | TokenizerError::Config { .. }) => Some(
             "fetch the tokenizer's files again from where they came from, or save them again: \
              tokenizer.save_pretrained(folder)"
                 .to_owned(),

@@ -176,12 +176,11 @@ pub(crate) fn start(
     if settings.max_length() > positions {
         bail!("max_length is {}, the model has {positions} positions", settings.max_length());
     }
-    let tokenizer = tokenizer.with_threads(global.threads);
-    let mut tokenizer = tokenizer.with_max_length(settings.max_length())?;
+    let mut tokenizer = tokenizer.with_threads(global.threads);
     if settings.recipe().placeholder_tokens {
         tokenizer = tokenizer.with_placeholders(&PLACEHOLDERS)?;
     }
-    check_vocabulary(&tokenizer, &config)?;
+    let tokenizer = of_model(tokenizer, &config)?.with_max_length(settings.max_length())?;
     let (tensors, report) = weights(checkpoint, &config, labels, settings.seed())
         .with_context(|| format!("cannot start from {init:?}"))?;
     Ok(Start { init: name, config, tensors, tokenizer, report, was })
@@ -207,11 +206,9 @@ fn weights(
     }
 }
 
-/// Every id of the tokenizer must have an embedding.
-pub(crate) fn check_vocabulary(tokenizer: &Tokenizer, config: &ModelConfig) -> anyhow::Result<()> {
-    let (tokens, rows) = (tokenizer.vocabulary_size(), config.vocab_size);
-    if tokens > rows {
-        bail!("the tokenizer has {tokens} tokens, the model has embeddings for {rows}");
-    }
-    Ok(())
+/// A tokenizer that cuts texts to a model's positions, or less where its files say so, and refuses texts
+/// with a token that the model has no embedding for.
+pub(crate) fn of_model(tokenizer: Tokenizer, config: &ModelConfig) -> anyhow::Result<Tokenizer> {
+    let length = tokenizer.max_length().min(config.max_position_embeddings);
+    Ok(tokenizer.with_max_length(length)?.with_embeddings(config.vocab_size)?)
 }

@@ -17,7 +17,7 @@ use tinymood_weights::{
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::init::{Found, best_of, check_vocabulary, find, is_of_hub};
+use crate::init::{Found, best_of, find, is_of_hub, of_model};
 
 /// Tokens of one batch of inference.
 pub(crate) const TOKENS_PER_BATCH: usize = 512;
@@ -363,10 +363,7 @@ impl Model {
     ) -> anyhow::Result<Self> {
         let labels = labels_of(&model)?;
         let path = model.path;
-        let positions = model.config.max_position_embeddings;
-        let length = tokenizer.max_length().min(positions);
-        let tokenizer = tokenizer.with_max_length(length)?.with_threads(global.threads);
-        check_vocabulary(&tokenizer, &model.config)?;
+        let tokenizer = of_model(tokenizer, &model.config)?.with_threads(global.threads);
         let is_single_label = model.config.problem_type.is_single_label();
         let thresholds = match thresholds {
             Some(_) if is_single_label => return Err(ModelError::UselessThresholds(path).into()),

@@ -119,8 +119,13 @@ pub fn tokenizer() -> Tokenizer {
 
 /// A classifier of a fake engine.
 pub fn classifier(gate: &Arc<Gate>, offset: f32) -> Classifier {
+    with_embeddings(gate, offset, tokenizer().vocabulary_size())
+}
+
+/// A classifier of a fake engine with embeddings for ids below `rows`.
+pub fn with_embeddings(gate: &Arc<Gate>, offset: f32, rows: usize) -> Classifier {
     let fatal = tokenizer().encode(FATAL).unwrap().ids[1];
-    let config = ModelConfig::preset("4L-312D").unwrap();
+    let config = ModelConfig { vocab_size: rows, ..ModelConfig::preset("4L-312D").unwrap() };
     let gate = gate.clone();
     Classifier {
         engine: Box::new(Fake { config, gate, offset, fatal, tried: AtomicBool::new(false) }),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tinymood_core::LabelSet;
 use tinymood_serve::ClassifierError;
 
-use crate::fixture::{Fixture, Gate, LABELS, classifier, logits, tokenizer};
+use crate::fixture::{Fixture, Gate, LABELS, classifier, logits, tokenizer, with_embeddings};
 
 fn ask(text: &str) -> Value {
     json!({ "inputs": text, "raw_scores": true })
@@ -196,4 +196,28 @@ fn a_model_without_a_number_for_an_answer_leaves_the_one_before() {
     let answer = server.post("/predict", &ask("as before")).json();
     assert_eq!(offset_of(&answer, "as before"), 0.0);
     assert_eq!(server.metric("tinymood_failed_reloads"), 2.0);
+}
+
+#[test]
+fn only_texts_with_a_token_that_has_no_embedding_are_refused() {
+    let server = Fixture::new();
+    let gate = Arc::new(Gate::default());
+    // The trial text has ids below 5000; "unbelievable" has 23653.
+    let narrow = with_embeddings(&gate, 0.0, 20_000);
+    server.reloader.reload::<ClassifierError>(Ok(narrow)).unwrap();
+    for path in ["/v1/emotions", "/predict"] {
+        let ask = |text: &str| match path {
+            "/predict" => ask(text),
+            _ => json!({ "texts": text }),
+        };
+        let body = server.post(path, &ask("an unbelievable day")).is_error(422, "tokenizer", None);
+        let error = body["error"].as_str().unwrap();
+        assert!(error.contains("\"unbelievable\"") && error.contains("20000"), "{error}");
+        assert_eq!(server.post(path, &ask("what a day")).status, 200);
+    }
+    // Without an embedding of [SEP], no text has an answer.
+    let none = with_embeddings(&gate, 0.0, 102);
+    let error = server.reloader.reload::<ClassifierError>(Ok(none)).unwrap_err();
+    assert!(error.to_string().contains("[SEP]"), "{error}");
+    assert_eq!(server.post("/predict", &ask("what a day")).status, 200);
 }

@@ -1,40 +1,52 @@
-//! `tokenizer.json` to a [`WordPiece`], where it asks for BERT's tokenizer and nothing else. What
-//! differs in the least is left to the `tokenizers` crate.
+//! `tokenizer.json` where it asks for BERT's tokenizer and nothing else. What differs in the least is
+//! left to the `tokenizers` crate.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
+use tokenizers::AddedToken;
 
 use super::basic::Basic;
 use super::known::MOST_WORD;
 use super::vocabulary::Vocabulary;
-use super::word_piece::{Added, WordPiece};
 
-/// More added tokens than this want an automaton, which the crate has.
-const MAX_ADDED: usize = 64;
+/// No vocabulary is larger. The crate writes one in as many steps as its largest id.
+pub(super) const MAX_IDS: usize = 1 << 24;
 
-/// A whole file. Truncation and padding are overridden whatever they are; the decoder is not used.
+/// What is wrong with a file that keeps the end of a long text.
+pub(super) const LEFT: &str = "truncation.direction is \"Left\", expected \"Right\"";
+
+/// A whole file. The length of truncation and padding are overridden; the decoder is not used.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File<'a> {
     version: Version,
-    #[serde(rename = "truncation")]
-    _truncation: Option<IgnoredAny>,
+    truncation: Option<Truncation>,
     #[serde(rename = "padding")]
     _padding: Option<IgnoredAny>,
     #[serde(rename = "decoder")]
     _decoder: Option<IgnoredAny>,
     #[serde(borrow)]
-    added_tokens: Vec<AddedToken<'a>>,
+    added_tokens: Vec<Listed<'a>>,
     normalizer: Normalizer,
     pre_tokenizer: PreTokenizer,
     post_processor: Value,
     #[serde(borrow)]
     model: Model<'a>,
+}
+
+#[derive(Deserialize)]
+struct Truncation {
+    direction: Option<Direction>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+enum Direction {
+    Left,
+    Right,
 }
 
 #[derive(Deserialize)]
@@ -45,7 +57,7 @@ enum Version {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AddedToken<'a> {
+struct Listed<'a> {
     id: u32,
     #[serde(borrow)]
     content: Cow<'a, str>,
@@ -53,8 +65,21 @@ struct AddedToken<'a> {
     lstrip: bool,
     rstrip: bool,
     normalized: bool,
-    #[serde(rename = "special")]
-    _special: bool,
+    special: bool,
+}
+
+impl Listed<'_> {
+    fn into_token(self) -> (u32, AddedToken) {
+        let token = AddedToken {
+            content: self.content.into_owned(),
+            single_word: self.single_word,
+            lstrip: self.lstrip,
+            rstrip: self.rstrip,
+            normalized: self.normalized,
+            special: self.special,
+        };
+        (self.id, token)
+    }
 }
 
 #[derive(Deserialize)]
@@ -92,8 +117,19 @@ enum Kind {
     WordPiece,
 }
 
-/// The tokenizer that a file asks for; `None` where only the crate can tell what it is.
-pub(super) fn word_piece(text: &str) -> Option<WordPiece> {
+/// A `tokenizer.json` that asks for BERT's tokenizer.
+pub(super) struct Definition {
+    pub(super) basic: Basic,
+    pub(super) vocabulary: Vocabulary,
+    /// Its added tokens, in their order.
+    pub(super) added: Vec<(u32, AddedToken)>,
+    pub(super) unknown: u32,
+    pub(super) frame: [u32; 2],
+    pub(super) max_characters: usize,
+}
+
+/// What a file asks for; `None` where only the crate can tell what it is.
+pub(super) fn word_piece(text: &str) -> Option<Definition> {
     let file: File<'_> = serde_json::from_str(text).ok()?;
     let File { version: Version::One, model, added_tokens, .. } = file;
     let Model { r#type: Kind::WordPiece, vocabulary, .. } = model;
@@ -101,32 +137,66 @@ pub(super) fn word_piece(text: &str) -> Option<WordPiece> {
         file.normalizer;
     let PreTokenizer::BertPreTokenizer {} = file.pre_tokenizer;
     let unknown = vocabulary.id(&model.unk_token)?;
-    let is_plain = |token: &AddedToken<'_>| {
-        let AddedToken { id, single_word, lstrip, rstrip, normalized, .. } = *token;
-        let bends = single_word || lstrip || rstrip || normalized;
-        !bends && !token.content.is_empty() && vocabulary.id(&token.content) == Some(id)
-    };
-    let ids: BTreeSet<u32> = added_tokens.iter().map(|token| token.id).collect();
-    let is_all = clean_text
-        && model.continuing_subword_prefix == "##"
-        && model.max_input_chars_per_word as u64 <= MOST_WORD
-        && added_tokens.len() <= MAX_ADDED
-        && ids.len() == added_tokens.len()
-        && added_tokens.iter().all(is_plain);
     let frame = frame(&file.post_processor)?;
-    is_all.then(|| WordPiece {
+    let is_left = file.truncation.and_then(|it| it.direction) == Some(Direction::Left);
+    let is_all = vocabulary.end() <= MAX_IDS
+        && clean_text
+        && !is_left
+        && model.max_input_chars_per_word as u64 <= MOST_WORD
+        && model.continuing_subword_prefix == "##";
+    is_all.then(|| Definition {
         basic: Basic {
             lowercase,
             strip_accents: strip_accents.unwrap_or(lowercase),
             chinese_characters: handle_chinese_chars,
         },
-        added: Added::new(added_tokens.iter().map(|token| (&*token.content, token.id))),
         vocabulary,
+        added: added_tokens.into_iter().map(Listed::into_token).collect(),
         unknown,
         frame,
         max_characters: model.max_input_chars_per_word,
     })
 }
+
+/// The vocabulary and the added tokens of a file, and nothing else of it.
+///
+/// # Errors
+/// When the file has none, or its model is no WordPiece.
+pub(super) fn vocabulary_of(text: &str) -> Result<Parts, String> {
+    /// What transformers takes from a file for a `BertTokenizer`.
+    #[derive(Deserialize)]
+    struct File<'a> {
+        #[serde(borrow)]
+        added_tokens: Vec<Listed<'a>>,
+        truncation: Option<Truncation>,
+        model: Model,
+    }
+
+    #[derive(Deserialize)]
+    struct Model {
+        #[serde(default)]
+        r#type: Value,
+        #[serde(rename = "vocab", deserialize_with = "vocabulary")]
+        vocabulary: Vocabulary,
+    }
+
+    let File { added_tokens, truncation, model } =
+        serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if !model.r#type.is_null() && model.r#type != "WordPiece" {
+        return Err(format!("its model is {}, expected \"WordPiece\"", model.r#type));
+    }
+    if truncation.and_then(|it| it.direction) == Some(Direction::Left) {
+        return Err(LEFT.to_owned());
+    }
+    if model.vocabulary.end() > MAX_IDS {
+        return Err(format!("it has the id {}", model.vocabulary.end() - 1));
+    }
+    let added = added_tokens.into_iter().map(Listed::into_token).collect();
+    Ok((model.vocabulary, added))
+}
+
+/// A vocabulary, and added tokens with their ids.
+pub(super) type Parts = (Vocabulary, Vec<(u32, AddedToken)>);
 
 /// The ids of what is set before and after a text.
 fn frame(post_processor: &Value) -> Option<[u32; 2]> {

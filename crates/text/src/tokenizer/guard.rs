@@ -53,7 +53,12 @@ mod tests {
         let mut tokenizer = bundled.reference().unwrap().clone();
         tokenizer.with_pre_tokenizer(Some(FixedLength { length: 0 }));
         let reference = OnceLock::from(Ok(Reference { tokenizer, growth: 1 }));
-        let source = Source { text: "".into(), vocabulary: None, from: "test".to_owned() };
+        let source = Source {
+            text: "".into(),
+            is_json: true,
+            config: super::super::Config::default(),
+            from: "test".to_owned(),
+        };
         let shared = Arc::new(Shared { source, fast: None, reference });
         let panicking = Tokenizer { shared, ..bundled };
         let outcomes = panicking.encode_each(&["", "a", ""]);

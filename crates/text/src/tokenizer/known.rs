@@ -54,7 +54,11 @@ fn check_model(model: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn check_added(added: &Value) -> Result<(), String> {
+/// Checks the number of added tokens.
+///
+/// # Errors
+/// When there are too many.
+pub(super) fn check_added(added: &Value) -> Result<(), String> {
     let tokens = added.as_array().map_or(&[][..], Vec::as_slice);
     let content = |token: &Value| token["content"].as_str().map_or(0, str::len);
     let bytes: usize = tokens.iter().map(content).sum();

@@ -87,6 +87,7 @@ impl Tokenizer {
         let pieces = encoding.get_word_ids().iter().zip(encoding.get_offsets()).enumerate();
         for (token, (&id, &(start, stop))) in pieces.take(end) {
             let Some(id) = id else { continue }; // [CLS] and [SEP]
+            let (start, stop) = trimmed(&characters, start, stop);
             let joined = |word: &Word| last == Some(id) || joins(&characters, word, start);
             match words.last_mut().filter(|word| joined(word)) {
                 Some(word) => (word.tokens.end, word.characters.end) = (token + 1, stop),
@@ -112,13 +113,23 @@ impl Tokenizer {
         Ok(words)
     }
 
-    /// The id of `[MASK]`, where the vocabulary has it.
+    /// The id of the token that stands for a masked one (`[MASK]`), where there is one with an embedding.
     ///
     /// # Errors
     /// When the tokenizer cannot be built.
     pub fn mask_token(&self) -> Result<Option<u32>, TokenizerError> {
-        Ok(self.reference()?.token_to_id("[MASK]"))
+        let Some(name) = self.mask_name()? else { return Ok(None) };
+        let id = self.reference()?.token_to_id(&name);
+        Ok(id.filter(|id| self.rows.is_none_or(|rows| (*id as usize) < rows)))
     }
+}
+
+/// A place without the blanks around it, which some added tokens take with them (`lstrip`, `rstrip`).
+fn trimmed(characters: &[char], start: usize, stop: usize) -> (usize, usize) {
+    let is_blank = |at: usize| characters.get(at).is_some_and(|c| c.is_whitespace());
+    let start = (start..stop).find(|at| !is_blank(*at)).unwrap_or(start);
+    let stop = (start..stop).rev().find(|at| !is_blank(*at)).map_or(stop, |last| last + 1);
+    (start, stop)
 }
 
 /// Whether a piece goes on with the word that ends where it starts: on both sides of an apostrophe

@@ -1,24 +1,34 @@
-//! Texts to token ids: BERT's WordPiece, from `tokenizer.json` or from `vocab.txt` and
-//! `tokenizer_config.json`.
+//! Texts to token ids: BERT's WordPiece, from `tokenizer.json` or `vocab.txt`, and the small files that
+//! say how to apply them.
 //!
 //! ```text
+//! config      the small files: class, casing, length, special and added tokens
 //! basic       texts to words
 //! vocabulary  the longest token a text begins with
+//! added       the ids of added tokens
 //! word_piece  texts to ids: added tokens, words, pieces
 //! located     where words stand in ids and texts
 //! definition  tokenizer.json to that, where it is BERT's and nothing else
+//! written     the files that a tokenizer is saved as; placeholders
 //! known       what else a tokenizer.json may ask for
 //! guard       panics of the crate made errors
 //! ```
 //!
+//! A folder is read as `AutoTokenizer` of `transformers` 5 reads it. For a `BertTokenizer`, which is also
+//! meant where no file names a class, only the vocabulary and the added tokens of `tokenizer.json` count:
+//! the rest is BERT's, with the casing of `tokenizer_config.json`. For a `PreTrainedTokenizerFast`,
+//! `tokenizer.json` is read as it is.
+//!
 //! The reference is the `tokenizers` crate, which does all that `tokenizer.json` can ask for. What
 //! is here does only what nearly every BERT asks for, gives the same ids, and takes a fraction of the
-//! time. The crate is built where the file asks for more, and to write files.
+//! time. The crate is built where the files ask for more, and to write files.
 //!
 //! Files may bring truncation and padding of their own (MiniLM's pads to 128): both are overridden.
 //! A text that spells a special token (`[SEP]`) gets that token, as `transformers` does.
 
+mod added;
 mod basic;
+mod config;
 mod definition;
 mod guard;
 mod known;
@@ -27,6 +37,7 @@ mod located;
 mod tests;
 mod vocabulary;
 mod word_piece;
+mod written;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -34,19 +45,21 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value, json};
 use tinymood_core::TokenizedText;
+use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
-use tokenizers::{AddedToken, decoders::wordpiece::WordPiece as WordPieceDecoder};
 
+use added::AddedVocabulary;
 use basic::Basic;
+use config::{Class, Config};
 use guard::guarded;
 pub use guard::silence_caught_panics;
 pub use located::{Token, Word};
 use vocabulary::Vocabulary;
-use word_piece::{Added, Room, WordPiece as FastWordPiece};
+use word_piece::{Room, WordPiece as FastWordPiece};
 
 /// The vocabulary of uncased BERT.
 const BUNDLED: &str = include_str!("../../../../assets/vocab/vocab.txt");
@@ -54,7 +67,14 @@ const BUNDLED: &str = include_str!("../../../../assets/vocab/vocab.txt");
 /// Stand-ins for names in GoEmotions' texts, which can be made tokens of their own.
 pub const PLACEHOLDERS: [&str; 2] = ["[NAME]", "[RELIGION]"];
 
-const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+/// The length of the bundled tokenizer.
+const BUNDLED_LENGTH: usize = 128;
+
+/// The length where no file names one. A model's positions limit it.
+const NO_LIMIT: usize = usize::MAX;
+
+/// A longer word is unknown to BERT.
+const MAX_WORD_CHARACTERS: usize = 100;
 
 /// A tokenizer file is a few megabytes; one above this is not.
 const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -89,6 +109,47 @@ pub enum TokenizerError {
         /// What is wrong.
         problem: String,
     },
+    /// A small file that cannot be parsed.
+    #[error("cannot use {from:?}: {problem}")]
+    Config {
+        /// The file.
+        from: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A field that is not supported.
+    #[error("{from}: {field} is {found}, expected {expected}")]
+    Field {
+        /// The file.
+        from: String,
+        /// The field.
+        field: String,
+        /// Its value.
+        found: String,
+        /// What is supported.
+        expected: String,
+    },
+    /// A text has a token that the model does not know.
+    #[error(
+        "the token {token:?} has the id {id}, but the model has embeddings only for ids below {rows}"
+    )]
+    NoEmbedding {
+        /// What the vocabulary calls it.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// The model's `vocab_size`.
+        rows: usize,
+    },
+    /// A row of a dataset that the tokenizer refuses.
+    #[error("cannot tokenize the text of line {line}")]
+    Row {
+        /// Its line in the file, from 1.
+        line: u64,
+        /// Why.
+        #[source]
+        source: Box<TokenizerError>,
+    },
     /// No room for a new token.
     #[error("the vocabulary has no unused slot left for {0:?}")]
     NoSlot(String),
@@ -103,38 +164,21 @@ pub enum TokenizerError {
     Failed(String),
 }
 
-/// How BERT's vocabulary is applied, as `tokenizer_config.json` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Casing {
-    lowercase: bool,
-    /// `None`: as `lowercase`.
-    strip_accents: Option<bool>,
-    chinese_characters: bool,
-    /// `model_max_length`, which `transformers` cuts texts to.
-    max_length: usize,
-}
-
-impl Default for Casing {
-    fn default() -> Self {
-        let (lowercase, chinese_characters) = (true, true);
-        Self { lowercase, strip_accents: None, chinese_characters, max_length: 128 }
-    }
-}
-
 /// Texts to token ids.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     shared: Arc<Shared>,
-    casing: Casing,
     max_length: usize,
     threads: Option<usize>,
+    /// The model's `vocab_size`, where the vocabulary is larger.
+    rows: Option<usize>,
 }
 
 /// What all clones of a tokenizer share.
 #[derive(Debug)]
 struct Shared {
     source: Source,
-    /// `None` where the file asks for more than it does.
+    /// `None` where the files ask for more than it does.
     fast: Option<FastWordPiece>,
     /// Made when it is first needed.
     reference: OnceLock<Result<Reference, TokenizerError>>,
@@ -152,9 +196,10 @@ struct Reference {
 #[derive(Debug)]
 struct Source {
     text: Cow<'static, str>,
-    /// Whether the text is a `vocab.txt`, and how it is applied, or a `tokenizer.json`.
-    vocabulary: Option<Casing>,
-    /// Names it in errors.
+    /// Whether the text is a `tokenizer.json`, or a `vocab.txt`.
+    is_json: bool,
+    config: Config,
+    /// Names the text in errors.
     from: String,
 }
 
@@ -164,93 +209,169 @@ impl Source {
     }
 }
 
+/// The tokens of a `vocab.txt` with their ids. Blanks at the end of a line are no part of its token. Of
+/// lines that are the same, the last one counts.
+fn lines(text: &str) -> impl Iterator<Item = (&str, u32)> {
+    text.lines().map(str::trim_end).zip(0_u32..)
+}
+
 impl Tokenizer {
-    /// The tokenizer of uncased BERT, with the bundled vocabulary.
+    /// The tokenizer of uncased BERT, with the bundled vocabulary. It cuts texts to 128 tokens.
     pub fn bundled() -> Self {
-        let from = "the bundled vocabulary".to_owned();
-        Self::from_vocabulary(Cow::Borrowed(BUNDLED), Casing::default(), from)
+        let config = Config { max_length: Some(BUNDLED_LENGTH), ..Config::default() };
+        Self::from_vocabulary(Cow::Borrowed(BUNDLED), config, "the bundled vocabulary".to_owned())
             .expect("the bundled vocabulary is whole, as a test shows")
     }
 
-    /// The tokenizer of a model folder: `tokenizer.json`, else `vocab.txt`, which
-    /// `tokenizer_config.json` says how to apply.
+    /// The tokenizer of a model folder: `tokenizer.json`, else `vocab.txt`, and what
+    /// `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `config.json` say of it.
     ///
     /// # Errors
-    /// When there is none, or it cannot be read.
+    /// When there is none, or it cannot be read, or a file asks for what is not supported.
     pub fn from_folder(folder: &Path) -> Result<Self, TokenizerError> {
-        let casing = match read(&folder.join("tokenizer_config.json"))? {
-            Some(text) => casing(&text),
-            None => Casing::default(),
-        };
+        let config = Config::read(folder)?;
         let path = folder.join("tokenizer.json");
         if let Some(text) = read(&path)? {
-            return Self::from_json(text, casing, path.display().to_string());
+            return Self::from_json(text, config, path.display().to_string());
         }
         let path = folder.join("vocab.txt");
-        match read(&path)? {
-            Some(text) => {
-                Self::from_vocabulary(Cow::Owned(text), casing, path.display().to_string())
-            }
-            None => Err(TokenizerError::Missing(folder.to_owned())),
+        let Some(text) = read(&path)? else {
+            return Err(TokenizerError::Missing(folder.to_owned()));
+        };
+        let from = path.display().to_string();
+        if config.class == Class::File {
+            let problem = "its tokenizer_class is read from tokenizer.json, which is not there";
+            return Err(TokenizerError::Contents { from, problem: problem.to_owned() });
         }
+        Self::from_vocabulary(Cow::Owned(text), config, from)
     }
 
-    fn from_json(text: String, casing: Casing, from: String) -> Result<Self, TokenizerError> {
-        let fast = definition::word_piece(&text);
-        Self::new(Source { text: Cow::Owned(text), vocabulary: None, from }, fast, casing)
+    fn from_json(text: String, config: Config, from: String) -> Result<Self, TokenizerError> {
+        let mut source = Source { text: Cow::Owned(text), is_json: true, config, from };
+        if source.config.class == Class::Bert {
+            let parts = definition::vocabulary_of(&source.text);
+            let (vocabulary, listed) = parts.map_err(|problem| source.wrong(problem))?;
+            if lacking(&source.config, &vocabulary, &listed).is_none() {
+                if source.config.is_legacy {
+                    source.config.listed.extend(listed);
+                }
+                return Self::bert(source, vocabulary);
+            }
+            // A BertTokenizer cannot be made of it: its special tokens have other names, which no file says.
+            source.config.read_as_file();
+        }
+        let Some(found) = definition::word_piece(&source.text) else {
+            return Self::new(source, None);
+        };
+        let mut added = AddedVocabulary::default();
+        let known: Vec<_> = found.added.iter().map(|(_, token)| token.clone()).collect();
+        added.add(&found.vocabulary, &known);
+        let is_assigned = |(id, token): &(u32, tokenizers::AddedToken)| {
+            added.id(&found.vocabulary, &token.content) == Some(*id)
+        };
+        let is_plain = found.added.iter().all(is_assigned);
+        added.add(&found.vocabulary, &source.config.tokens(&known));
+        let fast = added.plain().filter(|_| is_plain).map(|plain| FastWordPiece {
+            basic: found.basic,
+            end: found.vocabulary.end().max(added.end()),
+            added: plain,
+            vocabulary: found.vocabulary,
+            unknown: found.unknown,
+            frame: found.frame,
+            max_characters: found.max_characters,
+        });
+        Self::new(source, fast)
     }
 
     fn from_vocabulary(
         text: Cow<'static, str>,
-        casing: Casing,
+        config: Config,
         from: String,
     ) -> Result<Self, TokenizerError> {
-        let source = Source { text, vocabulary: Some(casing), from };
+        let source = Source { text, is_json: false, config, from };
         let mut vocabulary = Vocabulary::with_capacity(source.text.len() / 8);
-        for (token, id) in source.text.lines().zip(0_u32..) {
-            if vocabulary.insert(token, id).is_some() {
-                return Err(source.wrong(format!("the token {token:?} stands twice")));
-            }
+        for (token, id) in lines(&source.text) {
+            vocabulary.insert(token, id);
         }
-        let id = |token: &str| {
-            let id = vocabulary.id(token);
-            id.ok_or_else(|| source.wrong(format!("it lacks the token {token:?}")))
-        };
-        let (unknown, cls, sep) = (id("[UNK]")?, id("[CLS]")?, id("[SEP]")?);
-        let special = SPECIAL.iter().filter_map(|token| Some((*token, vocabulary.id(token)?)));
-        let fast = FastWordPiece {
-            basic: Basic {
-                lowercase: casing.lowercase,
-                strip_accents: casing.strip_accents.unwrap_or(casing.lowercase),
-                chinese_characters: casing.chinese_characters,
-            },
-            added: Added::new(special),
-            vocabulary,
-            unknown,
-            frame: [cls, sep],
-            max_characters: 100,
-        };
-        Self::new(source, Some(fast), casing)
+        match lacking(&source.config, &vocabulary, &[]) {
+            Some(token) => Err(source.wrong(format!("it lacks the token {token:?}"))),
+            None => Self::bert(source, vocabulary),
+        }
     }
 
-    fn new(
-        source: Source,
-        fast: Option<FastWordPiece>,
-        casing: Casing,
-    ) -> Result<Self, TokenizerError> {
+    /// A `BertTokenizer` of a vocabulary that [lacks](lacking) nothing.
+    fn bert(source: Source, vocabulary: Vocabulary) -> Result<Self, TokenizerError> {
+        let config = &source.config;
+        let mut added = AddedVocabulary::default();
+        added.add(&vocabulary, &config.tokens(&[]));
+        let id = |name: &str| {
+            let id = config.name(name).and_then(|name| added.id(&vocabulary, name));
+            id.ok_or_else(|| source.wrong(format!("it lacks the {name}")))
+        };
+        let (unknown, frame) = (id("unk_token")?, [id("cls_token")?, id("sep_token")?]);
+        let fast = added.plain().map(|plain| FastWordPiece {
+            basic: Basic {
+                lowercase: config.casing.lowercase,
+                strip_accents: config.casing.strip_accents.unwrap_or(config.casing.lowercase),
+                chinese_characters: config.casing.chinese_characters,
+            },
+            end: vocabulary.end().max(added.end()),
+            added: plain,
+            vocabulary,
+            unknown,
+            frame,
+            max_characters: MAX_WORD_CHARACTERS,
+        });
+        Self::new(source, fast)
+    }
+
+    fn new(source: Source, fast: Option<FastWordPiece>) -> Result<Self, TokenizerError> {
+        let max_length = source.config.max_length.unwrap_or(NO_LIMIT);
         let shared = Arc::new(Shared { source, fast, reference: OnceLock::new() });
-        let tokenizer = Self { shared, casing, max_length: casing.max_length, threads: None };
+        let tokenizer = Self { shared, max_length, threads: None, rows: None };
         if tokenizer.shared.fast.is_none() {
             tokenizer.reference()?;
         }
-        // What frames every text is checked on the shortest.
+        let config = &tokenizer.shared.source.config;
         let wrong = |problem| tokenizer.shared.source.wrong(problem);
+        for (&id, token) in config.listed.iter().filter(|(_, token)| !token.content.is_empty()) {
+            let content = &token.content;
+            if tokenizer.id(content)? != Some(id) {
+                let problem = format!("the added token {content:?} cannot have the id {id}");
+                return Err(wrong(format!("{problem}: the vocabulary gives it another")));
+            }
+        }
+        for token in &config.never_split {
+            if !tokenizer.is_added(token)? {
+                return Err(config.split(token));
+            }
+        }
+        // What frames every text is checked on the shortest.
         let empty = tokenizer.encode("").map_err(|error| wrong(error.to_string()))?;
         if empty.full_length != 2 {
             let problem = format!("it frames an empty text in {} tokens", empty.full_length);
             return Err(wrong(format!("{problem}, expected [CLS] and [SEP]")));
         }
         Ok(tokenizer)
+    }
+
+    /// The id of a token, added or not.
+    fn id(&self, token: &str) -> Result<Option<u32>, TokenizerError> {
+        match &self.shared.fast {
+            Some(fast) => Ok(fast.id(token)),
+            None => Ok(self.reference()?.token_to_id(token)),
+        }
+    }
+
+    /// Whether a token is found in texts before they are split into words.
+    fn is_added(&self, token: &str) -> Result<bool, TokenizerError> {
+        match &self.shared.fast {
+            Some(fast) => Ok(fast.added.id(token).is_some()),
+            None => {
+                let added = self.reference()?.get_added_vocabulary();
+                Ok(added.get_vocab().contains_key(token))
+            }
+        }
     }
 
     /// The `tokenizers` crate's tokenizer.
@@ -281,9 +402,9 @@ impl Tokenizer {
     fn bounded_reference(&self) -> Result<&Reference, TokenizerError> {
         let Shared { source, reference, .. } = &*self.shared;
         let make = || {
-            let (mut tokenizer, growth) = match source.vocabulary {
-                Some(casing) => (reference_from_vocabulary(source, casing)?, 1),
-                None => reference_from_json(source)?,
+            let (mut tokenizer, growth) = match source.config.class {
+                Class::Bert => (bert_reference(source)?, 1),
+                Class::File => file_reference(source)?,
             };
             tokenizer.with_truncation(None).map_err(|error| source.wrong(error))?;
             tokenizer.with_padding(None);
@@ -319,7 +440,17 @@ impl Tokenizer {
         Self { threads, ..self }
     }
 
-    /// The most tokens of a text, special ones included.
+    /// Refuses texts that have an id without an embedding; `rows` is the model's `vocab_size`.
+    ///
+    /// # Errors
+    /// [`TokenizerError::NoEmbedding`] where a token that frames every text has none.
+    pub fn with_embeddings(mut self, rows: usize) -> Result<Self, TokenizerError> {
+        self.rows = Some(rows).filter(|rows| self.vocabulary_size() > *rows);
+        self.encode("")?;
+        Ok(self)
+    }
+
+    /// The most tokens of a text, special ones included; `usize::MAX` where the files name no limit.
     pub fn max_length(&self) -> usize {
         self.max_length
     }
@@ -327,7 +458,7 @@ impl Tokenizer {
     /// One past the largest token id.
     pub fn vocabulary_size(&self) -> usize {
         if let Some(fast) = &self.shared.fast {
-            return fast.vocabulary.end();
+            return fast.end;
         }
         // `new` has made the reference, and would have failed if it could not.
         let ids = self.reference().map(|reference| reference.get_vocab(true)).unwrap_or_default();
@@ -337,14 +468,17 @@ impl Tokenizer {
     /// The ids of a text.
     ///
     /// # Errors
-    /// When the tokenizer refuses it.
+    /// When the tokenizer refuses it, or a token has no [embedding](Self::with_embeddings).
     pub fn encode(&self, text: &str) -> Result<TokenizedText, TokenizerError> {
+        self.encode_in(text, &mut Room::default())
+    }
+
+    fn encode_in(&self, text: &str, room: &mut Room) -> Result<TokenizedText, TokenizerError> {
         if let Some(fast) = &self.shared.fast {
-            let mut room = Room::default();
-            return Ok(self.cut(fast.encode(text, &mut room)));
+            return self.checked(self.cut(fast.encode(text, room)));
         }
         let encoding = self.by_reference(text, |reference| reference.encode_fast(text, true))?;
-        Ok(self.cut(encoding.get_ids()))
+        self.checked(self.cut(encoding.get_ids()))
     }
 
     /// The ids of many texts, in their order, on all [threads](Self::with_threads).
@@ -358,11 +492,8 @@ impl Tokenizer {
     /// [`Self::encode_all`] where a text that the tokenizer refuses takes nothing from the others.
     pub fn encode_each(&self, texts: &[&str]) -> Vec<Result<TokenizedText, TokenizerError>> {
         let encode = |texts: &[&str]| -> Vec<Result<TokenizedText, TokenizerError>> {
-            let Some(fast) = &self.shared.fast else {
-                return texts.iter().map(|text| self.encode(text)).collect();
-            };
             let mut room = Room::default();
-            texts.iter().map(|text| Ok(self.cut(fast.encode(text, &mut room)))).collect()
+            texts.iter().map(|text| self.encode_in(text, &mut room)).collect()
         };
         let shares = self.shares(texts.iter().map(|text| text.len()).sum());
         if shares < 2 {
@@ -383,6 +514,23 @@ impl Tokenizer {
         encoded
     }
 
+    /// # Errors
+    /// [`TokenizerError::NoEmbedding`] of the first id that has none.
+    fn checked(&self, text: TokenizedText) -> Result<TokenizedText, TokenizerError> {
+        let Some(rows) = self.rows else { return Ok(text) };
+        match text.ids.iter().find(|id| **id as usize >= rows) {
+            None => Ok(text),
+            Some(&id) => {
+                let reference = self.reference()?;
+                // The crate's own name of a normalized token is lower-cased.
+                let added = reference.get_added_vocabulary().get_added_tokens_decoder();
+                let added = added.get(&id).map(|token| token.content.clone());
+                let token = added.or_else(|| reference.id_to_token(id)).unwrap_or_default();
+                Err(TokenizerError::NoEmbedding { token, id, rows })
+            }
+        }
+    }
+
     /// How many threads texts of so many bytes together are worth.
     fn shares(&self, bytes: usize) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -400,142 +548,96 @@ impl Tokenizer {
         }
         TokenizedText { ids: kept, full_length }
     }
-
-    /// Makes each of `names` a token of its own, in a slot of the vocabulary that no text uses
-    /// (`[unused0]`, …). Those that are tokens already stay as they are.
-    ///
-    /// # Errors
-    /// When no slot is left.
-    pub fn with_placeholders(self, names: &[&str]) -> Result<Self, TokenizerError> {
-        let mut value = self.to_json()?;
-        for name in names {
-            if value["model"]["vocab"].get(name).is_some() {
-                continue;
-            }
-            let vocabulary = value["model"]["vocab"].as_object_mut();
-            let no_slot = || TokenizerError::NoSlot((*name).to_owned());
-            let vocabulary = vocabulary.ok_or_else(no_slot)?;
-            let slot = vocabulary
-                .iter()
-                .filter(|(token, _)| token.starts_with("[unused"))
-                .filter_map(|(token, id)| Some((id.as_u64()?, token.clone())))
-                .min();
-            let (id, token) = slot.ok_or_else(no_slot)?;
-            vocabulary.remove(&token);
-            vocabulary.insert((*name).to_owned(), json!(id));
-            let added = json!({
-                "id": id, "content": name, "single_word": false, "lstrip": false,
-                "rstrip": false, "normalized": false, "special": false,
-            });
-            match value["added_tokens"].as_array_mut() {
-                Some(list) => list.push(added),
-                None => value["added_tokens"] = json!([added]),
-            }
-        }
-        let from = self.shared.source.from.clone();
-        let tokenizer = Self::from_json(value.to_string(), self.casing, from)?;
-        tokenizer.with_threads(self.threads).with_max_length(self.max_length)
-    }
-
-    fn to_json(&self) -> Result<Value, TokenizerError> {
-        let reference = self.reference()?;
-        serde_json::to_value(reference).map_err(|error| self.shared.source.wrong(error))
-    }
-
-    /// The files that `transformers` opens the tokenizer from, by name.
-    ///
-    /// # Errors
-    /// When the tokenizer cannot be written down.
-    pub fn files(&self) -> Result<Vec<(String, Vec<u8>)>, TokenizerError> {
-        let mut tokens: Vec<(u32, String)> =
-            self.reference()?.get_vocab(true).into_iter().map(|(t, id)| (id, t)).collect();
-        tokens.sort_unstable();
-        let vocabulary: String = tokens.iter().map(|(_, token)| format!("{token}\n")).collect();
-        let special = json!({
-            "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]",
-            "cls_token": "[CLS]", "mask_token": "[MASK]",
-        });
-        let mut config = special.clone();
-        config["tokenizer_class"] = json!("BertTokenizer");
-        config["do_lower_case"] = json!(self.casing.lowercase);
-        config["strip_accents"] = json!(self.casing.strip_accents);
-        config["tokenize_chinese_chars"] = json!(self.casing.chinese_characters);
-        config["model_max_length"] = json!(self.max_length);
-        let text = |value: &Value| format!("{value:#}\n").into_bytes();
-        Ok(vec![
-            ("tokenizer.json".to_owned(), self.to_json()?.to_string().into_bytes()),
-            ("vocab.txt".to_owned(), vocabulary.into_bytes()),
-            ("tokenizer_config.json".to_owned(), text(&config)),
-            ("special_tokens_map.json".to_owned(), text(&special)),
-        ])
-    }
 }
 
-/// The crate's tokenizer of a `tokenizer.json`, and how many bytes its normalizer may make of one.
-fn reference_from_json(source: &Source) -> Result<(tokenizers::Tokenizer, usize), TokenizerError> {
+/// The first token that a `BertTokenizer` needs and that neither the vocabulary nor the listed tokens
+/// have. Of these, the unknown token must be in the vocabulary.
+fn lacking<'a>(
+    config: &'a Config,
+    vocabulary: &Vocabulary,
+    listed: &[(u32, tokenizers::AddedToken)],
+) -> Option<&'a str> {
+    let is_known = |field: &str, name: &str| {
+        let of_file = listed.iter().filter(|_| config.is_legacy).map(|(_, token)| token);
+        let is_listed = || config.listed.values().chain(of_file).any(|it| it.content == name);
+        vocabulary.id(name).is_some() || (field != "unk_token" && is_listed())
+    };
+    ["unk_token", "cls_token", "sep_token"].into_iter().find_map(|field| match config.name(field) {
+        Some(name) if is_known(field, name) => None,
+        Some(name) => Some(name),
+        None => Some(field),
+    })
+}
+
+/// The crate's tokenizer of a `tokenizer.json` as it is, with the tokens that other files add; and how many
+/// bytes its normalizer may make of one.
+fn file_reference(source: &Source) -> Result<(tokenizers::Tokenizer, usize), TokenizerError> {
     let value: Value = serde_json::from_str(&source.text).map_err(|error| source.wrong(error))?;
     let growth = known::check(&value).map_err(|problem| source.wrong(problem))?;
+    let ids = value["model"]["vocab"].as_object().into_iter().flat_map(Map::values);
+    let mut ids =
+        ids.chain(value["added_tokens"].as_array().into_iter().flatten().map(|it| &it["id"]));
+    if let Some(id) = ids.find(|id| id.as_u64().is_some_and(|id| id >= definition::MAX_IDS as u64))
+    {
+        return Err(source.wrong(format!("it has the id {id}")));
+    }
+    if value["truncation"]["direction"] == "Left" {
+        return Err(source.wrong(definition::LEFT));
+    }
     // As it was checked: of a field that is there twice, the text says two things.
     let made = tokenizers::Tokenizer::from_bytes(value.to_string().as_bytes());
-    let made = made.map_err(|error| source.wrong(error))?;
-    match made.get_model() {
-        ModelWrapper::WordPiece(_) => Ok((made, growth)),
-        _ => Err(source.wrong("its model has no type, expected \"WordPiece\"")),
+    let mut reference = made.map_err(|error| source.wrong(error))?;
+    if !matches!(reference.get_model(), ModelWrapper::WordPiece(_)) {
+        return Err(source.wrong("its model has no type, expected \"WordPiece\""));
     }
+    let known = reference.get_added_vocabulary().get_added_tokens_decoder();
+    let known: Vec<_> = known.values().cloned().collect();
+    let tokens = source.config.tokens(&known);
+    reference.add_tokens(tokens).map_err(|error| source.wrong(error))?;
+    Ok((reference, growth))
 }
 
-/// The crate's tokenizer of a `vocab.txt` that has been read already.
-fn reference_from_vocabulary(
-    source: &Source,
-    casing: Casing,
-) -> Result<tokenizers::Tokenizer, TokenizerError> {
-    let vocabulary: Map<String, Value> =
-        source.text.lines().zip(0_u32..).map(|(token, id)| (token.to_owned(), json!(id))).collect();
-    let id = |token: &str| vocabulary[token].as_u64().unwrap_or_default() as u32;
-    let (cls, sep) = (id("[CLS]"), id("[SEP]"));
-    let special = SPECIAL.into_iter().filter(|token| vocabulary.contains_key(*token));
-    let special: Vec<AddedToken> = special.map(|token| AddedToken::from(token, true)).collect();
+/// The crate's tokenizer as `transformers` makes a `BertTokenizer` of a vocabulary.
+fn bert_reference(source: &Source) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let wrong = |error: &dyn std::fmt::Display| source.wrong(error);
+    let vocabulary: Map<String, Value> = match source.is_json {
+        true => {
+            let mut value: Value =
+                serde_json::from_str(&source.text).map_err(|error| wrong(&error))?;
+            known::check_added(&value["added_tokens"]).map_err(|problem| wrong(&problem))?;
+            serde_json::from_value(value["model"]["vocab"].take()).map_err(|error| wrong(&error))?
+        }
+        false => lines(&source.text).map(|(token, id)| (token.to_owned(), json!(id))).collect(),
+    };
     let model = json!({
         "type": "WordPiece",
-        "unk_token": "[UNK]",
+        "unk_token": source.config.name("unk_token"),
         "continuing_subword_prefix": "##",
-        "max_input_chars_per_word": 100,
+        "max_input_chars_per_word": MAX_WORD_CHARACTERS,
         "vocab": vocabulary,
     });
     let model: WordPiece =
-        serde_json::from_str(&model.to_string()).map_err(|error| source.wrong(error))?;
+        serde_json::from_str(&model.to_string()).map_err(|error| wrong(&error))?;
     let mut reference = tokenizers::Tokenizer::new(model);
+    let casing = source.config.casing;
     let normalizer = BertNormalizer::new(
         true,
         casing.chinese_characters,
         casing.strip_accents,
         casing.lowercase,
     );
-    reference.with_normalizer(Some(normalizer)).map_err(|error| source.wrong(error))?;
+    reference.with_normalizer(Some(normalizer)).map_err(|error| wrong(&error))?;
     reference.with_pre_tokenizer(Some(BertPreTokenizer));
-    let processing = BertProcessing::new(("[SEP]".to_owned(), sep), ("[CLS]".to_owned(), cls));
-    reference.with_post_processor(Some(processing));
     reference.with_decoder(Some(WordPieceDecoder::default()));
-    reference.add_special_tokens(special).map_err(|error| source.wrong(error))?;
+    reference.add_tokens(source.config.tokens(&[])).map_err(|error| wrong(&error))?;
+    let framing = |field: &str| {
+        let name = source.config.name(field).unwrap_or_default();
+        let id = reference.token_to_id(name);
+        Ok((name.to_owned(), id.ok_or_else(|| source.wrong(format!("it lacks {name:?}")))?))
+    };
+    let processing = BertProcessing::new(framing("sep_token")?, framing("cls_token")?);
+    reference.with_post_processor(Some(processing));
     Ok(reference)
-}
-
-/// What a `tokenizer_config.json` says; what it does not say, or a damaged one, is BERT's default.
-fn casing(text: &str) -> Casing {
-    let value: Value = serde_json::from_str(text).unwrap_or_default();
-    let default = Casing::default();
-    Casing {
-        lowercase: value["do_lower_case"].as_bool().unwrap_or(default.lowercase),
-        strip_accents: value["strip_accents"].as_bool(),
-        chinese_characters: value["tokenize_chinese_chars"]
-            .as_bool()
-            .unwrap_or(default.chinese_characters),
-        max_length: value["model_max_length"]
-            .as_u64()
-            .and_then(|length| usize::try_from(length).ok())
-            .filter(|length| (3..=1 << 20).contains(length)) // 10^30 stands for none
-            .unwrap_or(default.max_length),
-    }
 }
 
 /// A file's text, or `None` where there is no such file. One that is there and cannot be read is an error.

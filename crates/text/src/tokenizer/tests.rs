@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tokenizers::{NormalizedString, Normalizer, PreTokenizedString, PreTokenizer};
 
 use super::basic::Words;
+use super::config::Casing;
 use super::*;
 
 /// Texts of the kinds that tokenizers stumble over.
@@ -128,7 +129,10 @@ fn tokenizers() -> Vec<Tokenizer> {
                    ##bcdea\nedcba\n##ab\n##ba\n##abab\n中\né\n##é\nß\n##ß\n'\n’\n[\n]\n#\n##"
         .to_owned();
     few.push_str(&format!("\n{}\n##{}\n", "a".repeat(100), "b".repeat(99)));
-    let small = |casing| Tokenizer::from_vocabulary(few.clone().into(), casing, "few".to_owned());
+    let small = |casing| {
+        let config = Config { casing, ..Config::default() };
+        Tokenizer::from_vocabulary(few.clone().into(), config, "few".to_owned())
+    };
     let cased = Casing { lowercase: false, chinese_characters: false, ..Casing::default() };
     vec![
         Tokenizer::bundled(),
@@ -241,8 +245,7 @@ fn threads_are_no_more_than_asked_for() {
     let texts = vec!["so it goes"; 20_000];
     let mut slow = json();
     slow["added_tokens"][4]["lstrip"] = json!(true);
-    let slow = Tokenizer::from_json(slow.to_string(), Casing::default(), "slow".to_owned());
-    for tokenizer in [Tokenizer::bundled(), slow.unwrap()] {
+    for tokenizer in [Tokenizer::bundled(), as_it_is(slow)] {
         let all = [1, 3].map(|threads| {
             tokenizer.clone().with_threads(Some(threads)).encode_all(&texts).unwrap()
         });
@@ -256,8 +259,17 @@ fn json() -> Value {
     Tokenizer::bundled().to_json().unwrap()
 }
 
+/// A `tokenizer.json` read as it is.
+fn as_it_is(value: Value) -> Tokenizer {
+    let config = Config { class: Class::File, max_length: Some(128), ..Config::default() };
+    Tokenizer::from_json(value.to_string(), config, "made".to_owned()).unwrap()
+}
+
+/// Whether a `tokenizer.json` is read without the crate, where anything can read it.
 fn is_fast(value: &Value) -> bool {
-    definition::word_piece(&value.to_string()).is_some()
+    let config = Config { class: Class::File, ..Config::default() };
+    let made = Tokenizer::from_json(value.to_string(), config, "made".to_owned());
+    made.is_ok_and(|made| made.shared.fast.is_some())
 }
 
 #[test]
@@ -279,10 +291,7 @@ fn only_berts_definition_is_taken() {
     let mut value = json();
     value["post_processor"] = template;
     assert!(is_fast(&value));
-    let made = |value: Value| {
-        Tokenizer::from_json(value.to_string(), Casing::default(), "made".to_owned()).unwrap()
-    };
-    let (fast, reference) = both(&made(value), "all's well [SEP]");
+    let (fast, reference) = both(&as_it_is(value), "all's well [SEP]");
     assert_eq!(fast, reference);
 
     // What each asks for, the fast one does not do.
@@ -309,7 +318,7 @@ fn only_berts_definition_is_taken() {
     // And the crate does it.
     let mut value = json();
     value["added_tokens"][4]["lstrip"] = json!(true);
-    let slow = made(value);
+    let slow = as_it_is(value);
     assert!(slow.shared.fast.is_none());
     assert_eq!(slow.encode("a [MASK]").unwrap().ids.len(), 4);
     assert_eq!(slow.encode_all(&["a [MASK]"]).unwrap()[0].ids.len(), 4);

@@ -71,6 +71,11 @@ impl Vocabulary {
         self.end
     }
 
+    /// How many different tokens there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Adds a token and returns the id it had: one that is there already gets the new id.
     ///
     /// # Panics

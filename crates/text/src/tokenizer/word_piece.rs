@@ -11,6 +11,8 @@ pub(super) struct WordPiece {
     pub(super) basic: Basic,
     pub(super) added: Added,
     pub(super) vocabulary: Vocabulary,
+    /// One past the largest id, added tokens included.
+    pub(super) end: usize,
     /// The id of a word that is not made of tokens.
     pub(super) unknown: u32,
     /// The ids before and after every text.
@@ -38,6 +40,11 @@ impl Added {
         let mut begins = [false; 256];
         tokens.iter().for_each(|(token, _)| begins[token.as_bytes()[0] as usize] = true);
         Self { tokens, begins }
+    }
+
+    /// The id of one of them.
+    pub(super) fn id(&self, token: &str) -> Option<u32> {
+        self.tokens.iter().find(|(content, _)| content == token).map(|(_, id)| *id)
     }
 
     /// Whether one of them has this character.
@@ -68,6 +75,11 @@ pub(super) struct Room {
 }
 
 impl WordPiece {
+    /// The id of a token, added or not.
+    pub(super) fn id(&self, token: &str) -> Option<u32> {
+        self.added.id(token).or_else(|| self.vocabulary.id(token))
+    }
+
     /// The ids of a text, framed and uncut.
     pub(super) fn encode<'a>(&self, text: &str, room: &'a mut Room) -> &'a [u32] {
         let Room { words, hashes, ids } = room;

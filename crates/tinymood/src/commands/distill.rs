@@ -24,7 +24,7 @@ use super::report;
 use super::train::Place;
 use crate::args::{DistillArgs, GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::init::{absolute_model, check_vocabulary, split_commit};
+use crate::init::{absolute_model, of_model, split_commit};
 use crate::misuse::Misuse;
 use crate::model::{ModelError, engine, find_model};
 use crate::stop::Stop;
@@ -353,9 +353,9 @@ impl Teacher {
         let path = found.folder;
         let model = read_model_folder(&path)?;
         let tokenizer = Tokenizer::from_folder(&path)?.with_threads(global.threads);
+        let tokenizer = of_model(tokenizer, &model.config)?;
         // Only hidden states are asked of it: a head of any shape will do.
         let config = ModelConfig { pooling: Pooling::Mean, ..model.config };
-        check_vocabulary(&tokenizer, &config)?;
         let (tensors, _) = fit(&config.parameters(1), model.tensors, &config, 0)?;
         let mut engine = engine(config, 1, source.precision, global)?;
         engine.load_tensors(TensorSet::Parameters, &tensors)?;

@@ -297,6 +297,13 @@ fn hostile() -> [(&'static str, Value, &'static str); 6] {
     ]
 }
 
+/// Has `tokenizer.json` read as it is. Of a `BertTokenizer`, only its vocabulary and added tokens count.
+fn read_as_it_is(model: &Path) {
+    edit(&model.join("tokenizer_config.json"), |config| {
+        config["tokenizer_class"] = json!("PreTrainedTokenizerFast");
+    });
+}
+
 /// A tokenizer that takes short texts only: a letter may become 60 bytes.
 fn make_greedy(tokenizer: &mut Value) {
     let content = "q".repeat(60);
@@ -308,6 +315,7 @@ fn make_greedy(tokenizer: &mut Value) {
 fn a_hostile_tokenizer_is_refused_by_name() {
     for (field, value, expected) in hostile() {
         let place = copied_model();
+        read_as_it_is(place.path());
         edit(&place.path().join("tokenizer.json"), |tokenizer| tokenizer[field] = value);
         predict(place.path(), &["x"]).fails(1, &["tokenizer.json", expected, "hint: "]);
     }
@@ -316,6 +324,7 @@ fn a_hostile_tokenizer_is_refused_by_name() {
 #[test]
 fn a_text_that_the_tokenizer_refuses_is_an_error_of_its_row() {
     let place = copied_model();
+    read_as_it_is(place.path());
     edit(&place.path().join("tokenizer.json"), make_greedy);
     let long = "fine ".repeat(20_000);
     let said = predict(place.path(), &["fine", &long, "well"]).fails(1, &["1 row could not"]);
@@ -393,6 +402,7 @@ mod served {
     #[test]
     fn a_reload_of_a_hostile_tokenizer_fails_and_is_counted() {
         let place = copied_model();
+        super::read_as_it_is(place.path());
         let path = place.path().join("tokenizer.json");
         let whole = fs::read(&path).unwrap();
         let server = Server::start(place.path());
@@ -412,6 +422,7 @@ mod served {
     #[test]
     fn a_text_that_the_tokenizer_refuses_is_counted_and_stops_nothing() {
         let place = copied_model();
+        super::read_as_it_is(place.path());
         edit(&place.path().join("tokenizer.json"), make_greedy);
         let server = Server::start(place.path());
         for (count, path) in (1..).zip(["/predict", "/tokenize"]) {

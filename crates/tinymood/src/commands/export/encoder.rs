@@ -13,7 +13,7 @@ use tinymood_weights::{ModelFolder, ModelParts, canonical_name, fit, write_new_m
 use super::{check_weights, quantise, read_back, read_card, written};
 use crate::args::{ExportArgs, GlobalArgs, PrecisionArg};
 use crate::commands::{print, print_json};
-use crate::init::check_vocabulary;
+use crate::init::of_model;
 use crate::model::{ModelError, engine};
 
 /// The smallest cosine between a text's vectors in both forms that passes, on average.
@@ -38,8 +38,7 @@ pub(super) struct Encoder {
 impl Encoder {
     pub(super) fn open(model: ModelFolder) -> anyhow::Result<Self> {
         let ModelFolder { path, config, tensors, .. } = model;
-        let tokenizer = Tokenizer::from_folder(&path)?;
-        check_vocabulary(&tokenizer, &config)?;
+        let tokenizer = of_model(Tokenizer::from_folder(&path)?, &config)?;
         let is_of_pooler = |name: &String| canonical_name(name).contains(".pooler.");
         let has_pooler = tensors.tensors.keys().any(is_of_pooler);
         let pooling = if has_pooler { Pooling::Cls } else { Pooling::Mean };
@@ -79,7 +78,7 @@ pub(super) fn export(
     let (rounded, kept) = quantise(tensors, args.embedding_bits);
     let Encoder { path, config, tokenizer, weights, .. } = opened;
 
-    let texts = sample_texts(&tokenizer, config.max_position_embeddings)?;
+    let texts = sample_texts(&tokenizer)?;
     let vectors = |weights: &TensorMap, precision| -> anyhow::Result<Vec<f32>> {
         let mut engine = engine(config.clone(), 1, precision, global)?;
         engine.load_tensors(TensorSet::Parameters, weights)?;
@@ -141,10 +140,9 @@ pub(super) fn export(
 }
 
 /// The dev split of the sample: of these texts no labels are asked.
-fn sample_texts(tokenizer: &Tokenizer, positions: usize) -> anyhow::Result<PackedBatch> {
+fn sample_texts(tokenizer: &Tokenizer) -> anyhow::Result<PackedBatch> {
     let dev = sample()?.dev.context("the sample has a dev split")?;
     let texts: Vec<&str> = dev.examples.iter().map(|example| example.text.as_str()).collect();
-    let tokenizer = tokenizer.clone().with_max_length(positions.min(tokenizer.max_length()))?;
     Ok(PackedBatch::pack(tokenizer.encode_all(&texts)?.iter().enumerate()))
 }
 
