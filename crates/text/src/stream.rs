@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::readers::{
     Format, Record, Records, Table, csv_text_column, decoded, inner_name, json_fields, json_object,
-    json_text, listed, open_file,
+    json_place, json_text, listed, open_file,
 };
 use crate::{DataError, RowError, RowProblem};
 
@@ -34,6 +34,26 @@ pub struct StreamedText {
     pub text: Result<String, RowProblem>,
     /// What stands beside it, where columns are kept and can be read.
     pub others: Vec<Field>,
+    /// The text's own column, where columns are kept.
+    pub text_column: Option<TextColumn>,
+}
+
+/// The column or field of the text among those of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextColumn {
+    /// How many stand before it.
+    pub place: usize,
+    /// Its name, as the file spells it.
+    pub name: Arc<str>,
+}
+
+/// The columns of a file, or the fields of its first row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// Those beside the text, in their order.
+    pub others: Vec<Arc<str>>,
+    /// That of the text.
+    pub text: TextColumn,
 }
 
 /// What a column or field beside the text holds.
@@ -139,7 +159,8 @@ pub struct TextStream {
     path: PathBuf,
     file: Arc<str>,
     text_column: String,
-    keeps_columns: bool,
+    /// Where columns are kept: that of the text, in JSONL of the row read last.
+    place: Option<TextColumn>,
     row: u64,
     rows: Rows,
     /// The first row, where it was looked at.
@@ -198,6 +219,7 @@ impl TextStream {
     ) -> Result<Self, DataError> {
         let text_column = &*options.text_column;
         let source = decoded(source).map_err(DataError::io(path))?;
+        let mut place = TextColumn { place: 0, name: text_column.into() };
         let rows = match format {
             TextFormat::Lines => Rows::Lines { source, line: 0, buffer: Vec::new() },
             TextFormat::Rows(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },
@@ -211,6 +233,9 @@ impl TextStream {
                 let column = header.map(|header| csv_text_column(header, text_column, path));
                 let column = column.transpose().map_err(|error| or_without_header(error, format));
                 let column = column?.unwrap_or(0);
+                if let Some(name) = header.and_then(|header| header.get(column)) {
+                    place = TextColumn { place: column, name: (&**name).into() };
+                }
                 let kept = match header.filter(|_| options.keeps_columns) {
                     Some(header) => kept_columns(header, column, path)?,
                     None => Vec::new(),
@@ -223,27 +248,28 @@ impl TextStream {
             path: path.to_owned(),
             file: path.display().to_string().into(),
             text_column: text_column.to_owned(),
-            keeps_columns: options.keeps_columns,
+            place: options.keeps_columns.then_some(place),
             row: 0,
             rows,
             first: None,
         })
     }
 
-    /// The names of what stands beside the texts, where columns are kept: those of the header; in JSONL, those of
-    /// the first row.
+    /// The columns, where they are kept: those of the header; in JSONL, those of the first row. `None` where they
+    /// are not kept, and of JSONL without rows.
     ///
     /// # Errors
     /// When the first row of JSONL cannot be read.
-    pub fn columns(&mut self) -> Result<Vec<Arc<str>>, DataError> {
-        if let Rows::Table { kept, .. } = &self.rows {
-            return Ok(kept.iter().map(|(_, name)| Arc::clone(name)).collect());
+    pub fn columns(&mut self) -> Result<Option<Columns>, DataError> {
+        if let (Rows::Table { kept, .. }, Some(text)) = (&self.rows, &self.place) {
+            let others = kept.iter().map(|(_, name)| Arc::clone(name)).collect();
+            return Ok(Some(Columns { others, text: text.clone() }));
         }
         if self.first.is_none() {
             self.first = self.next().transpose()?;
         }
-        let Some(StreamedText { line, text, others, .. }) = &self.first else {
-            return Ok(Vec::new());
+        let Some(StreamedText { line, text, others, text_column, .. }) = &self.first else {
+            return Ok(None);
         };
         match text {
             Err(problem) if others.is_empty() => {
@@ -251,7 +277,10 @@ impl TextStream {
                 let (path, line, problem) = (self.path.clone(), *line, problem.clone());
                 Err(DataError::Row { row: RowError { path, line, problem }, hint })
             }
-            _ => Ok(others.iter().map(|field| Arc::clone(&field.name)).collect()),
+            _ => {
+                let others = others.iter().map(|field| Arc::clone(&field.name)).collect();
+                Ok(text_column.clone().map(|text| Columns { others, text }))
+            }
         }
     }
 
@@ -280,8 +309,11 @@ impl TextStream {
                             Ok(object) => object,
                             Err(problem) => return Ok(Some((*line, Err(problem), Vec::new()))),
                         };
+                        if let Some(place) = &mut self.place {
+                            *place = json_place(&object, &self.text_column);
+                        }
                         let text = json_text(&mut object, &self.text_column);
-                        let others = self.keeps_columns.then(|| json_fields(buffer, &object));
+                        let others = self.place.as_ref().map(|_| json_fields(buffer, &object));
                         return Ok(Some((*line, text, others.unwrap_or_default())));
                     }
                 }
@@ -297,7 +329,7 @@ impl TextStream {
                 let cells = RowProblem::Cells { found: record.len(), header: *header };
                 // What no column names cannot be kept.
                 let text = match record.get(*column) {
-                    Some(cell) if !self.keeps_columns || record.len() <= *header => utf8(cell),
+                    Some(cell) if self.place.is_none() || record.len() <= *header => utf8(cell),
                     _ => Err(cells),
                 };
                 Ok(Some(match others(record, kept) {
@@ -320,8 +352,9 @@ impl Iterator for TextStream {
             Ok(None) => None,
             Ok(Some((line, text, others))) => {
                 self.row += 1;
-                let (file, row) = (Arc::clone(&self.file), self.row);
-                Some(Ok(StreamedText { file, row, line, text, others }))
+                let (file, row, text_column) =
+                    (Arc::clone(&self.file), self.row, self.place.clone());
+                Some(Ok(StreamedText { file, row, line, text, others, text_column }))
             }
             Err(error) => Some(Err(error)),
         }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::csv::listed;
 use super::{ReadOptions, Row, soft_target};
 use crate::labels::Known;
-use crate::stream::{Field, FieldValue, Line, read_line};
+use crate::stream::{Field, FieldValue, Line, TextColumn, read_line};
 use crate::{DataError, RowProblem};
 
 pub(super) fn read(
@@ -128,6 +128,13 @@ pub(crate) fn object(line: &[u8]) -> Result<Map<String, Value>, RowProblem> {
             expected: "a JSON object on each line".to_owned(),
         }),
     }
+}
+
+/// Where the text of an object stands, or would stand: behind all fields.
+pub(crate) fn place(object: &Map<String, Value>, name: &str) -> TextColumn {
+    let name = field(object, name).map_or(name, |(name, _)| name);
+    let place = object.keys().position(|field| field == name).unwrap_or(object.len());
+    TextColumn { place, name: name.into() }
 }
 
 /// The text of an object.

@@ -18,7 +18,9 @@ use crate::{DataError, Dataset, Example, LabelList, RowError, RowProblem};
 
 pub(crate) use self::csv::{Record, Records, Table, listed, text_column as csv_text_column};
 pub(crate) use self::decoded::decoded;
-pub(crate) use self::jsonl::{fields as json_fields, object as json_object, text as json_text};
+pub(crate) use self::jsonl::{
+    fields as json_fields, object as json_object, place as json_place, text as json_text,
+};
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
