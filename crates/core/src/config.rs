@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::decimal::shortest_decimal as short;
 use crate::{LabelError, LabelSet, Projections};
 
 /// How a text's hidden states become one vector.
@@ -358,11 +359,6 @@ impl LabelSet {
         }
         LabelSet::new(names).map(Some).map_err(ConfigError::Labels)
     }
-}
-
-/// `f32` as the shortest decimal that reads back to it: 0.1 and not 0.10000000149.
-fn short(value: f32) -> f64 {
-    value.to_string().parse().expect("a printed float parses")
 }
 
 /// The start of a value, for messages.

@@ -4,6 +4,7 @@
 //! show both.
 
 use serde::Serialize;
+use tinymood_core::shortest_decimal;
 use tinymood_eval::Predictions;
 use tinymood_eval::calibration::cross_entropy_of;
 
@@ -89,8 +90,8 @@ impl Mistakes {
             line: kept.rows[place.row].line,
             text: kept.rows[place.row].text.clone(),
             label: kept.labels.name(place.label).to_owned(),
-            probability: f64::from(place.probability),
-            threshold: f64::from(thresholds[place.label]),
+            probability: shortest_decimal(place.probability),
+            threshold: shortest_decimal(thresholds[place.label]),
             truth: truth(kept, place.row),
         };
         Self {
@@ -117,7 +118,7 @@ fn worst(kept: &KeptPredictions, thresholds: &[f32], loss: f64, row: usize) -> W
     let probabilities = kept.probabilities[row * c..(row + 1) * c].iter().zip(thresholds);
     let decided = kept.labels.names().iter().zip(probabilities).filter(|(_, (p, t))| p >= t);
     let mut said: Vec<(String, f64)> =
-        decided.map(|(name, (p, _))| (name.clone(), f64::from(*p))).collect();
+        decided.map(|(name, (p, _))| (name.clone(), shortest_decimal(*p))).collect();
     said.sort_by(|a, b| b.1.total_cmp(&a.1));
     let row_kept = &kept.rows[row];
     WorstText {
