@@ -101,8 +101,11 @@ pub fn training_summary(run: &RunReport) -> Option<String> {
 /// What a comparison begins with.
 pub(crate) const COMPARISON_TITLE: &str = "# Runs compared\n";
 
+/// A figure's name, that of its cross-validated value, and the value.
+type Unflattered = (&'static str, &'static str, fn(CrossValidated) -> f64);
+
 /// Figures that tuned thresholds flatter, under the names of their cross-validated values.
-pub(crate) const CROSS_VALIDATED: [(&str, &str, fn(CrossValidated) -> f64); 2] = [
+pub(crate) const CROSS_VALIDATED: [Unflattered; 2] = [
     ("macro-F1", "macro-F1, cross-validated", |found| found.macro_f1),
     ("micro-F1", "micro-F1, cross-validated", |found| found.micro_f1),
 ];

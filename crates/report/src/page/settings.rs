@@ -83,7 +83,7 @@ fn machine(run: &RunReport) -> Vec<(String, String)> {
     };
     row(included, first.map(|_| duration(log.seconds())));
     row("of it, before the first step", prepared.map(duration));
-    row("epochs", run.epochs.map(epochs));
+    row("ran for", run.epochs.map(epochs));
     row("steps an epoch", last.and_then(|session| session.steps_per_epoch).map(thousands));
     row("rows learned from", last.and_then(|session| session.train_rows).map(thousands));
     row("rows judged on", last.and_then(|session| session.validation_rows).map(thousands));
