@@ -6,6 +6,7 @@ mod computation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::decimal::shortest_decimal as short;
 use crate::id2label::placeholder;
 use crate::{LabelError, LabelSet, ProblemType, Projections};
 
@@ -330,11 +331,6 @@ impl ProblemType {
     pub fn is_named_in_config_json(text: &str) -> bool {
         Fields::parse(text).is_ok_and(|fields| fields.get("problem_type").is_some())
     }
-}
-
-/// `f32` as the shortest decimal that reads back to it: 0.1 and not 0.10000000149.
-fn short(value: f32) -> f64 {
-    value.to_string().parse().expect("a printed float parses")
 }
 
 /// The start of a value, for messages.

@@ -8,6 +8,7 @@
 
 mod batch;
 mod config;
+mod decimal;
 mod distillation;
 mod engine;
 mod id2label;
@@ -18,6 +19,7 @@ mod tensor;
 
 pub use batch::{BatchError, Logits, PackedBatch, Targets, TokenizedText};
 pub use config::{ConfigError, ModelConfig, ParameterSpec, Pooling};
+pub use decimal::shortest_decimal;
 pub use distillation::{Matching, MatchingError, Projections, Relations, TeacherStates};
 pub use engine::{
     BatchLoss, Engine, EngineError, Infer, Loss, Objective, Randomness, StepReport, TensorSet,

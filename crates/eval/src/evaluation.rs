@@ -4,7 +4,7 @@ use serde::de::{Deserializer, Error};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tinymood_core::LabelSet;
+use tinymood_core::{LabelSet, shortest_decimal};
 
 use crate::bootstrap::{Intervals, intervals};
 use crate::calibration::{
@@ -53,6 +53,21 @@ pub struct ThresholdSummary {
     /// In words.
     #[serde(skip)]
     pub description: String,
+}
+
+impl From<&Thresholds> for ThresholdSummary {
+    fn from(thresholds: &Thresholds) -> Self {
+        let shared =
+            !matches!(thresholds.policy, ThresholdPolicy::PerLabel | ThresholdPolicy::Argmax);
+        let first = thresholds.values.first().map(|&value| shortest_decimal(value));
+        Self {
+            policy: thresholds.policy,
+            objective: thresholds.objective.map(|objective| objective.to_string()),
+            split: thresholds.split.clone(),
+            value: first.filter(|_| shared),
+            description: thresholds.describe(),
+        }
+    }
 }
 
 /// Figures of a split.
@@ -158,7 +173,7 @@ impl Evaluation {
                 f1: scores.f1,
                 support: counts.support(),
                 predicted: counts.predicted(),
-                threshold: has_thresholds.then(|| f64::from(thresholds.values[label])),
+                threshold: has_thresholds.then(|| shortest_decimal(thresholds.values[label])),
                 mcc: counts.matthews(),
                 average_precision: average_precision(predictions.label(label)),
                 roc_auc: roc_auc(predictions.label(label)),
@@ -173,18 +188,10 @@ impl Evaluation {
         let (macro_average_precision, labels_without_average_precision) =
             mean(labels.iter().map(|(_, l)| l.average_precision));
         let (macro_roc_auc, labels_without_roc_auc) = mean(labels.iter().map(|(_, l)| l.roc_auc));
-        let shared = has_thresholds && thresholds.policy != ThresholdPolicy::PerLabel;
-        let first = thresholds.values.first().map(|&value| f64::from(value));
         Self {
             split: split.to_owned(),
             rows: predictions.num_rows(),
-            thresholds: ThresholdSummary {
-                policy: thresholds.policy,
-                objective: thresholds.objective.map(|objective| objective.to_string()),
-                split: thresholds.split.clone(),
-                value: first.filter(|_| shared),
-                description: thresholds.describe(),
-            },
+            thresholds: thresholds.into(),
             micro_precision: micro.precision,
             micro_recall: micro.recall,
             micro_f1: micro.f1,
@@ -212,6 +219,12 @@ impl Evaluation {
             confidence_intervals: intervals(predictions, &thresholds.values, resamples, 0),
             labels,
         }
+    }
+
+    /// Whether the thresholds were tuned on the rows judged, so that the figures flatter.
+    pub fn is_tuned_on_its_rows(&self) -> bool {
+        self.thresholds.policy != ThresholdPolicy::Fixed
+            && self.thresholds.split.as_ref() == Some(&self.split)
     }
 
     /// A figure by its name, as `micro_f1` or `labels.joy.f1`.

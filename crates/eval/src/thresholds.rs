@@ -24,7 +24,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tinymood_core::LabelSet;
+use tinymood_core::{LabelSet, shortest_decimal};
 
 use crate::counts::Counts;
 use crate::predictions::Predictions;
@@ -246,7 +246,7 @@ impl Thresholds {
         assert_eq!(labels.len(), self.values.len(), "a threshold for each label");
         let named = labels.names().iter().zip(&self.values);
         let thresholds: Map<String, Value> =
-            named.map(|(name, value)| (name.clone(), json!(f64::from(*value)))).collect();
+            named.map(|(name, value)| (name.clone(), json!(shortest_decimal(*value)))).collect();
         json!({
             "policy": self.policy,
             "objective": self.objective,

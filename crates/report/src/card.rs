@@ -3,8 +3,11 @@
 
 use std::fmt::Write;
 
+use tinymood_eval::CrossValidated;
+
 use crate::compare::Comparison;
-use crate::page::{percent, signed, thousands, three};
+use crate::log::End;
+use crate::page::{duration, epochs, percent, signed, thousands, three};
 use crate::run::RunReport;
 use crate::seeds::Spread;
 
@@ -71,8 +74,41 @@ pub fn card_details(run: &RunReport) -> String {
     out
 }
 
+/// What training took, as a sentence for the model card. `None` where the log says nothing.
+pub fn training_summary(run: &RunReport) -> Option<String> {
+    let log = &run.log;
+    log.sessions.last()?;
+    let passed = run.epochs.map(|passed| format!(", {}", epochs(passed))).unwrap_or_default();
+    let asked = run.settings.recipe.get("epochs").and_then(toml::Value::as_integer);
+    let differs = |asked: i64| run.epochs.is_some_and(|ran| (ran - asked as f64).abs() > 0.005);
+    let asked = match asked.filter(|asked| differs(*asked)) {
+        Some(_) => "; `epochs` below is what was asked for",
+        None => "",
+    };
+    let model = match log.end {
+        End::Finished { best_step: Some(best), .. } if best != log.last_step => {
+            format!("; the model is that of step {}", thousands(best))
+        }
+        _ => String::new(),
+    };
+    Some(format!(
+        "Training took {} steps{passed}, in {}{model}{asked}.",
+        thousands(log.last_step),
+        duration(log.seconds())
+    ))
+}
+
 /// What a comparison begins with.
 pub(crate) const COMPARISON_TITLE: &str = "# Runs compared\n";
+
+/// A figure's name, that of its cross-validated value, and the value.
+type Unflattered = (&'static str, &'static str, fn(CrossValidated) -> f64);
+
+/// Figures that tuned thresholds flatter, under the names of their cross-validated values.
+pub(crate) const CROSS_VALIDATED: [Unflattered; 2] = [
+    ("macro-F1", "macro-F1, cross-validated", |found| found.macro_f1),
+    ("micro-F1", "micro-F1, cross-validated", |found| found.micro_f1),
+];
 
 /// Runs side by side with their tests.
 pub fn comparison_markdown(comparison: &Comparison) -> String {
@@ -98,6 +134,14 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
             run.evaluation.as_ref().map_or("–".to_owned(), |e| format!("{:.4}", figure(e)))
         };
         line(row(std::iter::once(name.to_owned()).chain(runs.iter().map(value)).collect()));
+        if let Some(name) = CROSS_VALIDATED.iter().find(|(known, ..)| *known == name) {
+            let (_, name, figure) = name;
+            let value = |run: &RunReport| {
+                let found = run.detail.as_ref().and_then(|detail| detail.cross_validated);
+                found.map_or("–".to_owned(), |found| format!("{:.4}", figure(found)))
+            };
+            line(row(std::iter::once((*name).to_owned()).chain(runs.iter().map(value)).collect()));
+        }
     }
     if !comparison.seeds.is_empty() {
         line("\nMean and standard deviation of runs that differ in their seed alone:\n".to_owned());

@@ -6,7 +6,10 @@ use tinymood_eval::bootstrap::{Interval, LabelIntervals, label_intervals};
 use tinymood_eval::calibration::{ReliabilityBin, expected_calibration_error, reliability};
 use tinymood_eval::confusion::PairCounts;
 use tinymood_eval::curves::{ThresholdCurve, grid_threshold, threshold_curve};
-use tinymood_eval::{EvalError, Evaluation, Predictions, Thresholds};
+use tinymood_eval::{
+    CrossValidated, EvalError, Evaluation, Predictions, ThresholdPolicy, Thresholds,
+    cross_validated,
+};
 
 use crate::kept::KeptPredictions;
 use crate::mistakes::Mistakes;
@@ -36,6 +39,8 @@ pub struct Detail {
     pub rows_sha256: String,
     /// Resamplings behind the intervals.
     pub resamples: usize,
+    /// Where the thresholds were tuned on the rows judged: what they are worth on rows they were not tuned on.
+    pub cross_validated: Option<CrossValidated>,
     /// 95 % intervals, in label order; (C).
     pub label_intervals: Option<Vec<LabelIntervals>>,
     /// Thresholds of the curves.
@@ -102,6 +107,7 @@ pub(crate) fn judge(
     let detail = Detail {
         rows_sha256: kept.rows_sha256(),
         resamples: options.resamples,
+        cross_validated: unflattered(kept, &predictions, thresholds),
         label_intervals: label_intervals(&predictions, values, options.resamples, 0),
         threshold_grid: (0..tinymood_eval::curves::GRID).map(grid_threshold).collect(),
         threshold_curves: (0..labels.len()).map(|l| threshold_curve(&predictions, l)).collect(),
@@ -112,6 +118,19 @@ pub(crate) fn judge(
         mistakes: Mistakes::new(kept, &predictions, values, options.examples),
     };
     Ok((evaluation, detail))
+}
+
+/// Figures with thresholds of the same kind, tuned on one half of the rows and judged on the other; `None` where the
+/// thresholds were not tuned on these rows.
+fn unflattered(
+    kept: &KeptPredictions,
+    predictions: &Predictions<'_>,
+    thresholds: &Thresholds,
+) -> Option<CrossValidated> {
+    let is_tuned = thresholds.policy != ThresholdPolicy::Fixed
+        && thresholds.split.as_ref() == Some(&kept.split);
+    let objective = thresholds.objective.unwrap_or_default();
+    is_tuned.then(|| cross_validated(thresholds.policy, objective, predictions))?
 }
 
 fn reliability_points(predictions: &Predictions<'_>) -> Vec<ReliabilityPoint> {

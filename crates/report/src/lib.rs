@@ -35,7 +35,7 @@ mod run;
 mod seeds;
 mod write;
 
-pub use card::{card_details, comparison_markdown};
+pub use card::{card_details, comparison_markdown, training_summary};
 pub use compare::{Adjusted, Comparison, MOST_RUNS};
 pub use data::{DataSummary, SplitSummary};
 pub use error::ReportError;

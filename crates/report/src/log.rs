@@ -18,8 +18,10 @@ const MAX_POINTS: usize = 240;
 pub struct Session {
     /// When it began: seconds since 1970, UTC.
     pub time: f64,
-    /// Wall-clock seconds until its last line.
+    /// Wall-clock seconds until its last line, preparation included where the log says it.
     pub seconds: f64,
+    /// Of these, seconds before training: teachers' labels and the classifier's start.
+    pub prepared_seconds: Option<f64>,
     /// Steps taken before it; above 0 when resumed.
     pub step: u64,
     /// Steps of the whole run.
@@ -127,6 +129,7 @@ struct Line {
 enum LineEvent {
     Start {
         step: u64,
+        prepared_seconds: Option<f64>,
         total_steps: Option<u64>,
         steps_per_epoch: Option<u64>,
         train_rows: Option<u64>,
@@ -197,17 +200,19 @@ impl TrainingLog {
     fn take(&mut self, Line { time, event }: Line) {
         let time = time.filter(|time| time.is_finite());
         self.last_time = time.or(self.last_time);
-        if let LineEvent::Start { step, .. } = event {
+        if let LineEvent::Start { step, prepared_seconds, .. } = event {
             // What a killed process told of steps that are taken again.
             self.steps.retain(|point| point.step <= step);
             self.evaluations.retain(|point| point.step <= step);
+            let prepared_seconds = prepared_seconds.filter(|seconds| (0.0..1e9).contains(seconds));
             let time = time.or(self.last_time).unwrap_or_default();
-            self.sessions.push(Session { time, ..Session::default() });
+            let time = milliseconds(time - prepared_seconds.unwrap_or_default());
+            self.sessions.push(Session { time, prepared_seconds, ..Session::default() });
             self.end = End::Open;
             self.last_step = step;
         }
         if let (Some(time), Some(session)) = (time, self.sessions.last_mut()) {
-            session.seconds = session.seconds.max(time - session.time);
+            session.seconds = session.seconds.max(milliseconds(time - session.time));
         }
         self.note(event);
     }
@@ -216,6 +221,7 @@ impl TrainingLog {
         match event {
             LineEvent::Start {
                 step,
+                prepared_seconds: _,
                 total_steps,
                 steps_per_epoch,
                 train_rows,
@@ -225,10 +231,11 @@ impl TrainingLog {
                 machine,
             } => {
                 let Some(session) = self.sessions.last_mut() else { return };
-                let Session { time, seconds, .. } = *session;
+                let Session { time, seconds, prepared_seconds, .. } = *session;
                 *session = Session {
                     time,
                     seconds,
+                    prepared_seconds,
                     step,
                     total_steps,
                     steps_per_epoch,
@@ -264,7 +271,26 @@ impl TrainingLog {
 
     /// Wall-clock seconds of all sessions.
     pub fn seconds(&self) -> f64 {
-        self.sessions.iter().map(|session| session.seconds).sum()
+        milliseconds(self.sessions.iter().map(|session| session.seconds).sum())
+    }
+
+    /// Passes over the training rows that the steps taken make.
+    pub fn epochs(&self) -> Option<f64> {
+        let steps_per_epoch = self.sessions.last()?.steps_per_epoch.filter(|&steps| steps > 0)?;
+        Some(self.last_step as f64 / steps_per_epoch as f64)
+    }
+
+    /// Wall-clock seconds before training, of all sessions; `None` where no line says them.
+    pub fn prepared_seconds(&self) -> Option<f64> {
+        let told = self.sessions.iter().filter_map(|session| session.prepared_seconds);
+        told.reduce(|sum, seconds| sum + seconds)
+    }
+
+    /// Whether the run is known to have had no validation split.
+    pub fn has_no_validation(&self) -> bool {
+        self.sessions
+            .last()
+            .is_some_and(|last| last.train_rows.is_some() && last.validation_rows.is_none())
     }
 
     /// Median of the texts trained on a second.
@@ -274,6 +300,11 @@ impl TrainingLog {
         speeds.sort_unstable_by(f64::total_cmp);
         speeds.get(speeds.len() / 2).copied()
     }
+}
+
+/// Seconds to the millisecond, as the log has them: differences of times have digits that nobody measured.
+fn milliseconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }
 
 /// At most `most` points, each the mean of neighbours.
@@ -343,6 +374,19 @@ mod tests {
         assert_eq!(losses, [(10, Some(1.0)), (20, Some(2.0))]);
         assert_eq!(log.seconds(), 26.0);
         assert_eq!(log.end, End::Finished { early: true, best_step: Some(10) });
+    }
+
+    #[test]
+    fn time_includes_what_came_before_the_first_step() {
+        let start = r#"{"time":1796127903.912,"event":"start","step":0,"prepared_seconds":40.5,"steps_per_epoch":3}"#;
+        let step = r#"{"time":1796127904.723,"event":"step","step":5}"#;
+        let log = read(&format!("{start}\n{step}\n"));
+        assert_eq!((log.seconds(), log.prepared_seconds()), (41.311, Some(40.5)));
+        assert_eq!(log.sessions[0].time, 1_796_127_863.412);
+        assert_eq!(log.epochs(), Some(5.0 / 3.0));
+        // A log of an earlier version does not say.
+        let log = read(&format!("{}\n{step}\n", start.replace("prepared_seconds", "x")));
+        assert_eq!((log.seconds(), log.prepared_seconds()), (0.811, None));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! show both.
 
 use serde::Serialize;
+use tinymood_core::shortest_decimal;
 use tinymood_eval::Predictions;
 use tinymood_eval::calibration::cross_entropy_of;
 
@@ -91,8 +92,8 @@ impl Mistakes {
             line: kept.rows[place.row].line,
             text: kept.rows[place.row].text.clone(),
             label: kept.labels.name(place.label).to_owned(),
-            probability: f64::from(place.probability),
-            threshold: has_thresholds.then(|| f64::from(thresholds[place.label])),
+            probability: shortest_decimal(place.probability),
+            threshold: has_thresholds.then(|| shortest_decimal(thresholds[place.label])),
             truth: truth(kept, place.row),
         };
         Self {
@@ -120,7 +121,7 @@ fn worst(kept: &KeptPredictions, thresholds: &[f32], loss: f64, row: usize) -> W
     let decide = kept.problem_type.decide(probabilities, thresholds);
     let decided = (0..c).filter(|&label| decide(label));
     let mut said: Vec<(String, f64)> = decided
-        .map(|label| (kept.labels.name(label).to_owned(), f64::from(probabilities[label])))
+        .map(|label| (kept.labels.name(label).to_owned(), shortest_decimal(probabilities[label])))
         .collect();
     said.sort_by(|a, b| b.1.total_cmp(&a.1));
     let row_kept = &kept.rows[row];

@@ -24,6 +24,8 @@ pub struct RunReport {
     pub settings: RunSettings,
     /// What happened.
     pub log: TrainingLog,
+    /// Passes over the training rows that were made, whatever the recipe asks for.
+    pub epochs: Option<f64>,
     /// What the splits are like.
     pub data: Option<DataSummary>,
     /// The best model's figures on the validation split.
@@ -57,6 +59,11 @@ impl RunReport {
                             pairs of labels and texts; the figures are those of evaluation.json."
                         .to_owned()
                 }
+                None if record.log.has_no_validation() => {
+                    "There are no figures: the run has no validation split (train with a dev file, or with \
+                     --dev-share 0.1)."
+                        .to_owned()
+                }
                 None => "There are no figures: no model of this run has been judged.".to_owned(),
             });
         }
@@ -67,6 +74,7 @@ impl RunReport {
             warnings: record.data.as_ref().map(DataSummary::warnings).unwrap_or_default(),
             settings: record.settings.clone(),
             log: record.log.clone(),
+            epochs: record.log.epochs(),
             data: record.data.clone(),
             evaluation,
             detail,

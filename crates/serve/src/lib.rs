@@ -28,6 +28,7 @@ mod app;
 mod classifier;
 mod connections;
 mod error;
+mod fields;
 mod idle;
 mod infer;
 mod metrics;

@@ -23,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::App;
 use crate::error::{ApiError, BODY_BYTES};
+use crate::fields::{Fields, no_json, problem};
 use crate::observe::Kind;
 
 /// Of a body that is too large, so many times the limit is taken in for nothing, for so long at most.
@@ -48,7 +49,7 @@ impl FromRequestParts<Arc<App>> for Allowed {
     }
 }
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Asked<T> {
+impl<T: DeserializeOwned + Fields> FromRequest<Arc<App>> for Asked<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
@@ -151,40 +152,59 @@ async fn discard(mut body: Body, mut bytes: usize) {
 }
 
 /// [`parse`] of an object: serde would take the fields in a list, too.
-fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+fn parse_object<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.trim_ascii_start().first() == Some(&b'{') {
         return parse(bytes);
     }
-    parse::<IgnoredAny>(bytes)?;
+    parse::<Anything>(bytes)?;
     Err(ApiError::validation("the body is JSON, but no object"))
 }
 
+/// JSON of any kind.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Anything(#[allow(dead_code)] IgnoredAny);
+
+impl Fields for Anything {
+    const FIELDS: &'static [crate::fields::Field] = &[];
+    const TAKES_OTHERS: bool = true;
+}
+
 /// 400 for what is not JSON, 422 for JSON that is not what is asked for.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+fn parse<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Result<T, ApiError> {
     let malformed = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "malformed", message);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         malformed(format!("the body is not UTF-8: wrong at byte {}", error.valid_up_to()))
     })?;
     serde_json::from_str(text).map_err(|error| match error.classify() {
-        Category::Data => ApiError::validation(error.to_string()),
+        Category::Data => ApiError::validation(problem::<T>(text, &error)),
         // JSON has numbers of any size.
         _ if error.to_string().starts_with("number out of range") => {
-            ApiError::validation(error.to_string())
+            ApiError::validation(no_json(text, &error))
         }
-        _ => malformed(format!("the body is not JSON: {error}")),
+        _ => malformed(format!("the body is not JSON: {}", no_json(text, &error))),
     })
 }
 
-/// A name of an enum's. `serde_json` calls what is no string in its place no JSON.
-pub(crate) fn name<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+/// A value, or null, which means the same as none.
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
-    T: DeserializeOwned,
+    T: Default + Deserialize<'de>,
 {
-    T::deserialize(String::deserialize(deserializer)?.into_deserializer())
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// [`name`], or null.
+/// [`name_or_null`], where null means the same as none.
+pub(crate) fn name_or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + DeserializeOwned,
+{
+    name_or_null(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A name of an enum's, or null. `serde_json` calls what is no string in its place no JSON.
 pub(crate) fn name_or_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -249,6 +269,12 @@ impl<'de> Deserialize<'de> for OneOrMany {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::{Field, is_texts};
+
+    impl Fields for OneOrMany {
+        const FIELDS: &'static [Field] = &[Field::needed("texts", "texts", is_texts)];
+        const TAKES_OTHERS: bool = true;
+    }
 
     #[test]
     fn what_is_no_json_differs_from_what_is_other_json() {

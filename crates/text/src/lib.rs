@@ -43,6 +43,8 @@ pub use open::{DataSource, Wanted, open};
 pub use readers::{BadBytes, Encoding, Format, ReadOptions, read_dataset};
 pub use sample::sample;
 pub use stats::{LengthBin, SplitStats, Stats};
-pub use stream::{Field, FieldValue, StreamOptions, StreamedText, TextFormat, TextStream};
+pub use stream::{
+    Columns, Field, FieldValue, StreamOptions, StreamedText, TextColumn, TextFormat, TextStream,
+};
 pub use tokenizer::{PLACEHOLDERS, Token, Tokenizer, TokenizerError, Word, silence_caught_panics};
 pub use unlabelled::Unlabelled;

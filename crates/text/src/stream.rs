@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::readers::{
     BadBytes, Elements, Encoding, Format, Record, Records, Table, csv_text_column, decoded_as,
-    inner_name, json_bare_text, json_fields, json_object, json_text, listed, open_file,
+    inner_name, json_bare_text, json_fields, json_object, json_place, json_text, listed, open_file,
 };
 use crate::{DataError, RowError, RowProblem, is_empty_text};
 
@@ -34,6 +34,26 @@ pub struct StreamedText {
     pub text: Result<String, RowProblem>,
     /// What stands beside it, where columns are kept and can be read.
     pub others: Vec<Field>,
+    /// The text's own column, where columns are kept.
+    pub text_column: Option<TextColumn>,
+}
+
+/// The column or field of the text among those of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextColumn {
+    /// How many stand before it.
+    pub place: usize,
+    /// Its name, as the file spells it.
+    pub name: Arc<str>,
+}
+
+/// The columns of a file, or the fields of its first row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// Those beside the text, in their order.
+    pub others: Vec<Arc<str>>,
+    /// That of the text.
+    pub text: TextColumn,
 }
 
 /// What a column or field beside the text holds.
@@ -146,8 +166,9 @@ pub struct TextStream {
     path: PathBuf,
     file: Arc<str>,
     text_column: String,
-    keeps_columns: bool,
     encoding: Encoding,
+    /// Where columns are kept: that of the text, in JSONL of the row read last.
+    place: Option<TextColumn>,
     row: u64,
     rows: Rows,
     /// The first row, where it was looked at.
@@ -208,6 +229,7 @@ impl TextStream {
         let text_column = &*options.text_column;
         let (source, encoding) =
             decoded_as(source, options.encoding).map_err(DataError::io(path))?;
+        let mut place = TextColumn { place: 0, name: text_column.into() };
         let rows = match format {
             TextFormat::Lines => Rows::Lines { source, line: 0, buffer: Vec::new() },
             TextFormat::Rows(format @ (Format::Json | Format::Jsonl)) => {
@@ -225,6 +247,9 @@ impl TextStream {
                 let column = header.map(|header| csv_text_column(header, text_column, path));
                 let column = column.transpose().map_err(|error| or_without_header(error, format));
                 let column = column?.unwrap_or(0);
+                if let Some(name) = header.and_then(|header| header.get(column)) {
+                    place = TextColumn { place: column, name: (&**name).into() };
+                }
                 let kept = match header.filter(|_| options.keeps_columns) {
                     Some(header) => kept_columns(header, column, path)?,
                     None => Vec::new(),
@@ -237,7 +262,7 @@ impl TextStream {
             path: path.to_owned(),
             file: path.display().to_string().into(),
             text_column: text_column.to_owned(),
-            keeps_columns: options.keeps_columns,
+            place: options.keeps_columns.then_some(place),
             encoding,
             row: 0,
             rows,
@@ -245,20 +270,21 @@ impl TextStream {
         })
     }
 
-    /// The names of what stands beside the texts, where columns are kept: those of the header; in JSONL, those of
-    /// the first row.
+    /// The columns, where they are kept: those of the header; in JSONL, those of the first row. `None` where they
+    /// are not kept, and of JSONL without rows.
     ///
     /// # Errors
     /// When the first row of JSONL cannot be read.
-    pub fn columns(&mut self) -> Result<Vec<Arc<str>>, DataError> {
-        if let Rows::Table { kept, .. } = &self.rows {
-            return Ok(kept.iter().map(|(_, name)| Arc::clone(name)).collect());
+    pub fn columns(&mut self) -> Result<Option<Columns>, DataError> {
+        if let (Rows::Table { kept, .. }, Some(text)) = (&self.rows, &self.place) {
+            let others = kept.iter().map(|(_, name)| Arc::clone(name)).collect();
+            return Ok(Some(Columns { others, text: text.clone() }));
         }
         if self.first.is_none() {
             self.first = self.next().transpose()?;
         }
-        let Some(StreamedText { line, text, others, .. }) = &self.first else {
-            return Ok(Vec::new());
+        let Some(StreamedText { line, text, others, text_column, .. }) = &self.first else {
+            return Ok(None);
         };
         match text {
             Err(problem) if others.is_empty() && *problem != RowProblem::EmptyText => {
@@ -266,7 +292,10 @@ impl TextStream {
                 let (path, line, problem) = (self.path.clone(), *line, problem.clone());
                 Err(DataError::Row { row: RowError { path, line, problem }, hint })
             }
-            _ => Ok(others.iter().map(|field| Arc::clone(&field.name)).collect()),
+            _ => {
+                let others = others.iter().map(|field| Arc::clone(&field.name)).collect();
+                Ok(text_column.clone().map(|text| Columns { others, text }))
+            }
         }
     }
 
@@ -296,8 +325,11 @@ impl TextStream {
                     Ok(object) => object,
                     Err(problem) => return Ok(Some((line, Err(problem), Vec::new()))),
                 };
+                if let Some(place) = &mut self.place {
+                    *place = json_place(&object, &self.text_column);
+                }
                 let text = json_text(&mut object, &self.text_column);
-                let others = self.keeps_columns.then(|| json_fields(buffer, &object));
+                let others = self.place.as_ref().map(|_| json_fields(buffer, &object));
                 Ok(Some((line, text, others.unwrap_or_default())))
             }
             Rows::Table { records, column, header, kept } => {
@@ -340,7 +372,8 @@ impl Iterator for TextStream {
                 });
                 let text = text.map_err(|problem| problem.in_encoding(self.encoding));
                 let (file, row) = (Arc::clone(&self.file), self.row);
-                Some(Ok(StreamedText { file, row, line, text, others }))
+                let text_column = self.place.clone();
+                Some(Ok(StreamedText { file, row, line, text, others, text_column }))
             }
             Err(error) => Some(Err(error.after(self.row))),
         }

@@ -660,14 +660,20 @@ fn streams_keep_what_stands_beside_texts() {
     let columns = |name: &str, bytes: &[u8]| -> Result<Vec<String>, String> {
         let stream = TextStream::open(&place.write(name, bytes), &options);
         let columns = stream.and_then(|mut stream| stream.columns());
-        let columns = columns.map_err(|error| error.to_string())?;
-        Ok(columns.iter().map(|name| name.to_string()).collect())
+        let Some(columns) = columns.map_err(|error| error.to_string())? else {
+            return Ok(Vec::new());
+        };
+        let mut names: Vec<String> = columns.others.iter().map(|name| name.to_string()).collect();
+        names.insert(columns.text.place, format!("<{}>", columns.text.name));
+        Ok(names)
     };
-    assert_eq!(columns("a.csv", b"id,text,x\n").unwrap(), ["id", "x"]);
+    assert_eq!(columns("a.csv", b"id,Text,x\n").unwrap(), ["id", "<Text>", "x"]);
     assert_eq!(
         columns("a.jsonl", b"\n{\"x\": 1, \"text\": \"a\", \"id\": 2}\n").unwrap(),
-        ["x", "id"]
+        ["x", "<text>", "id"]
     );
+    // A row without a text has it behind all others.
+    assert_eq!(columns("a.jsonl", b"{\"x\": 1}\n").unwrap(), ["x", "<text>"]);
     assert_eq!(columns("a.jsonl", b"").unwrap(), [""; 0]);
     for (name, bytes, expected) in [
         ("a.csv", &b"id,text,id\n"[..], "expected each name once"),

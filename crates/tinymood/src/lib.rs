@@ -28,6 +28,7 @@ pub mod hint;
 mod init;
 pub mod misuse;
 mod model;
+mod output;
 pub mod predictions;
 mod read_ahead;
 pub mod stop;

@@ -231,9 +231,13 @@ impl ModelError {
             }
             Self::CalibrateInt8(_) => "calibrate the model that it was made of, then export that",
             Self::AlreadyInt8(_) => "export from the model that it was made of",
-            Self::NoData(_) | Self::NoValidation(_) => {
-                "name labelled rows that it was not trained on: --data goemotions, a folder with a \
-                 dev file, or a file"
+            Self::NoData(_) => {
+                "name labelled rows that it was not trained on: --data with a file, or a folder with a dev \
+                 file"
+            }
+            Self::NoValidation(_) => {
+                "hold rows out when you train (`tinymood train --dev-share 0.1`), or name labelled rows that \
+                 it was not trained on: --data with a file, or a folder with a dev file"
             }
             Self::GateFailed(_) => {
                 "use the model as it is, in bf16 or f32; or write the folder all the same: --force"

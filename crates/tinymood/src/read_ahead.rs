@@ -119,7 +119,8 @@ mod tests {
 
     fn text(row: u64, len: usize) -> Result<StreamedText, DataError> {
         let text = Ok("x".repeat(len));
-        Ok(StreamedText { file: "x".into(), row, line: row, text, others: Vec::new() })
+        let (file, others) = ("x".into(), Vec::new());
+        Ok(StreamedText { file, row, line: row, text, others, text_column: None })
     }
 
     fn all(mut ahead: ReadAhead) -> Vec<u64> {

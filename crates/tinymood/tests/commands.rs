@@ -116,7 +116,10 @@ fn predict_selects_and_writes_as_told() {
     fs::write(folder.join("in.csv"), "id,body\n1,\"a, b\"\n2,c\n").unwrap();
     run(folder, "predict --model runs/quick --input in.csv --text-column body --format csv --output out.csv").ok();
     let written = fs::read_to_string(folder.join("out.csv")).unwrap();
-    assert!(written.starts_with("row,text,labels,scores,error\n1,\"a, b\","), "{written}");
+    assert!(
+        written.starts_with("row,text,labels,scores,truncated,error\n1,\"a, b\","),
+        "{written}"
+    );
     assert_eq!(written.lines().count(), 3);
     run(folder, "predict --input in.csv").fails(1, &["expected a column \"text\"", "hint:"]);
 }
@@ -175,49 +178,52 @@ fn predict_passes_other_columns_on() {
     );
 
     let found = answers("-i kept.csv --text-column body");
-    assert_eq!(found[0]["text"], "so, glad");
-    let others: Vec<(&str, &str)> = [
+    let columns = [
         ("", "7"),
-        ("input_labels", "joy"),
-        ("input_input_labels", "x"),
-        ("input_text", "old"),
+        ("Body", "so, glad"),
+        ("labels", "joy"),
+        ("input_labels", "x"),
+        ("text", "old"),
         ("joy", "1"),
-    ]
-    .into();
-    let last = |row: &serde_json::Value, count: usize| -> Vec<(String, serde_json::Value)> {
-        let all = row.as_object().unwrap();
-        all.iter()
-            .skip(all.len() - count)
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    };
-    let told = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).into());
-    assert_eq!(last(&found[0], 5), others.iter().map(told).collect::<Vec<_>>());
+    ];
+    let row = found[0].as_object().unwrap();
+    let first: Vec<(&str, &str)> =
+        row.iter().take(6).map(|(name, value)| (&**name, value.as_str().unwrap())).collect();
+    assert_eq!(first, columns);
+    assert_eq!(row.keys().skip(6).collect::<Vec<_>>(), ["row", "tinymood_labels"]);
     assert_eq!((&found[1][""], &found[1]["joy"]), (&"8".into(), &"".into()), "a short row");
     let csv = predict("-i kept.csv --text-column body --format csv --scores").ok().stdout;
     let header = csv.lines().next().unwrap();
-    assert!(header.starts_with("row,text,labels,scores,error,admiration,"), "{header}");
     assert!(
-        header.ends_with(",neutral,,input_labels,input_input_labels,input_text,input_joy"),
+        header.starts_with(
+            ",Body,labels,input_labels,text,joy,row,tinymood_labels,scores,truncated,error,admiration,"
+        ) && header.contains(",grief,tinymood_joy,love,")
+            && header.ends_with(",neutral"),
         "{header}"
     );
-    assert!(csv.lines().nth(1).unwrap().ends_with(",7,joy,x,old,1"), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().starts_with("7,\"so, glad\",joy,x,old,1,1,"), "{csv}");
 
     // JSON is passed on as it is written, and CSV has the columns of the first row.
     let said = predict("-i kept.jsonl").fails(1, &["1 row"]).stdout;
     let line = |index: usize| said.lines().nth(index).unwrap();
     assert!(
-        line(0).ends_with(",\"z\":123456789012345678901,\"a\":{\"b\": [1.50]},\"input_row\":null}"),
+        line(0).starts_with(
+            "{\"z\":123456789012345678901,\"a\":{\"b\": [1.50]},\"text\":\"fine\",\"row\":null,\
+             \"tinymood_row\":1,\"labels\":["
+        ),
         "{said}"
     );
-    assert!(line(1).ends_with(",\"other\":\"x\"}"), "{said}");
-    assert!(line(2).contains("\"error\":") && line(2).ends_with(",\"z\":\"q, r\"}"), "{said}");
+    let second = "{\"text\":\"meh\",\"other\":\"x\",\"tinymood_row\":2,";
+    assert!(line(1).starts_with(second), "{said}");
+    let third = "{\"z\":\"q, r\",\"text\":\"\",\"tinymood_row\":3,\"labels\":[],\"error\":";
+    assert!(line(2).starts_with(third), "{said}");
     let csv = predict("-i kept.jsonl --format csv").fails(1, &["2 rows"]).stdout;
     let line = |index: usize| csv.lines().nth(index).unwrap();
-    assert_eq!(line(0), "row,text,labels,scores,error,z,a,input_row");
-    assert!(line(1).ends_with(",,123456789012345678901,\"{\"\"b\"\": [1.50]}\","), "{csv}");
+    assert_eq!(line(0), "z,a,text,row,tinymood_row,labels,scores,truncated,error");
+    let first = "123456789012345678901,\"{\"\"b\"\": [1.50]}\",fine,,1,";
+    assert!(line(1).starts_with(first), "{csv}");
     assert!(line(2).contains("the field \"\"other\"\", which the first row has not"), "{csv}");
-    assert!(line(3).starts_with("3,,,,") && line(3).ends_with(",\"q, r\",,"), "{csv}");
+    assert!(line(3).starts_with("\"q, r\",,,,3,,,,\"found 3 in the field"), "{csv}");
 
     // Rows of several files are counted on, and tell their file.
     let said = predict("-i kept.tsv -i kept.jsonl -i kept.tsv").fails(1, &["1 row"]).stdout;
@@ -225,7 +231,8 @@ fn predict_passes_other_columns_on() {
     let found = rows(&said);
     assert_eq!(found.len(), 5);
     for ((row, file), found) in (1..).zip(files).zip(&found) {
-        assert_eq!((&found["row"], &found["file"]), (&row.into(), &file.into()), "{said}");
+        let told = (&found["tinymood_row"], &found["file"]);
+        assert_eq!(told, (&row.into(), &file.into()), "{said}");
     }
     let csv = predict("-i kept.tsv -i told-twice.csv -o both.csv").fails(1, &["told-twice.csv"]);
     assert!(csv.stdout.is_empty() && !folder.join("both.csv").exists());
@@ -233,13 +240,13 @@ fn predict_passes_other_columns_on() {
     predict("-i kept.tsv -i told-twice.csv -o both.csv").ok();
     let both = fs::read_to_string(folder.join("both.csv")).unwrap();
     let lines: Vec<&str> = both.lines().collect();
-    assert_eq!(lines[0], "row,file,text,labels,scores,error,id,ID");
-    assert!(lines[1].starts_with("1,kept.tsv,fine,") && lines[1].ends_with(",9,"), "{both}");
-    assert!(lines[2].starts_with("2,told-twice.csv,meh,") && lines[2].ends_with(",3,4"), "{both}");
+    assert_eq!(lines[0], "id,text,ID,row,file,labels,scores,truncated,error");
+    assert!(lines[1].starts_with("9,fine,,1,kept.tsv,"), "{both}");
+    assert!(lines[2].starts_with("3,meh,4,2,told-twice.csv,"), "{both}");
     // Answers are input too.
     let again = answers("-i both.csv");
-    assert_eq!((&again[0]["row"], &again[0]["input_row"]), (&1.into(), &"1".into()));
-    assert_eq!((&again[1]["input_file"], &again[1]["ID"]), (&"told-twice.csv".into(), &"4".into()));
+    assert_eq!((&again[0]["tinymood_row"], &again[0]["row"]), (&1.into(), &"1".into()));
+    assert_eq!((&again[1]["file"], &again[1]["ID"]), (&"told-twice.csv".into(), &"4".into()));
 
     write("same.csv", "text,id,id\nmeh,3,4\n");
     predict("-i same.csv").fails(1, &["same.csv", "each name once", "hint:"]);

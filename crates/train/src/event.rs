@@ -65,6 +65,8 @@ pub struct Start {
     /// The checkpoint that training goes on from.
     #[serde(serialize_with = "lossy_option")]
     pub resumed_from: Option<PathBuf>,
+    /// Wall-clock seconds that this process spent before: on teachers' labels and the classifier's start.
+    pub prepared_seconds: f64,
     /// Steps of the whole run.
     pub total_steps: u64,
     /// Steps of an epoch.

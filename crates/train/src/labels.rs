@@ -73,12 +73,19 @@ impl<E: Engine> Lesson<E> for LabelLesson<'_> {
         let set = if averaged { TensorSet::Average } else { TensorSet::Parameters };
         let metrics = judgement.map(Judgement::metrics).unwrap_or_default();
         let split = inputs.validation.map_or("", |split| split.name);
-        let figures = judgement.map(|_| Figures { split, metrics: &metrics, details: "" });
-        let card = model_card(inputs.facts, inputs.settings, inputs.labels, figures);
+        let figures = judgement.map(|_| Figures {
+            split,
+            metrics: &metrics,
+            cross_validated: &[],
+            details: "",
+        });
         let thresholds = match judgement {
             Some(judgement) => judgement.thresholds.clone(),
             None => judging::untuned(inputs.settings.recipe(), inputs.labels.len()),
         };
+        let of_thresholds = (&thresholds).into();
+        let card =
+            model_card(inputs.facts, inputs.settings, inputs.labels, &of_thresholds, figures);
         let mut files = inputs.tokenizer_files.to_vec();
         files.push(("thresholds.json".to_owned(), pretty(&thresholds.to_json(inputs.labels))));
         files.push(("README.md".to_owned(), card.into_bytes()));

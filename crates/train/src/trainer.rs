@@ -56,6 +56,8 @@ pub struct TrainInputs<'a> {
     pub tokenizer_files: &'a [(String, Vec<u8>)],
     /// For the model card.
     pub facts: &'a ModelCardFacts,
+    /// Wall-clock seconds that this process spent on what comes before the first step, for the log.
+    pub prepared_seconds: f64,
     /// Set to true by a signal handler: the current step is finished, a checkpoint is written, and
     /// training returns.
     pub stop: &'a AtomicBool,
@@ -105,6 +107,7 @@ pub fn train<E: Engine>(
         run: inputs.run,
         resume: inputs.resume,
         fingerprint: full_fingerprint(engine, inputs),
+        prepared_seconds: inputs.prepared_seconds,
         stop: inputs.stop,
     };
     let lesson = LabelLesson::new(inputs)?;
@@ -122,6 +125,8 @@ pub(crate) struct RunPlan<'a> {
     pub(crate) resume: bool,
     /// Everything that decides the result, by name.
     pub(crate) fingerprint: BTreeMap<String, String>,
+    /// [`TrainInputs::prepared_seconds`].
+    pub(crate) prepared_seconds: f64,
     pub(crate) stop: &'a AtomicBool,
 }
 
@@ -255,6 +260,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
         let start = Start {
             step: self.state.step,
             resumed_from,
+            prepared_seconds: self.plan.prepared_seconds,
             total_steps: self.schedule.total_steps,
             steps_per_epoch: self.steps_per_epoch,
             train_rows: self.plan.texts.len(),

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use tinymood_eval::paired::{Difference, PairedBootstrap};
-use tinymood_eval::{Evaluation, bootstrap::Interval};
+use tinymood_eval::{CrossValidated, Evaluation, bootstrap::Interval};
 
-use super::format::{duration, interval, percent, signed, small, thousands, three, three_or_dash};
+use super::format::{
+    duration, epochs, interval, percent, signed, small, thousands, three, three_or_dash,
+};
 use super::training::{of_evaluations, of_steps, whole};
 use super::{Section, figure, line_key, mark_key, run, scrolling, settings, shell};
+use crate::card::CROSS_VALIDATED;
 use crate::compare::{Adjusted, Comparison};
 use crate::error::ReportError;
 use crate::figures::ReliabilityPoint;
@@ -86,6 +89,10 @@ fn figures(comparison: &Comparison) -> Markup {
     let of = |run: &RunReport, figure: fn(&Evaluation) -> String| {
         run.evaluation.as_ref().map_or("–".to_owned(), figure)
     };
+    let unflattered = |run: &RunReport, figure: fn(CrossValidated) -> f64| {
+        three_or_dash(run.detail.as_ref().and_then(|detail| detail.cross_validated).map(figure))
+    };
+    let passed = |run: &RunReport| run.epochs.map_or("–".to_owned(), epochs);
     let speed = |run: &RunReport| run.log.samples_per_second().map_or("–".to_owned(), whole);
     let parameters = |run: &RunReport| {
         let last = run.log.sessions.last();
@@ -99,7 +106,12 @@ fn figures(comparison: &Comparison) -> Markup {
                 tbody {
                     @for (name, figure) in FIGURES {
                         tr { th scope="row" { (name) } @for run in runs { td { (of(run, figure)) } } }
+                        @if let Some((_, name, figure)) = CROSS_VALIDATED.iter().find(|(known, ..)| *known == name) {
+                            tr { th scope="row" { (name) } @for run in runs { td { (unflattered(run, *figure)) } } }
+                        }
                     }
+                    tr { th scope="row" { "steps" } @for run in runs { td { (thousands(run.log.last_step)) } } }
+                    tr { th scope="row" { "epochs, as they ran" } @for run in runs { td { (passed(run)) } } }
                     tr { th scope="row" { "texts a second, training" } @for run in runs { td { (speed(run)) } } }
                     tr { th scope="row" { "time" } @for run in runs { td { (duration(run.log.seconds())) } } }
                     tr { th scope="row" { "parameters" } @for run in runs { td { (parameters(run)) } } }
@@ -160,6 +172,9 @@ fn tests(comparison: &Comparison) -> Markup {
             p { "There is no test: it needs the predictions of " (first) " and of another run, and resamplings." }
         };
     };
+    let tuned =
+        |run: &RunReport| run.evaluation.as_ref().is_some_and(Evaluation::is_tuned_on_its_rows);
+    let is_tuned = comparison.runs.iter().any(tuned);
     html! {
         h3 { "Is the difference more than chance?" }
         p {
@@ -167,7 +182,9 @@ fn tests(comparison: &Comparison) -> Markup {
             "the same for both runs, and the difference of their figures is taken anew. The interval holds 95 % of "
             "these differences. The p-value is the share in which they lie as far from the difference found as that "
             "lies from none (Efron and Tibshirani, 1993; Koehn, 2004; Berg-Kirkpatrick et al., 2012). It does not see "
-            "what another seed would have given, nor that thresholds were tuned on these rows."
+            "what another seed would have given"
+            @if is_tuned { ", nor that thresholds were tuned on these rows" }
+            "."
             @if adjusted.is_some() {
                 " With " (found.len()) " runs held against the first, chance has as many tries in each figure: the "
                 "adjusted p-value allows for them (Holm, 1979)."

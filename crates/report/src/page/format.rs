@@ -85,6 +85,13 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
+/// Passes over the training rows: `1.67 epochs`.
+pub(crate) fn epochs(passed: f64) -> String {
+    let text = format!("{passed:.2}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    format!("{text} epoch{}", if text == "1" { "" } else { "s" })
+}
+
 /// Seconds since 1970 as `2026-11-25 13:18 UTC`.
 ///
 /// Days to dates as Howard Hinnant's `civil_from_days` has it.
@@ -136,6 +143,10 @@ mod tests {
         assert_eq!(interval([-0.01, 0.02]), "−0.010 to +0.020");
         assert_eq!([0.5, 0.000_25, 1e-9].map(probability).join(" "), "0.500 0.00025 <0.00001");
         assert_eq!(three(f64::NAN), "–");
+        assert_eq!(
+            [0.1061, 1.0, 5.0 / 3.0, 10.0].map(epochs).join("; "),
+            "0.11 epochs; 1 epoch; 1.67 epochs; 10 epochs"
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Each label's figures, what other thresholds would give, and calibration.
 
 use maud::{Markup, PreEscaped, html};
-use tinymood_eval::LabelEvaluation;
 use tinymood_eval::bootstrap::{Interval, LabelIntervals};
+use tinymood_eval::{LabelEvaluation, ThresholdPolicy};
 
 use super::format::{interval, percent, thousands, three, three_or_dash};
 use super::{figure, line_key, scrolling};
@@ -29,7 +29,7 @@ pub(super) fn labels(run: &RunReport) -> Result<Option<Markup>, ReportError> {
     let caption = html! {
         @if let Some(detail) = run.detail.as_ref().filter(|detail| detail.resamples > 0) {
             "Lines: 95 % of " (thousands(detail.resamples as u64)) " bootstrap resamples of the rows. A resample without "
-            "any row of a rare label counts as 0 for it, so intervals of rare labels, and of macro-F1, lean low."
+            "any row of a rare label counts as 0 for it, so intervals of rare labels lean low; macro-F1's leaves it out."
         } @else {
             "Highest first."
         }
@@ -176,7 +176,7 @@ pub(super) fn thresholds(run: &RunReport) -> Result<Option<Markup>, ReportError>
         .filter_map(|((name, label), curve)| Some((name, label, label.threshold?, curve)))
         .map(|(name, label, threshold, curve)| {
             let title = format!(
-                "{name}: precision, recall and F1 by threshold; chosen {} with F1 {}",
+                "{name}: precision, recall and F1 by threshold; in use {} with F1 {}",
                 three(threshold),
                 three(label.f1)
             );
@@ -198,8 +198,11 @@ pub(super) fn thresholds(run: &RunReport) -> Result<Option<Markup>, ReportError>
     Ok(Some(html! {
         p {
             "Precision, recall and F1 of each label (upwards) if its threshold (to the right) were another. "
-            "The upright line is the threshold chosen, the point its F1. Thresholds of rare labels are drawn "
-            "toward what the model's own probabilities lead to expect, so they need not lie on the peak."
+            "The upright line is the threshold in use, the point its F1."
+            @if evaluation.thresholds.policy == ThresholdPolicy::PerLabel {
+                " Thresholds of rare labels are drawn toward what the model's own probabilities lead to expect, so "
+                "they need not lie on the peak."
+            }
         }
         (line_key(&[(0, "F1"), (1, "precision"), (2, "recall")]))
         div.small { @for plot in &plots { (plot) } }

@@ -13,7 +13,7 @@ mod training;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub(crate) use compare::comparison_page;
-pub(crate) use format::{percent, signed, thousands, three};
+pub(crate) use format::{duration, epochs, percent, signed, thousands, three};
 pub(crate) use run::run_page;
 
 use crate::plot::{DASHES, SERIES};

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use tinymood_eval::bootstrap::Interval;
 
-use super::format::{date, duration, interval, percent, thousands, three};
+use super::format::{date, duration, epochs, interval, percent, thousands, three};
 use super::{Section, data, labels, notes, pairs, settings, shell, texts, training};
 use crate::error::ReportError;
 use crate::log::End;
@@ -47,6 +47,10 @@ pub(crate) fn state(run: &RunReport) -> String {
         Some(total) if total != log.last_step => format!("{step} of {} steps", thousands(total)),
         _ => format!("{step} steps"),
     };
+    let steps = match run.epochs {
+        Some(passed) => format!("{steps} ({})", epochs(passed)),
+        None => steps,
+    };
     let mut text = match &log.end {
         End::Finished { early: false, .. } => format!("Finished: {steps} in {took}."),
         End::Finished { early: true, .. } => {
@@ -70,8 +74,10 @@ pub(crate) fn state(run: &RunReport) -> String {
         let (rows, split) = (thousands(evaluation.rows as u64), &evaluation.split);
         let policy = evaluation.thresholds.policy;
         text += &format!(" Judged on the {rows} rows of {split}, thresholds {policy}.");
-        if evaluation.thresholds.split.as_ref() == Some(split) {
+        if evaluation.is_tuned_on_its_rows() {
             text += " They and the step were chosen on these rows: expect a little less elsewhere.";
+        } else if log.evaluations.len() > 1 {
+            text += " The step was chosen on these rows: expect a little less elsewhere.";
         }
     }
     text
@@ -86,8 +92,16 @@ fn tiles(run: &RunReport) -> Markup {
         };
         let of_macro = said(intervals.map(|intervals| intervals.macro_f1));
         let of_micro = said(intervals.map(|intervals| intervals.micro_f1));
+        let unflattered = run.detail.as_ref().and_then(|detail| detail.cross_validated);
+        let other_half = "thresholds tuned on the other half";
         tiles.push(("macro-F1", three(evaluation.macro_f1), of_macro));
+        tiles.extend(unflattered.map(|found| {
+            ("macro-F1, cross-validated", three(found.macro_f1), other_half.to_owned())
+        }));
         tiles.push(("micro-F1", three(evaluation.micro_f1), of_micro));
+        tiles.extend(unflattered.map(|found| {
+            ("micro-F1, cross-validated", three(found.micro_f1), other_half.to_owned())
+        }));
         let all_right = percent(evaluation.subset_accuracy);
         tiles.push(("rows all right", all_right, "every label".to_owned()));
         let error = evaluation.expected_calibration_error;

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::format::{date, duration, thousands};
+use super::format::{date, duration, epochs, thousands};
 use super::scrolling;
 use crate::log::Session;
 use crate::run::RunReport;
@@ -13,9 +13,21 @@ pub(super) fn settings(run: &RunReport) -> Markup {
             (pairs("Data, model and computation", &rows(&run.settings.source)))
             (pairs("Machine and time", &machine(run)))
         }
-        (recipe(&rows(&run.settings.recipe)))
+        (recipe(&recipe_rows(run)))
         @if run.log.sessions.len() > 1 { (sessions(&run.log.sessions)) }
     }
+}
+
+/// The recipe, with what it came to where that is another number.
+fn recipe_rows(run: &RunReport) -> Vec<(String, String)> {
+    let mut rows = rows(&run.settings.recipe);
+    if let Some(((_, asked), ran)) =
+        rows.iter_mut().find(|(name, _)| name == "epochs").zip(run.epochs)
+        && asked.parse::<f64>().is_ok_and(|asked| (asked - ran).abs() > 0.005)
+    {
+        *asked = format!("{asked}, of which {} ran", epochs(ran));
+    }
+    rows
 }
 
 /// Two columns: a recipe is long.
@@ -64,7 +76,14 @@ fn machine(run: &RunReport) -> Vec<(String, String)> {
     row("engine", last.and_then(|session| session.engine.clone()));
     row("machine", last.and_then(|session| session.machine.clone()));
     row("begun", first.map(|session| date(session.time)));
-    row("time, evaluations included", first.map(|_| duration(log.seconds())));
+    let prepared = log.prepared_seconds();
+    let included = match prepared {
+        Some(_) => "time, preparation and evaluations included",
+        None => "time, evaluations included",
+    };
+    row(included, first.map(|_| duration(log.seconds())));
+    row("of it, before the first step", prepared.map(duration));
+    row("ran for", run.epochs.map(epochs));
     row("steps an epoch", last.and_then(|session| session.steps_per_epoch).map(thousands));
     row("rows learned from", last.and_then(|session| session.train_rows).map(thousands));
     row("rows judged on", last.and_then(|session| session.validation_rows).map(thousands));

@@ -16,8 +16,8 @@ pub(super) fn texts(run: &RunReport) -> Option<Markup> {
     }
     Some(html! {
         p {
-            "Labels are what some people saw in these texts, so the surest mistakes are often theirs: read them "
-            "before training again. Lines are those of the data's file."
+            "Labels are the judgement of annotators, so the surest mistakes are often theirs: read them before "
+            "training again. Lines are those of the data's file."
         }
         @if !wrong.is_empty() {
             h3 { "Given and not annotated, most surely" }

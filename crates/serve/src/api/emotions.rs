@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 use tinymood_core::{Taxonomy, TokenizedText};
 use tinymood_eval::{Choice, Explanation, Occluded, Selection};
 use tinymood_text::Word;
@@ -16,7 +17,8 @@ use super::answer;
 use crate::app::{App, TokensLeft, Work};
 use crate::classifier::Served;
 use crate::error::ApiError;
-use crate::request::{Asked, OneOrMany, name};
+use crate::fields::{Field, Fields, is_count, is_one_of, is_texts};
+use crate::request::{Asked, OneOrMany, name_or_default, or_default};
 
 /// What is asked of texts.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -24,13 +26,13 @@ use crate::request::{Asked, OneOrMany, name};
 pub(super) struct EmotionsRequest {
     texts: OneOrMany,
     /// Whether to give every label's score too.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     all_scores: bool,
     /// Whether to tell which words carried each label.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     explain: bool,
     /// The labels, or coarser ones.
-    #[serde(default, deserialize_with = "name")]
+    #[serde(default, deserialize_with = "name_or_default")]
     taxonomy: TaxonomyName,
     /// One threshold for all labels instead of the model's own. Refused by a single-label model, which has
     /// none.
@@ -42,8 +44,23 @@ pub(super) struct EmotionsRequest {
     #[schema(minimum = 1)]
     top_k: Option<usize>,
     /// Where no label reaches its threshold, give the best one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     at_least_one: bool,
+}
+
+impl Fields for EmotionsRequest {
+    const FIELDS: &'static [Field] = &[
+        Field::needed("texts", "a string or a list of strings", is_texts),
+        Field::flag("all_scores"),
+        Field::flag("explain"),
+        Field::optional("taxonomy", "\"original\", \"ekman\" or \"sentiment\"", |value| {
+            is_one_of(value, &["original", "ekman", "sentiment"])
+        }),
+        Field::optional("threshold", "a number from 0 to 1", Value::is_number),
+        Field::optional("top_k", "a whole number above 0", is_count),
+        Field::flag("at_least_one"),
+    ];
+    const TAKES_OTHERS: bool = false;
 }
 
 /// A view of the labels.

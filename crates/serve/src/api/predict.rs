@@ -16,6 +16,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tinymood_core::{ProblemType, TokenizedText};
 use tinymood_text::{Tokenizer, TokenizerError};
 use utoipa::ToSchema;
@@ -24,7 +25,8 @@ use super::answer;
 use crate::app::{App, TokensLeft, Work};
 use crate::classifier::Served;
 use crate::error::{ApiError, INPUT_LENGTH};
-use crate::request::{Asked, OneOrMany, name, name_or_null, object_or_null};
+use crate::fields::{Field, Fields, is_count, is_one_of, is_texts};
+use crate::request::{Asked, OneOrMany, name_or_default, name_or_null, object_or_null, or_default};
 
 /// Texts in either form.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -35,14 +37,36 @@ pub(super) struct PredictRequest {
     #[schema(default = true)]
     truncate: Option<bool>,
     /// Which end is cut off.
-    #[serde(default, deserialize_with = "name")]
+    #[serde(default, deserialize_with = "name_or_default")]
     truncation_direction: TruncationDirection,
     /// Whether to give logits instead of probabilities.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     raw_scores: bool,
     /// Makes it the Hugging Face form.
     #[serde(default, deserialize_with = "object_or_null")]
     parameters: Option<Parameters>,
+}
+
+impl Fields for PredictRequest {
+    const FIELDS: &'static [Field] = &[
+        Field::needed("inputs", "a string, [\"a\"] or [[\"a\"], [\"b\"]]", |value| match value {
+            Value::Array(items) => items.iter().all(is_texts),
+            other => other.is_string(),
+        }),
+        Field::flag("truncate"),
+        Field::optional("truncation_direction", "\"left\" or \"right\"", |value| {
+            is_one_of(value, &["left", "right", "Left", "Right"])
+        }),
+        Field::flag("raw_scores"),
+        Field::optional("parameters", "an object", Value::is_object),
+        Field::optional("parameters.top_k", "a whole number above 0", is_count),
+        Field::optional(
+            "parameters.function_to_apply",
+            "\"sigmoid\", \"softmax\" or \"none\"",
+            |value| is_one_of(value, &["sigmoid", "softmax", "none"]),
+        ),
+    ];
+    const TAKES_OTHERS: bool = true;
 }
 
 /// The end of a text.

@@ -12,6 +12,7 @@ use super::answer;
 use crate::app::{App, TokensLeft, Work};
 use crate::classifier::Served;
 use crate::error::ApiError;
+use crate::fields::{Field, Fields, is_texts};
 use crate::request::{Asked, OneOrMany};
 
 /// Texts to tokenize.
@@ -19,13 +20,17 @@ use crate::request::{Asked, OneOrMany};
 pub(super) struct TokenizeRequest {
     inputs: OneOrMany,
     /// Whether the tokens that frame every text are told too.
-    #[serde(default = "yes")]
+    #[serde(default)]
     #[schema(default = true)]
-    add_special_tokens: bool,
+    add_special_tokens: Option<bool>,
 }
 
-fn yes() -> bool {
-    true
+impl Fields for TokenizeRequest {
+    const FIELDS: &'static [Field] = &[
+        Field::needed("inputs", "a string or a list of strings", is_texts),
+        Field::flag("add_special_tokens"),
+    ];
+    const TAKES_OTHERS: bool = true;
 }
 
 /// A token.
@@ -55,6 +60,7 @@ pub(super) async fn tokenize(
     asked: Asked<TokenizeRequest>,
 ) -> Result<Response, ApiError> {
     let TokenizeRequest { inputs, add_special_tokens } = asked.body;
+    let add_special_tokens = add_special_tokens.unwrap_or(true);
     asked.kind.set(matches!(inputs, OneOrMany::One(_)));
     let texts = inputs.into_vec();
     let mut work = Work { texts: texts.len(), ..Work::default() };

@@ -71,7 +71,10 @@ fn emotions_as_they_are_chosen() {
     assert_scores(&best["labels"], &expected(text)[..1]);
     assert_eq!(best["labels"][0]["threshold"], 1.0);
     // Nulls are what is left out.
-    let nulls = ask(json!({ "threshold": null, "top_k": null }));
+    let nulls = ask(json!({
+        "threshold": null, "top_k": null, "all_scores": null, "explain": null, "taxonomy": null,
+        "at_least_one": null,
+    }));
     assert_scores(&nulls["labels"], &holding(text));
 
     let rolled = ask(json!({ "taxonomy": "sentiment", "all_scores": true }));
@@ -355,4 +358,118 @@ fn answers_carry_the_requests_id_and_what_they_took() {
     }
     let made = server.get("/health").header("x-request-id").unwrap().to_owned();
     assert_ne!(made, server.get("/health").header("x-request-id").unwrap());
+}
+
+/// Errors of JSON name the field and what it must be; nothing in them is of serde's.
+#[test]
+fn wrong_fields_are_named() {
+    let server = Fixture::new();
+    let texts = "expected a string or a list of strings";
+    let inputs = "expected a string, [\"a\"] or [[\"a\"], [\"b\"]]";
+    let yes_or_no = "expected true or false";
+    for (path, body, message) in [
+        ("/v1/emotions", json!({}), format!("the field \"texts\" is missing, {texts}")),
+        ("/v1/emotions", json!({ "texts": null }), format!("the field \"texts\" is null, {texts}")),
+        ("/v1/emotions", json!({ "texts": {"a": 1} }), format!("the field \"texts\" is {{\"a\":1}}, {texts}")),
+        (
+            "/v1/emotions",
+            json!({ "texts": ["a", 5] }),
+            format!("item 1 of the field \"texts\" is 5, {texts}"),
+        ),
+        (
+            "/v1/emotions",
+            json!({ "text": "a" }),
+            "unknown field \"text\", expected one of texts, all_scores, explain, taxonomy, threshold, \
+             top_k, at_least_one"
+                .to_owned(),
+        ),
+        (
+            "/v1/emotions",
+            json!({ "texts": "a", "explain": "yes" }),
+            format!("the field \"explain\" is \"yes\", {yes_or_no}"),
+        ),
+        (
+            "/v1/emotions",
+            json!({ "texts": "a", "taxonomy": "coarse" }),
+            "the field \"taxonomy\" is \"coarse\", expected \"original\", \"ekman\" or \"sentiment\""
+                .to_owned(),
+        ),
+        (
+            "/v1/emotions",
+            json!({ "texts": "a", "taxonomy": 3 }),
+            "the field \"taxonomy\" is 3, expected \"original\", \"ekman\" or \"sentiment\"".to_owned(),
+        ),
+        (
+            "/v1/emotions",
+            json!({ "texts": "a", "threshold": "0.5" }),
+            "the field \"threshold\" is \"0.5\", expected a number from 0 to 1".to_owned(),
+        ),
+        (
+            "/v1/emotions",
+            json!({ "texts": "a", "top_k": -1 }),
+            "the field \"top_k\" is -1, expected a whole number above 0".to_owned(),
+        ),
+        ("/predict", json!({ "text": "a" }), format!("the field \"inputs\" is missing, {inputs}")),
+        (
+            "/predict",
+            json!({ "inputs": ["a", {"b": 1}] }),
+            format!("item 1 of the field \"inputs\" is {{\"b\":1}}, {inputs}"),
+        ),
+        (
+            "/predict",
+            json!({ "inputs": "a", "raw_scores": 1 }),
+            format!("the field \"raw_scores\" is 1, {yes_or_no}"),
+        ),
+        (
+            "/predict",
+            json!({ "inputs": "a", "truncation_direction": "up" }),
+            "the field \"truncation_direction\" is \"up\", expected \"left\" or \"right\"".to_owned(),
+        ),
+        (
+            "/predict",
+            json!({ "inputs": "a", "parameters": [1] }),
+            "the field \"parameters\" is [1], expected an object".to_owned(),
+        ),
+        (
+            "/predict",
+            json!({ "inputs": "a", "parameters": { "top_k": 1.5 } }),
+            "the field \"parameters.top_k\" is 1.5, expected a whole number above 0".to_owned(),
+        ),
+        (
+            "/predict",
+            json!({ "inputs": "a", "parameters": { "function_to_apply": "tanh" } }),
+            "the field \"parameters.function_to_apply\" is \"tanh\", expected \"sigmoid\", \"softmax\" or \
+             \"none\""
+                .to_owned(),
+        ),
+        ("/tokenize", json!({ "inputs": 5 }), format!("the field \"inputs\" is 5, {texts}")),
+        (
+            "/tokenize",
+            json!({ "inputs": "a", "add_special_tokens": "no" }),
+            format!("the field \"add_special_tokens\" is \"no\", {yes_or_no}"),
+        ),
+    ] {
+        let error = server.post(path, &body).is_error(422, "validation", None);
+        assert_eq!(error["error"], message.as_str(), "{body}");
+    }
+}
+
+/// What a client leaves out, it may send as null.
+#[test]
+fn nulls_mean_the_same_as_nothing() {
+    let server = Fixture::new();
+    let plain = server.post("/predict", &json!({ "inputs": "so glad" })).json();
+    let nulls = json!({
+        "inputs": "so glad", "raw_scores": null, "truncate": null, "truncation_direction": null,
+        "parameters": null,
+    });
+    assert_eq!(server.post("/predict", &nulls).json(), plain);
+    let logits = json!({ "inputs": "so glad", "raw_scores": true });
+    assert_ne!(server.post("/predict", &logits).json(), plain);
+    let parameters = json!({ "top_k": null, "function_to_apply": null });
+    let nested = json!({ "inputs": "so glad", "parameters": parameters });
+    assert_eq!(server.post("/predict", &nested).json(), json!([plain]));
+    let tokens = server.post("/tokenize", &json!({ "inputs": "so glad" })).json();
+    let nulls = json!({ "inputs": "so glad", "add_special_tokens": null });
+    assert_eq!(server.post("/tokenize", &nulls).json(), tokens);
 }

@@ -15,7 +15,7 @@ use super::encoding::BadBytes;
 use super::unique::Unique;
 use super::{Format, ReadOptions, Row, soft_target};
 use crate::labels::Known;
-use crate::stream::{Field, FieldValue, Line};
+use crate::stream::{Field, FieldValue, Line, TextColumn};
 use crate::{DataError, RowProblem};
 
 pub(super) fn read(
@@ -175,6 +175,13 @@ fn placed(error: &serde_json::Error) -> String {
 pub(crate) fn bare_text(element: &[u8]) -> Option<String> {
     let is_string = element.trim_ascii_start().starts_with(b"\"");
     serde_json::from_slice(element).ok().filter(|_| is_string)
+}
+
+/// Where the text of an object stands, or would stand: behind all fields.
+pub(crate) fn place(object: &Map<String, Value>, name: &str) -> TextColumn {
+    let name = field(object, name).map_or(name, |(name, _)| name);
+    let place = object.keys().position(|field| field == name).unwrap_or(object.len());
+    TextColumn { place, name: name.into() }
 }
 
 /// The text of an object.

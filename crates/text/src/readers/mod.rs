@@ -25,7 +25,8 @@ pub(crate) use self::elements::Elements;
 pub use self::encoding::{BadBytes, Encoding};
 use self::gzip::Gzip;
 pub(crate) use self::jsonl::{
-    bare_text as json_bare_text, fields as json_fields, object as json_object, text as json_text,
+    bare_text as json_bare_text, fields as json_fields, object as json_object, place as json_place,
+    text as json_text,
 };
 
 /// The form of a file.

@@ -12,8 +12,30 @@ pub enum FormatArg {
     Table,
     /// One JSON object per line
     Jsonl,
-    /// Comma-separated, with a header
+    /// Comma-separated, with a header; the labels of a text in one cell
     Csv,
+    /// CSV with a column per label, 1 where it holds and else 0: scikit-learn's indicator matrix
+    CsvIndicators,
+    /// CSV with a column per label, its probability
+    CsvScores,
+}
+
+impl FormatArg {
+    /// Whether it is a table between commas.
+    pub fn is_csv(self) -> bool {
+        matches!(self, Self::Csv | Self::CsvIndicators | Self::CsvScores)
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::CsvIndicators => "csv-indicators",
+            Self::CsvScores => "csv-scores",
+        }
+    }
 }
 
 /// What the texts stand in.
@@ -46,13 +68,19 @@ impl From<InputFormatArg> for TextFormat {
 /// `tinymood predict`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each text gets one row, even if no label reaches its threshold (an empty list), or if it cannot be read or \
-is empty (the row says why, and the exit status is 1).
+Each text gets one row, even if no label reaches its threshold (an empty list) or the row cannot be \
+read or is empty (the row says why, and the exit status is 1). A text that is longer than the model reads is marked \
+as truncated.
+
+In CSV, the labels of a text stand between commas in one cell; if the name of any label has a comma, all \
+cells of labels are JSON lists. Both are read back by tinymood, and so are csv-indicators and csv-scores (as \
+soft labels).
 
 Examples:
   tinymood predict \"thank you so much!\" \"who knows\"
   tinymood predict --input comments.csv --text-column body --format csv > emotions.csv
   tinymood predict --input a.csv --input b.csv --keep-columns --output emotions.csv
+  tinymood predict --input comments.csv --format csv-indicators --output indicators.csv
   cat lines.txt | tinymood predict --format jsonl --taxonomy ekman
   cat comments.csv | tinymood predict --input-format csv --text-column body
   tinymood predict --explain --format jsonl \"thank you so much!\" | jq .explanation")]
@@ -76,16 +104,21 @@ pub struct PredictArgs {
     /// Name of the text column or field [default: text]
     #[arg(long, value_name = "NAME", conflicts_with = "texts")]
     pub text_column: Option<String>,
-    /// Pass on the other columns or fields of csv, tsv (with a header), json and jsonl input to jsonl or csv
-    /// output (csv: those of the first JSONL row). A name of ours is prefixed: input_labels
+    /// Write the columns or fields of csv, tsv (with a header), json and jsonl input first, in their order and
+    /// under their names, then tinymood's own; to jsonl or csv output (csv: those of the first JSONL row).
+    /// A column of tinymood's whose name is taken is called tinymood_NAME, such as tinymood_labels
     #[arg(long, conflicts_with = "texts")]
     pub keep_columns: bool,
-    /// File to write; - for standard output
+    /// File to write, named .csv or .jsonl, or anything with --format; - for standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
     /// Output format [default: table on a terminal, csv for a .csv file, else jsonl]
     #[arg(long, short, value_enum)]
     pub format: Option<FormatArg>,
+    /// Put a ' before cells of csv that a spreadsheet would run as a formula: those that begin with =, +, -,
+    /// @, a tab or a line's end, and are no number. This changes the cells
+    #[arg(long)]
+    pub guard_formulas: bool,
     /// The same as --format jsonl
     #[arg(long, conflicts_with = "format")]
     pub json: bool,

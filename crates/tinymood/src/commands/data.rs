@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use serde_json::json;
-use tinymood_core::Taxonomy;
+use tinymood_core::{Taxonomy, shortest_decimal};
 use tinymood_text::{EncodedSplit, SplitStats, Stats, Tokenizer, Wanted, goemotions};
 
 use super::{print, print_json};
@@ -106,7 +106,9 @@ fn show(
     for example in dataset.examples.iter().take(rows) {
         let holding = example.targets.iter().enumerate().filter(|(_, target)| **target > 0.0);
         let labels: serde_json::Map<String, serde_json::Value> = holding
-            .map(|(label, target)| (dataset.labels.name(label).to_owned(), json!(target)))
+            .map(|(label, target)| {
+                (dataset.labels.name(label).to_owned(), json!(shortest_decimal(*target)))
+            })
             .collect();
         let hard = labels.values().all(|target| target.as_f64() == Some(1.0));
         let labels = match hard {

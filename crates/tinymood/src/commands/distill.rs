@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tinymood_core::{
     Engine, Infer, Matching, ModelConfig, PackedBatch, Pooling, Projections, Relations, TensorMap,
-    TensorSet, TokenizedText,
+    TensorSet, TokenizedText, shortest_decimal,
 };
 use tinymood_engine::CpuEngine;
 use tinymood_report::{DataSummary, SplitSummary};
@@ -27,6 +27,7 @@ use crate::bundled;
 use crate::init::{absolute_model, of_model, split_commit};
 use crate::misuse::Misuse;
 use crate::model::{ModelError, engine, find_model};
+use crate::output::check_folder;
 use crate::stop::Stop;
 
 /// The recipe of a student unless told otherwise, and what a recipe file leaves out.
@@ -51,12 +52,16 @@ struct Source {
     student: String,
     /// From 1, as a person counts; empty until the teacher is known.
     layers: Vec<usize>,
+    #[serde(serialize_with = "as_decimal")]
     state_weight: f32,
+    #[serde(serialize_with = "as_decimal")]
     last_weight: f32,
+    #[serde(serialize_with = "as_decimal")]
     mean_weight: f32,
+    #[serde(serialize_with = "as_decimal")]
     pooler_weight: f32,
     /// 0 for no relations, as in runs older than they are.
-    #[serde(default)]
+    #[serde(default, serialize_with = "as_decimal")]
     relation_weight: f32,
     #[serde(default)]
     relation_heads: usize,
@@ -64,6 +69,11 @@ struct Source {
     relation_layer: Option<usize>,
     #[serde(default)]
     precision: PrecisionArg,
+}
+
+/// TOML has no f32: 0.3 would be written as 0.30000001192092896.
+fn as_decimal<S: serde::Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(shortest_decimal(*value))
 }
 
 /// The column of texts in runs that name none.
@@ -117,6 +127,7 @@ impl Plan {
                     relation_layer: args.relation_layer,
                     precision: global.precision,
                 };
+                args.output.as_deref().map(check_folder).transpose()?;
                 let place = args.output.unwrap_or_else(|| free_name(&source.teacher));
                 (recipe.load_over(&args.recipe)?, source, Place::New(place))
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tinymood_hub::{Fetcher, HubSettings};
+use tinymood_hub::{Fetcher, HubSettings, Token};
 use tinymood_kernels::{Isa, Precision};
 use tinymood_text::goemotions;
 
@@ -24,16 +24,25 @@ pub(super) fn run(args: DoctorArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     }
     let mut text = String::new();
     for (name, value) in report.as_object().into_iter().flatten() {
-        let value = match value {
-            Value::String(value) => value.clone(),
-            Value::Array(list) => {
-                list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
-            }
-            other => other.to_string(),
-        };
-        text.push_str(&format!("{:<22} {value}\n", name.replace('_', " ")));
+        text.push_str(&format!("{:<22} {}\n", name.replace('_', " "), for_people(name, value)));
     }
     print(&text)
+}
+
+/// A value in words; what is not there is said too.
+fn for_people(name: &str, value: &Value) -> String {
+    match value {
+        Value::String(path) if name.ends_with("cache") && !name.starts_with("free") => {
+            let missing = if Path::new(path).exists() { "" } else { " (not there yet)" };
+            format!("{path}{missing}")
+        }
+        Value::String(value) => value.clone(),
+        Value::Array(list) if list.is_empty() => "none".to_owned(),
+        Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn examine(global: &GlobalArgs) -> anyhow::Result<Value> {
@@ -60,10 +69,12 @@ fn examine(global: &GlobalArgs) -> anyhow::Result<Value> {
         "precision": precision,
         "threads": global.threads.unwrap_or(cores),
         "cores": cores,
+        "bundled_models": cfg!(feature = "bundled"),
         "cache": source.cache.display().to_string(),
         "goemotions_cached": cached,
         "hub_cache": hub.cache.display().to_string(),
         "hub_models_cached": models_in(&hub.cache),
+        "hub_token": token(&hub),
         "network": network(&hub),
         "free_disk_here": free(&here),
         "free_disk_cache": free(&source.cache),
@@ -94,6 +105,17 @@ fn network(hub: &HubSettings) -> String {
         Err(error) => {
             let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             format!("{host} does not answer ({cause})")
+        }
+    }
+}
+
+/// Whether there is a hub token; of a file that cannot be read, why.
+fn token(hub: &HubSettings) -> Value {
+    match &hub.token {
+        Token::None => json!(false),
+        Token::Known(_) => json!(true),
+        Token::Unreadable { path, source } => {
+            json!(format!("{} cannot be read ({source})", path.display()))
         }
     }
 }

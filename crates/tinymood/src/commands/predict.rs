@@ -12,30 +12,23 @@ use tinymood_core::TokenizedText;
 use tinymood_engine::CpuEngine;
 use tinymood_eval::{Choice, Explainer, Selection};
 use tinymood_text::{
-    Encoding, Field, RowProblem, StreamOptions, StreamedText, TextFormat, TextStream,
+    Columns, DataError, Encoding, RowProblem, StreamOptions, StreamedText, TextFormat, TextStream,
     TokenizerError, is_empty_text,
 };
 
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
 use crate::misuse::Misuse;
 use crate::model::Model;
-use crate::predictions::{CsvColumns, Prediction, PredictionWriter, Scored, Share, default_format};
+use crate::output::format_of;
+use crate::predictions::{
+    CsvColumns, CsvShape, OwnNames, Prediction, PredictionWriter, Scored, Share,
+};
 use crate::read_ahead::{ReadAhead, Texts};
 
 pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> {
-    let format = match (args.format, args.json) {
-        (_, true) => FormatArg::Jsonl,
-        (Some(format), _) => format,
-        (None, _) => default_format(&args.output),
-    };
-    if args.explain && format == FormatArg::Csv {
-        let problem = "--explain has no place in CSV: --format must be table or jsonl";
-        return Err(Misuse(problem.to_owned()).into());
-    }
-    if args.keep_columns && format == FormatArg::Table {
-        let problem = "--keep-columns has no place in a table: --format must be jsonl or csv";
-        return Err(Misuse(problem.to_owned()).into());
-    }
+    let asked = if args.json { Some(FormatArg::Jsonl) } else { args.format };
+    let format = format_of(asked, &args.output)?;
+    check_format(&args, format)?;
     if args.input.iter().filter(|input| *input == Path::new(STDIN)).count() > 1 {
         return Err(Misuse("standard input (--input -) can be read only once".to_owned()).into());
     }
@@ -59,7 +52,7 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         };
         global.say(&format!("thresholds: {policy}"));
     }
-    let Asked { texts, others } = texts(&args, format, global)?;
+    let Asked { texts, columns, names } = texts(&args, format, global)?;
     let out: Box<dyn Write> = if to_stdout {
         Box::new(BufWriter::new(io::stdout()))
     } else {
@@ -75,14 +68,30 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         Box::new(BufWriter::new(file))
     };
     let tells_file = args.input.len() > 1;
-    let scores = args.scores.then(|| selection.labels());
-    let columns = CsvColumns { has_file: tells_file, scores, others: &others };
-    let mut writer = PredictionWriter::new(out, format, columns)?;
+    let mut writer = match format {
+        FormatArg::Table => PredictionWriter::table(out),
+        FormatArg::Jsonl => PredictionWriter::jsonl(out, names),
+        _ => {
+            let shape = match format {
+                FormatArg::CsvIndicators => CsvShape::Indicators,
+                FormatArg::CsvScores => CsvShape::Scores,
+                _ => CsvShape::Lists { all_scores: args.scores },
+            };
+            let columns = CsvColumns {
+                shape,
+                labels: selection.labels(),
+                has_file: tells_file,
+                kept: columns.as_ref(),
+                guards_formulas: args.guard_formulas,
+            };
+            PredictionWriter::csv(out, &columns)?
+        }
+    };
     let answering = Answering {
         explainer: args.explain.then(|| model.explainer()).transpose()?,
         model: &model,
         selection,
-        scores: args.scores,
+        scores: args.scores || format == FormatArg::CsvScores,
         tells_file,
     };
     let mut bad_rows = 0;
@@ -120,6 +129,27 @@ fn advise(
     }
 }
 
+/// Refuses flags that an output of this format has no place for.
+fn check_format(args: &PredictArgs, format: FormatArg) -> Result<(), Misuse> {
+    let (is_csv, name) = (format.is_csv(), format.name());
+    let chosen = args.top_k.is_some() || args.at_least_one || args.threshold.is_some();
+    let problem = if args.explain && is_csv {
+        "--explain has no place in CSV: --format must be table or jsonl"
+    } else if args.keep_columns && format == FormatArg::Table {
+        "--keep-columns has no place in a table: --format must be jsonl or csv"
+    } else if args.guard_formulas && !is_csv {
+        return Err(Misuse(format!("--guard-formulas is of CSV, and --format is {name}")));
+    } else if args.scores && format == FormatArg::CsvIndicators {
+        "--scores has no place in csv-indicators: --format csv-scores writes them"
+    } else if chosen && format == FormatArg::CsvScores {
+        "--top-k, --at-least-one and --threshold choose labels, and csv-scores writes the scores of all: \
+         --format csv or csv-indicators writes what is chosen"
+    } else {
+        return Ok(());
+    };
+    Err(Misuse(problem.to_owned()))
+}
+
 /// Whether two names are of one file, which is there.
 fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
@@ -129,7 +159,9 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
 struct Asked {
     texts: Texts,
     /// The columns that CSV passes on.
-    others: Vec<Arc<str>>,
+    columns: Option<Columns>,
+    /// The names of JSONL's own fields.
+    names: OwnNames,
 }
 
 /// The texts that the arguments name.
@@ -144,46 +176,85 @@ fn texts(args: &PredictArgs, format: FormatArg, global: &GlobalArgs) -> anyhow::
         let rows = (1..).zip(args.texts.clone()).map(|(row, text)| {
             let file = "arguments".into();
             let text = if is_empty_text(&text) { Err(RowProblem::EmptyText) } else { Ok(text) };
-            Ok(StreamedText { file, row, line: row, text, others: Vec::new() })
+            let others = Vec::new();
+            Ok(StreamedText { file, row, line: row, text, others, text_column: None })
         });
-        return Ok(Asked { texts: Box::new(rows), others: Vec::new() });
+        let names = OwnNames::default();
+        return Ok(Asked { texts: Box::new(rows), columns: None, names });
     }
     // All are opened before anything is answered, so that none is missed half-way.
     let mut files = match &args.input[..] {
         [] => vec![open(Path::new(STDIN), args, global)?],
         paths => paths.iter().map(|path| open(path, args, global)).collect::<Result<_, _>>()?,
     };
-    let mut others = Vec::new();
-    if format == FormatArg::Csv && args.keep_columns {
+    let mut columns = None;
+    if args.keep_columns {
         for file in &mut files {
-            others.extend(file.columns()?);
+            match file.columns() {
+                Ok(found) => columns = merged(columns, found),
+                // In JSONL a damaged row is one like any other.
+                Err(DataError::Row { .. }) if format == FormatArg::Jsonl => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        let mut seen = HashSet::new();
-        others.retain(|name| seen.insert(Arc::clone(name)));
     }
-    let columns: Option<HashSet<_>> =
-        (format == FormatArg::Csv).then(|| others.iter().cloned().collect());
+    let known =
+        columns.iter().flat_map(|columns| columns.others.iter().chain([&columns.text.name]));
+    // The text has its own name, that of the input.
+    let written = [
+        ("text", false),
+        ("file", files.len() > 1),
+        ("scores", args.scores),
+        ("explanation", args.explain),
+    ];
+    let absent: Vec<&str> =
+        written.iter().filter(|(_, is_written)| !is_written).map(|(name, _)| *name).collect();
+    let names = OwnNames::beside(known.map(|name| &**name), &absent);
+    let known = known_names(&columns);
+    let (is_csv, own) = (format.is_csv(), names.clone());
     let rows = (1..).zip(files.into_iter().flatten()).map(move |(row, text)| {
         let text = StreamedText { row, ..text? };
-        Ok(match &columns {
-            Some(columns) => within(text, columns),
-            None => text,
+        Ok(match is_csv {
+            true => within(text, |field| known.contains(field), OF_CSV),
+            false => within(text, |field| !own.collides(field), OF_JSONL),
         })
     });
-    Ok(Asked { texts: Box::new(rows), others })
+    Ok(Asked { texts: Box::new(rows), columns, names })
 }
 
-/// A row of CSV, which has these columns: one with others is no answer, since they would be lost.
-fn within(mut text: StreamedText, columns: &HashSet<Arc<str>>) -> StreamedText {
-    if let Some(Field { name, .. }) =
-        text.others.iter().find(|field| !columns.contains(&field.name))
-        && text.text.is_ok()
-    {
+/// The columns of several files: those of the first, then what others have beside them.
+fn merged(first: Option<Columns>, second: Option<Columns>) -> Option<Columns> {
+    let (Some(mut first), Some(second)) = (first.clone(), second.clone()) else {
+        return first.or(second);
+    };
+    for name in second.others {
+        if name != first.text.name && !first.others.contains(&name) {
+            first.others.push(name);
+        }
+    }
+    Some(first)
+}
+
+/// The columns beside the text.
+fn known_names(columns: &Option<Columns>) -> HashSet<Arc<str>> {
+    columns.iter().flat_map(|columns| &columns.others).cloned().collect()
+}
+
+const OF_CSV: &str =
+    "those of the first row, which are CSV's columns (--format jsonl passes on any)";
+const OF_JSONL: &str = "no field named as one of tinymood's own, unless the first row has it too";
+
+/// A row of fields that may be passed on: one with others is no answer, since they would be lost.
+fn within(mut text: StreamedText, may_pass: impl Fn(&str) -> bool, expected: &str) -> StreamedText {
+    let Some(index) = text.others.iter().position(|field| !may_pass(&field.name)) else {
+        return text;
+    };
+    let name = Arc::clone(&text.others[index].name);
+    text.others.retain(|field| may_pass(&field.name));
+    if text.text.is_ok() {
         text.text = Err(RowProblem::Json {
             found: format!("the field {name:?}, which the first row has not"),
-            expected:
-                "those of the first row, which are CSV's columns (--format jsonl passes on any)"
-                    .to_owned(),
+            expected: expected.to_owned(),
         });
     }
     text
@@ -260,13 +331,14 @@ impl Answering<'_> {
         let probabilities = probabilities.chunks_exact(self.model.labels.len());
         let mut answers = encoded.iter().zip(logits.rows()).zip(probabilities);
         let mut bad_rows = 0;
-        for StreamedText { file, row, text, others, .. } in waiting.drain(..) {
+        for StreamedText { file, row, text, others, text_column, .. } in waiting.drain(..) {
             let (text, outcome) = match text {
                 Ok(text) => {
                     let ((encoded, logits), probabilities) =
                         answers.next().context("a text without an answer")?;
                     let choice = self.selection.choose(probabilities);
                     let mut scored = Scored::new(&choice, self.selection.labels(), self.scores);
+                    scored.cut_at = encoded.is_truncated().then_some(encoded.ids.len());
                     let shares = self
                         .explainer
                         .as_ref()
@@ -289,7 +361,7 @@ impl Answering<'_> {
                 }
             };
             let file = self.tells_file.then_some(file);
-            writer.write(&Prediction { file, row, text, outcome, others })?;
+            writer.write(&Prediction { file, row, text, outcome, others, text_column })?;
         }
         writer.flush()?;
         Ok(bad_rows)

@@ -10,13 +10,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tinymood_core::LabelSet;
+use tinymood_eval::{CrossValidated, Thresholds};
 use tinymood_report::{
     Comparison, DataSummary, KeptPredictions, ReportOptions, RunRecord, RunReport, SplitSummary,
-    Written, card_details, order_labels_alike, predictions_file, write_comparison, write_data,
-    write_run,
+    Written, card_details, order_labels_alike, predictions_file, training_summary,
+    write_comparison, write_data, write_run,
 };
 use tinymood_text::{Dataset, EncodedSplit, Wanted};
-use tinymood_train::{Figures, Metric, RunFolder, TrainSettings, is_generated_card, model_card};
+use tinymood_train::{
+    Figures, Metric, ModelCardFacts, RunFolder, TrainSettings, is_generated_card, model_card,
+};
 use tinymood_weights::{digest, durable, regular};
 
 use super::evaluate::{Judged, in_labels};
@@ -109,19 +112,42 @@ fn write_card(record: &RunRecord, report: &RunReport) -> anyhow::Result<()> {
         // Without a model there is nothing to describe.
         None => card.parent().is_some_and(Path::is_dir),
     };
-    let Some(evaluation) = report.evaluation.as_ref().filter(|_| is_ours) else { return Ok(()) };
-    if report.is_distillation {
+    if !is_ours || report.is_distillation {
         return Ok(());
     }
+    let names: Vec<&String> = match (&report.evaluation, &report.data) {
+        (Some(evaluation), _) => evaluation.labels.iter().map(|(name, _)| name).collect(),
+        (None, Some(data)) => data.labels.iter().collect(),
+        (None, None) => return Ok(()),
+    };
+    let labels = LabelSet::new(names)?;
     let source = Source::of_run(&record.path, record.settings.source.clone())?;
     // Strictly: a card tells the whole recipe.
     let settings = TrainSettings::new(RunFolder::settings(&record.path)?.recipe)?;
-    let labels = LabelSet::new(evaluation.labels.iter().map(|(name, _)| name))?;
-    let metrics = Metric::ALL.map(|metric| (metric.name(), metric.of(evaluation)));
-    let details = card_details(report);
-    let figures = Figures { split: &evaluation.split, metrics: &metrics, details: &details };
-    let facts = card_facts(&record.path, &source);
-    let text = model_card(&facts, &settings, &labels, Some(figures));
+    let facts =
+        ModelCardFacts { training: training_summary(report), ..card_facts(&record.path, &source) };
+    let text = match &report.evaluation {
+        Some(evaluation) => {
+            let metrics = Metric::ALL.map(|metric| (metric.name(), metric.of(evaluation)));
+            let unflattered = report.detail.as_ref().and_then(|detail| detail.cross_validated);
+            let unflattered = unflattered.map(|CrossValidated { micro_f1, macro_f1 }| {
+                [(Metric::MacroF1.name(), macro_f1), (Metric::MicroF1.name(), micro_f1)]
+            });
+            let figures = Figures {
+                split: &evaluation.split,
+                metrics: &metrics,
+                cross_validated: unflattered.as_ref().map_or(&[], |found| found),
+                details: &card_details(report),
+            };
+            model_card(&facts, &settings, &labels, &evaluation.thresholds, Some(figures))
+        }
+        None => {
+            let file = record.path.join("best").join("thresholds.json");
+            let Some(thresholds) = read_text(&file)? else { return Ok(()) };
+            let thresholds = Thresholds::from_json(&thresholds, &labels)?;
+            model_card(&facts, &settings, &labels, &(&thresholds).into(), None)
+        }
+    };
     durable::write_file(&card, text.as_bytes()).with_context(|| format!("cannot write {card:?}"))
 }
 
@@ -133,6 +159,9 @@ fn complete(record: &mut RunRecord, global: &GlobalArgs) {
     let config = record.path.join("best").join("config.json");
     if matches!(regular::is_there(&config), Ok(false)) {
         return; // nothing to ask
+    }
+    if record.log.has_no_validation() && record.data.is_some() {
+        return; // and nothing to ask it
     }
     match Anew::new(record, global) {
         Ok(anew) => anew.keep(record, global),

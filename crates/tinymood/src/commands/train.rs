@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ use crate::bundled;
 use crate::data::DataSettings;
 use crate::init::{absolute_model, split_commit, start};
 use crate::model::{Model, ModelError, engine};
+use crate::output::check_folder;
 use crate::stop::Stop;
 
 const WORD_EMBEDDINGS: &str = "bert.embeddings.word_embeddings.weight";
@@ -80,6 +82,7 @@ impl Plan {
             }
             None => {
                 let data = DataSettings::new(&args.dataset, Taxonomy::from(args.taxonomy))?;
+                args.output.as_deref().map(check_folder).transpose()?;
                 let place = args.output.unwrap_or_else(|| free_name(&data.name(), &args.recipe));
                 let init = absolute_model(&args.init);
                 let teaching = Teaching::new(&args.teaching)?;
@@ -140,6 +143,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         ("init".to_owned(), source.init.clone()),
         ("precision".to_owned(), engine.cpu().precision().to_string()),
     ]);
+    let begun = Instant::now();
     if let Some(class) = class {
         let (precision, run) = (source.precision, &run);
         let by = Means { settings: &settings, precision, run, global, stop: stop.asked() };
@@ -176,6 +180,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         identity: &identity,
         tokenizer_files: &tokenizer.files()?,
         facts: &facts,
+        prepared_seconds: (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
         stop: stop.asked(),
     };
     let mut observers = Observers::new().with(Progress::new(global.progress()));
@@ -325,6 +330,8 @@ pub(super) fn card_facts(run: &Path, source: &Source) -> ModelCardFacts {
         base_revision: commit.map(str::to_owned),
         dataset: if is_goemotions { "GoEmotions".to_owned() } else { source.data.name() },
         dataset_id: if is_goemotions { "go_emotions".to_owned() } else { source.data.name() },
+        dataset_is_on_hub: is_goemotions,
+        training: None,
     }
 }
 

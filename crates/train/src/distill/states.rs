@@ -77,6 +77,7 @@ pub fn distill<E: Engine>(
         run: inputs.run,
         resume: inputs.resume,
         fingerprint,
+        prepared_seconds: 0.0,
         stop: inputs.stop,
     };
     run_lesson(engine, &plan, StateLesson { inputs }, observers)

@@ -256,6 +256,7 @@ mod tests {
         progress.event(&Event::Start(Start {
             step: 0,
             resumed_from: None,
+            prepared_seconds: 0.0,
             total_steps: 1000,
             steps_per_epoch: 500,
             train_rows: 16_000,

@@ -18,6 +18,7 @@ fn a_run_leaves_what_it_should() {
 
     let log = log(temporary.path());
     assert_eq!(log[0]["event"], "start");
+    assert_eq!(log[0]["prepared_seconds"], 0.25);
     assert_eq!(log[0]["total_steps"], 12);
     assert_eq!(log[0]["steps_per_epoch"], 6);
     assert_eq!(steps_of(&log, "step"), [2, 4, 6, 8, 10, 12]);

@@ -124,6 +124,7 @@ impl Case {
             identity: &self.identity,
             tokenizer_files: &[("vocab.txt".to_owned(), b"[PAD]\n".to_vec())],
             facts: &ModelCardFacts { name: "test".to_owned(), ..ModelCardFacts::default() },
+            prepared_seconds: 0.25,
             stop: &stop,
         };
         let mut engine = FakeEngine::new(self.labels.len());

@@ -23,11 +23,13 @@ use crate::commands::{print, print_json};
 use crate::model::{
     Model, ModelError, TOKENS_PER_BATCH, check_finite, engine, model_folder, read_text,
 };
+use crate::output::check_folder;
 
 /// The largest loss of micro- or macro-F1 that passes: 0.3 points.
 const LARGEST_LOSS: f64 = 0.003;
 
 pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
+    check_folder(&args.output)?;
     // A link that leads nowhere is something too.
     if args.output.symlink_metadata().is_ok() {
         bail!("{} exists already", args.output.display());
