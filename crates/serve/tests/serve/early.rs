@@ -123,12 +123,12 @@ fn a_silent_client_is_let_go_and_a_lingering_one_gives_way() {
     // Silent: its answer says that the body came too late, or is not awaited.
     let mut silent = server.connect();
     let headers = [("content-length", "1000000000")];
+    let started = Instant::now();
     silent.write(&request("POST", "/nowhere", &headers, b"x")).unwrap();
     let answer = silent.answer().unwrap();
     assert_eq!((answer.status, answer.header("connection")), (404, Some("close")));
-    let started = Instant::now();
     assert_eq!(silent.stream.read(&mut [0; 8]).unwrap(), 0, "half closed at once");
-    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() < Duration::from_secs(2), "such a body is not waited for");
     assert_eq!(server.get("/health").status, 200);
     assert!(started.elapsed() < Duration::from_secs(10), "it would linger for half a minute");
     // It sends and sends, and gives way all the same.
