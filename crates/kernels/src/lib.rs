@@ -28,5 +28,5 @@ mod rows;
 pub use cpu::{Cpu, Isa, IsaError, Precision};
 pub use dropout::Dropout;
 pub use matmul::PackedMatrix;
-pub use memory::{Buffer, MappedFile, Zeroed};
+pub use memory::{Buffer, MappedFile, Zeroed, release_free_memory};
 pub use operand::{Hidden, Operand, View};

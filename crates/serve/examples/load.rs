@@ -94,7 +94,7 @@ fn questions(path: &str, lines: &str) -> Result<Vec<Question>, Box<dyn std::erro
             scores.iter().filter_map(|(label, score)| Some((label.clone(), score.as_f64()?)));
         let body = json!({ "inputs": line["text"] }).to_string();
         let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
         );

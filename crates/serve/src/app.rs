@@ -14,7 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::classifier::Served;
 use crate::error::{ApiError, CHARACTERS, CONCURRENT_REQUESTS, REQUEST_TOKENS, TEXTS};
+use crate::hosts::AllowedHosts;
 use crate::infer;
+use crate::memory::Memory;
 use crate::metrics::{Gauges, Metrics};
 use crate::queue::{Computed, Queue};
 use crate::settings::Settings;
@@ -27,7 +29,9 @@ const BYTES_PER_TURN: usize = 32 << 10;
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) settings: Settings,
+    pub(crate) allowed_hosts: AllowedHosts,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) tokenization: Tokenization,
     served: RwLock<Arc<Served>>,
     queue: Arc<Queue>,
@@ -60,6 +64,8 @@ impl App {
         let infer = thread::Builder::new().name("infer".to_owned());
         infer.spawn(move || infer::run(&its_queue, &its_metrics))?;
         Ok(Arc::new(Self {
+            allowed_hosts: AllowedHosts::new(&settings),
+            memory: Arc::new(Memory::new(settings.release_memory)?),
             tokenization: Tokenization::new(settings.tokenization_workers)?,
             served: RwLock::new(Arc::new(served)),
             permits: Arc::new(Semaphore::new(settings.max_concurrent_requests)),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::{HeaderValue, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, Service, service_fn};
@@ -20,14 +21,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::app::App;
 use crate::idle::{Answer, Pulse, Verdict};
+use crate::settings::Settings;
 use crate::stalled::Impatient;
 use crate::threads::Threads;
+use crate::unread::Unread;
 
 /// A connection that has been idle for less is left so: its next request may be under way.
 const IDLE_ENOUGH: Duration = Duration::from_secs(1);
 
 /// How long to wait for a place before looking again who is idle.
 const NO_PLACE: Duration = Duration::from_millis(100);
+
+/// The largest head of a request, and the most that is read of a body at once.
+const READ_BUFFER: usize = 64 << 10;
+
+/// After an answer, so many times the largest body is discarded if its client goes on sending.
+const DISCARDED_BODIES: usize = 8;
 
 /// How long to wait where the system gives no connection, mostly since files have run out.
 const NO_FILES: Duration = Duration::from_millis(100);
@@ -84,6 +93,10 @@ impl Connections {
                         tracing::warn!(%error, times, "connections could not be accepted: raise the limit of \
                              files (ulimit -n), or lower --max-connections");
                     }
+                    // Which gives one back.
+                    if let Some(pulse) = self.longest_idle() {
+                        pulse.unwanted.notify_one();
+                    }
                     tokio::time::sleep(NO_FILES).await;
                 }
             }
@@ -139,19 +152,22 @@ impl Connections {
     pub(crate) fn serve(&mut self, client: Client) {
         let Client { stream, thread, place } = client;
         let app = self.app.clone();
-        let timeout = app.settings.request_timeout;
-        let pulse = Arc::new(Pulse::new(app.settings.keep_alive_timeout, timeout));
+        let Settings { request_timeout, max_body_bytes, .. } = app.settings;
+        let pulse = Arc::new(Pulse::new(&app.settings, app.memory.clone()));
         if self.pulses.len() >= app.settings.max_connections {
             self.pulses.retain(|pulse| pulse.strong_count() > 0);
         }
         self.pulses.push(Arc::downgrade(&pulse));
-        let stream = TokioIo::new(Impatient::new(stream, timeout, pulse.clone()));
-        let service = answering(self.service.clone(), pulse.clone());
+        let discardable = max_body_bytes.saturating_mul(DISCARDED_BODIES);
+        let stream = Impatient::new(stream, request_timeout, discardable, pulse.clone());
+        let stream = TokioIo::new(stream);
+        let service = answering(self.service.clone(), pulse.clone(), max_body_bytes);
         let stop = self.stop.subscribe();
         app.metrics.connections.fetch_add(1, Ordering::Relaxed);
         thread.spawn(async move {
-            let connection =
-                http1::Builder::new().header_read_timeout(None).serve_connection(stream, service);
+            let mut http = http1::Builder::new();
+            http.header_read_timeout(None).max_buf_size(READ_BUFFER);
+            let connection = http.serve_connection(stream, service);
             if let Err(error) = attend(connection, &pulse, stop).await {
                 // Clients that leave, send what is no HTTP, or read no answer: theirs to know.
                 tracing::debug!(%error, "a connection ended");
@@ -162,16 +178,26 @@ impl Connections {
     }
 }
 
-/// A service that says when it is busy.
+/// A service that says when it is busy, and waits for at most `max_body_bytes` of a body that no handler reads.
 fn answering(
     service: Router,
     pulse: Arc<Pulse>,
+    max_body_bytes: usize,
 ) -> impl HttpService<Incoming, ResBody = Answer, Error = Infallible, Future: Send> + Send {
     let service = TowerToHyperService::new(service);
     service_fn(move |request: Request<Incoming>| {
-        let busy = pulse.busy();
-        let answer = service.call(request);
-        async move { Ok(answer.await?.map(|body| Answer { body, _busy: busy })) }
+        let (busy, pulse) = (pulse.busy(), pulse.clone());
+        let unread = Unread::of(&request);
+        let answer = service.call(request.map(|body| unread.track(body)));
+        async move {
+            let mut answer = answer.await?;
+            if !unread.drain(answer.status(), max_body_bytes).await {
+                pulse.leave_unread();
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok(answer.map(|body| Answer { body, _busy: busy }))
+        }
     })
 }
 
@@ -188,7 +214,7 @@ where
     let mut connection = pin!(connection);
     let mut is_stopping = false;
     loop {
-        let is_over = match pulse.judge(Instant::now()) {
+        let is_over = match pulse.judge(Instant::now(), is_stopping) {
             Verdict::Close => true,
             Verdict::Drop => {
                 tracing::debug!("the head of a request took too long");

@@ -4,6 +4,7 @@
 //! are idle for a minute and longer, and whoever closes first loses them a request; a head takes no such time.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -11,6 +12,9 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::Notify;
+
+use crate::memory::Memory;
+use crate::settings::Settings;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -20,9 +24,14 @@ enum State {
     Head,
     /// A request is answered, which has limits of its own.
     Busy,
+    /// Its answer is sent and its sending side closed; what the client still sends is discarded.
+    Lingering,
     /// It is being closed.
     Leaving,
 }
+
+/// How long a connection may linger once the server is told to stop.
+const LINGER_AT_STOP: Duration = Duration::from_millis(500);
 
 /// What a connection is at. It may be idle, and take for a head, so long.
 #[derive(Debug)]
@@ -30,7 +39,13 @@ pub(crate) struct Pulse {
     /// And since when.
     state: Mutex<(State, Instant)>,
     keep_alive: Duration,
+    /// Also for how long it may linger.
     head: Duration,
+    /// The client may still send what nobody reads.
+    has_unread: AtomicBool,
+    /// Bytes read and written since the last answer.
+    bytes: AtomicU64,
+    memory: Arc<Memory>,
     /// Its place is wanted.
     pub(crate) unwanted: Notify,
 }
@@ -47,9 +62,16 @@ pub(crate) enum Verdict {
 }
 
 impl Pulse {
-    pub(crate) fn new(keep_alive: Duration, head: Duration) -> Self {
-        let state = Mutex::new((State::Idle, Instant::now()));
-        Self { state, keep_alive, head, unwanted: Notify::new() }
+    pub(crate) fn new(settings: &Settings, memory: Arc<Memory>) -> Self {
+        Self {
+            state: Mutex::new((State::Idle, Instant::now())),
+            keep_alive: settings.keep_alive_timeout,
+            head: settings.request_timeout,
+            has_unread: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+            memory,
+            unwanted: Notify::new(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, (State, Instant)> {
@@ -60,18 +82,24 @@ impl Pulse {
         *self.state() = (state, Instant::now());
     }
 
-    /// Bytes have come.
-    pub(crate) fn has_read(&self) {
+    /// So many bytes have been read.
+    pub(crate) fn has_read(&self, bytes: usize) {
+        self.count(bytes);
         let mut state = self.state();
         if state.0 == State::Idle {
             *state = (State::Head, Instant::now());
         }
     }
 
-    /// Since when it waits for a request, if it does.
+    /// So many bytes have been read or written.
+    pub(crate) fn count(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Since when it owes its client nothing, if it does not: it waits for a request, or lingers.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let (state, since) = *self.state();
-        (state == State::Idle).then_some(since)
+        matches!(state, State::Idle | State::Lingering).then_some(since)
     }
 
     /// A request has come, and is answered when what is returned is dropped.
@@ -80,21 +108,50 @@ impl Pulse {
         Busy(self.clone())
     }
 
+    /// The client may still send what nobody reads: the connection lingers before it is closed.
+    pub(crate) fn leave_unread(&self) {
+        self.has_unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Its sending side is closed. Returns whether it lingers: after a body that nobody has read, or a head that is
+    /// no HTTP.
+    pub(crate) fn linger(&self) -> bool {
+        let mut state = self.state();
+        let lingers = state.0 == State::Head || self.has_unread.load(Ordering::Relaxed);
+        if lingers && state.0 != State::Leaving {
+            *state = (State::Lingering, Instant::now());
+        }
+        state.0 == State::Lingering
+    }
+
+    pub(crate) fn is_lingering(&self) -> bool {
+        self.state().0 == State::Lingering
+    }
+
     /// It is being closed.
     pub(crate) fn leave(&self) {
         self.set(State::Leaving);
     }
 
-    pub(crate) fn judge(&self, now: Instant) -> Verdict {
+    /// What is to be done now with a connection of a server that stops, or does not.
+    pub(crate) fn judge(&self, now: Instant, is_stopping: bool) -> Verdict {
+        let linger = if is_stopping { LINGER_AT_STOP.min(self.head) } else { self.head };
         // Whatever begins in the meantime may last as long at least.
-        let soon = now + self.keep_alive.min(self.head);
+        let soon = now + self.keep_alive.min(linger);
         let (state, since) = *self.state();
         let (until, verdict) = match state {
             State::Idle => (since + self.keep_alive, Verdict::Close),
             State::Head => (since + self.head, Verdict::Drop),
+            State::Lingering => (since + linger, Verdict::Close),
             State::Busy | State::Leaving => return Verdict::Until(soon),
         };
         if now < until { Verdict::Until(until.min(soon)) } else { verdict }
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.memory.done_with(*self.bytes.get_mut());
     }
 }
 
@@ -105,6 +162,7 @@ pub(crate) struct Busy(Arc<Pulse>);
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.set(State::Idle);
+        self.0.memory.done_with(self.0.bytes.swap(0, Ordering::Relaxed));
     }
 }
 
@@ -142,30 +200,46 @@ mod tests {
     #[test]
     fn what_a_connection_is_at_has_its_time_whenever_it_is_looked_at() {
         let (keep_alive, head) = (Duration::from_secs(90), Duration::from_secs(30));
-        let pulse = Arc::new(Pulse::new(keep_alive, head));
+        let settings = Settings {
+            keep_alive_timeout: keep_alive,
+            request_timeout: head,
+            ..Settings::default()
+        };
+        let memory = Arc::new(Memory::new(|| {}).unwrap());
+        let pulse = Arc::new(Pulse::new(&settings, memory));
         let after = |seconds| Instant::now() + Duration::from_secs(seconds);
+        let judge = |pulse: &Pulse, now| pulse.judge(now, false);
         let idle = |pulse: &Pulse| {
-            assert!(matches!(pulse.judge(after(0)), Verdict::Until(_)));
-            assert!(matches!(pulse.judge(after(89)), Verdict::Until(next) if next < after(90)));
-            assert_eq!(pulse.judge(after(91)), Verdict::Close);
+            assert!(matches!(judge(pulse, after(0)), Verdict::Until(_)));
+            assert!(matches!(judge(pulse, after(89)), Verdict::Until(next) if next < after(90)));
+            assert_eq!(judge(pulse, after(91)), Verdict::Close);
             assert!(pulse.idle_since().is_some());
         };
         idle(&pulse);
-        pulse.has_read();
-        assert!(matches!(pulse.judge(after(29)), Verdict::Until(next) if next < after(30)));
-        pulse.has_read(); // its time goes on
-        assert_eq!(pulse.judge(after(31)), Verdict::Drop);
+        pulse.has_read(1);
+        assert!(matches!(judge(&pulse, after(29)), Verdict::Until(next) if next < after(30)));
+        pulse.has_read(1); // its time goes on
+        assert_eq!(judge(&pulse, after(31)), Verdict::Drop);
         assert_eq!(pulse.idle_since(), None);
         let busy = pulse.busy();
         // A head that begins after that is looked at in time.
-        assert!(matches!(pulse.judge(after(1000)), Verdict::Until(next) if next < after(1031)));
+        assert!(matches!(judge(&pulse, after(1000)), Verdict::Until(next) if next < after(1031)));
         assert_eq!(pulse.idle_since(), None);
-        pulse.has_read();
-        assert!(matches!(pulse.judge(after(1000)), Verdict::Until(_)));
+        pulse.has_read(1);
+        assert!(matches!(judge(&pulse, after(1000)), Verdict::Until(_)));
         drop(busy);
         idle(&pulse);
+        assert!(!pulse.linger() && !pulse.is_lingering(), "nothing is unread");
+        pulse.leave_unread();
+        assert!(pulse.linger() && pulse.is_lingering());
+        assert!(pulse.idle_since().is_some(), "its place may be wanted");
+        assert!(matches!(judge(&pulse, after(29)), Verdict::Until(next) if next < after(30)));
+        assert_eq!(judge(&pulse, after(31)), Verdict::Close);
+        assert!(matches!(pulse.judge(after(0), true), Verdict::Until(next) if next < after(1)));
+        assert_eq!(pulse.judge(after(1), true), Verdict::Close);
         pulse.leave();
-        assert!(matches!(pulse.judge(after(1000)), Verdict::Until(_)));
+        assert!(!pulse.linger() && !pulse.is_lingering());
+        assert!(matches!(judge(&pulse, after(1000)), Verdict::Until(_)));
         assert_eq!(pulse.idle_since(), None);
     }
 }

@@ -5,7 +5,6 @@
 //! a large answer keeps the place until it is sent, so the same goes for answers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -25,10 +24,6 @@ use crate::app::App;
 use crate::error::{ApiError, BODY_BYTES};
 use crate::fields::{Fields, no_json, problem};
 use crate::observe::Kind;
-
-/// Of a body that is too large, so many times the limit is taken in for nothing, for so long at most.
-const DISCARDED: usize = 8;
-const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 /// A request with the right API key.
 pub(crate) struct Allowed;
@@ -58,7 +53,6 @@ impl<T: DeserializeOwned + Fields> FromRequest<Arc<App>> for Asked<T> {
         check_content(request.headers())?;
         let limit = app.settings.max_body_bytes;
         let timeout = app.settings.request_timeout;
-        let expects = request.headers().contains_key(header::EXPECT);
         let kind = request.extensions().get::<Kind>().cloned().unwrap_or_default();
         let mut body = request.into_body();
         let Ok(read) = tokio::time::timeout(timeout, read(&mut body, limit)).await else {
@@ -68,13 +62,6 @@ impl<T: DeserializeOwned + Fields> FromRequest<Arc<App>> for Asked<T> {
             );
             return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message));
         };
-        if matches!(&read, Err(error) if error.status == StatusCode::PAYLOAD_TOO_LARGE) && !expects
-        {
-            // Who is cut off while sending may never see why. Who asked before sending will.
-            let _ =
-                tokio::time::timeout(DISCARD_TIME, discard(body, limit.saturating_mul(DISCARDED)))
-                    .await;
-        }
         Ok(Self { body: parse_object(&read?)?, kind, place })
     }
 }
@@ -138,17 +125,6 @@ async fn read(body: &mut Body, limit: usize) -> Result<Vec<u8>, ApiError> {
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
-}
-
-/// Takes in up to so many bytes more of a body, for nothing.
-async fn discard(mut body: Body, mut bytes: usize) {
-    while let Some(Ok(frame)) = body.frame().await {
-        let length = frame.data_ref().map_or(0, |data| data.len());
-        match bytes.checked_sub(length) {
-            Some(left) => bytes = left,
-            None => return,
-        }
-    }
 }
 
 /// [`parse`] of an object: serde would take the fields in a list, too.

@@ -28,6 +28,7 @@ use crate::api;
 use crate::app::App;
 use crate::classifier::{Classifier, ClassifierError, Served};
 use crate::connections::Connections;
+use crate::hosts;
 use crate::observe::observe;
 use crate::settings::{Settings, SettingsError};
 use crate::threads::Threads;
@@ -56,6 +57,20 @@ pub enum ServeError {
     /// The system gives no more threads.
     #[error("the system refuses a thread that the server needs")]
     Thread(#[source] io::Error),
+    /// The system allows fewer files than the settings need.
+    #[error(
+        "the system allows {allowed} file descriptors; connections ({connections}) and threads ({threads}) need {needed}"
+    )]
+    Descriptors {
+        /// The hard limit.
+        allowed: u64,
+        /// What a server with these settings needs.
+        needed: usize,
+        /// The most connections at once.
+        connections: usize,
+        /// Threads that read and write connections.
+        threads: usize,
+    },
     /// The system gives no sockets.
     #[error("cannot start the server")]
     System(#[from] io::Error),
@@ -68,6 +83,10 @@ impl ServeError {
             Self::Thread(_) => Some(
                 "raise the limit of processes and threads: ulimit -u, TasksMax= of systemd, \
                  --pids-limit of a container",
+            ),
+            Self::Descriptors { .. } => Some(
+                "raise the limit of file descriptors (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of a \
+                 container), or lower --max-connections",
             ),
             _ => None,
         }
@@ -186,6 +205,7 @@ impl Server {
 /// All endpoints with what is around them.
 fn router(app: &Arc<App>) -> Router {
     let router = api::router().with_state(app.clone());
+    let router = router.layer(middleware::from_fn_with_state(app.clone(), hosts::check));
     let router = match cors(&app.settings.cors_allow_origins) {
         Some(cors) => router.layer(cors),
         None => router,

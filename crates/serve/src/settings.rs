@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::hosts::Host;
+
 /// How a server answers. Every limit here is named in the error of who exceeds it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -15,6 +17,9 @@ pub struct Settings {
     pub api_key: Option<String>,
     /// Origins whose pages may ask (CORS); `*` for any. Empty: pages of other origins may not.
     pub cors_allow_origins: Vec<String>,
+    /// Hosts that requests may name besides localhost and loopback addresses; `*` for any. Empty: any, unless
+    /// `address` is a loopback address.
+    pub allowed_hosts: Vec<String>,
     /// The largest body of a request, in bytes.
     pub max_body_bytes: usize,
     /// The most texts of a request.
@@ -42,6 +47,8 @@ pub struct Settings {
     pub tokenization_workers: usize,
     /// Whether texts may be logged.
     pub log_texts: bool,
+    /// Gives memory that is free back to the system; called after bursts.
+    pub release_memory: fn(),
 }
 
 impl Default for Settings {
@@ -50,6 +57,7 @@ impl Default for Settings {
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
             api_key: None,
             cors_allow_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
             max_body_bytes: 2 << 20,
             max_texts: 256,
             max_characters: 10_000,
@@ -65,6 +73,7 @@ impl Default for Settings {
             threads: thread::available_parallelism().map_or(1, usize::from),
             tokenization_workers: 1,
             log_texts: false,
+            release_memory: || {},
         }
     }
 }
@@ -84,6 +93,9 @@ pub enum SettingsError {
     /// An origin that no browser sends.
     #[error("{0:?} is no origin: expected * or scheme://host[:port], without a path")]
     Origin(String),
+    /// A host that no request names.
+    #[error("{0:?} is no host: expected * or a name or IP address, without a scheme, port or path")]
+    Host(String),
 }
 
 impl Settings {
@@ -124,8 +136,12 @@ impl Settings {
         if !self.api_key.as_ref().is_none_or(usable) {
             return Err(SettingsError::ApiKey);
         }
-        match self.cors_allow_origins.iter().find(|origin| !is_origin(origin)) {
-            Some(origin) => Err(SettingsError::Origin(origin.clone())),
+        if let Some(origin) = self.cors_allow_origins.iter().find(|origin| !is_origin(origin)) {
+            return Err(SettingsError::Origin(origin.clone()));
+        }
+        let is_host = |host: &String| host == "*" || Host::parse(host).is_some();
+        match self.allowed_hosts.iter().find(|host| !is_host(host)) {
+            Some(host) => Err(SettingsError::Host(host.clone())),
             None => Ok(()),
         }
     }
@@ -172,6 +188,21 @@ mod tests {
         ] {
             let settings = Settings { cors_allow_origins: vec![origin.to_owned()], ..ok.clone() };
             assert_eq!(settings.check().is_ok(), fine, "{origin}");
+        }
+        for (host, fine) in [
+            ("*", true),
+            ("a.example", true),
+            ("192.0.2.7", true),
+            ("::1", true),
+            ("[2001:db8::7]", true),
+            ("", false),
+            ("a.example:8080", false),
+            ("http://a.example", false),
+            ("*.example", false),
+            ("a/b", false),
+        ] {
+            let settings = Settings { allowed_hosts: vec![host.to_owned()], ..ok.clone() };
+            assert_eq!(settings.check().is_ok(), fine, "{host:?}");
         }
     }
 }

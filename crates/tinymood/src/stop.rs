@@ -39,7 +39,7 @@ impl Stop {
 
     /// How a command ends that was stopped, after it has said how to go on.
     pub(crate) fn stopped(&self) -> anyhow::Error {
-        Stopped { signal: self.signal.load(Ordering::Relaxed) as i32 }.into()
+        Stopped::by(self.signal.load(Ordering::Relaxed) as i32)
     }
 }
 
@@ -54,6 +54,10 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    pub(crate) fn by(signal: i32) -> anyhow::Error {
+        Self { signal }.into()
+    }
+
     /// The status that the program ends with.
     pub fn status(&self) -> u8 {
         u8::try_from(status(self.signal)).unwrap_or(1)

@@ -6,12 +6,15 @@ mod common;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Ran, rows, run, run_with, tinymood, trained};
+#[cfg(target_os = "linux")]
+use rustix::process::{Pid, Resource, Rlimit};
 use serde_json::{Value, json};
 
 /// A server process; killed when dropped.
@@ -43,10 +46,15 @@ impl Served {
 
     /// Status and body of a request.
     fn ask(&self, method: &str, path: &str, key: &str, body: &str) -> (u16, String) {
+        self.ask_as("localhost", method, path, key, body)
+    }
+
+    /// As [`Self::ask`], naming this host.
+    fn ask_as(&self, host: &str, method: &str, path: &str, key: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
              authorization: Bearer {key}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
@@ -384,6 +392,7 @@ fn what_cannot_be_served_is_said_before_anything_else() {
     run(folder, "serve runs/quick --max-concurrent-requests 4611686018427387904")
         .fails(2, &["max_concurrent_requests is 4611686018427387904, expected at most"]);
     run(folder, "serve runs/quick --cors-allow-origin example.org").fails(2, &["no origin"]);
+    run(folder, "serve runs/quick --allowed-host http://a").fails(2, &["\"http://a\" is no host"]);
     run(folder, "serve runs/quick --request-timeout 0").fails(2, &["seconds above 0"]);
     run(folder, "serve runs/quick --host nowhere.invalid").fails(1, &["--host"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -504,17 +513,128 @@ fn the_server_has_as_many_threads_as_it_is_told() {
     }
 }
 
+/// A server under a shell's `ulimit`.
+fn limited(ulimit: &str, arguments: &str) -> Command {
+    let program = tinymood(trained()).get_program().to_owned();
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        &format!("ulimit {ulimit}; exec \"$0\" serve runs/quick --port 0 {arguments}"),
+    ]);
+    shell.arg(program).current_dir(trained()).stderr(Stdio::piped());
+    shell
+}
+
+#[cfg(target_os = "linux")]
 #[test]
-fn who_runs_out_of_files_stops_when_told_to() {
-    let tinymood = tinymood(trained());
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 256; exec \"$0\" serve runs/quick --port 0"]);
-    command.arg(tinymood.get_program()).current_dir(trained()).stderr(Stdio::piped());
-    let mut server = Served::start_as(command);
-    let idle: Vec<TcpStream> =
+fn fewer_files_than_connections_need_are_an_error_at_the_start() {
+    for (ulimit, arguments, said) in [
+        ("-n 256", "", "allows 256 file descriptors; connections (768) and threads (1) need 808"),
+        ("-n 6", "", "allows 6 file descriptors; connections (768) and threads (1) need 808"),
+        (
+            "-n 5",
+            "--max-connections 1",
+            "allows 5 file descriptors; connections (1) and threads (1) need 41",
+        ),
+    ] {
+        let ran = limited(ulimit, &format!("--threads 1 {arguments}")).output().unwrap();
+        let hint = "hint: raise the limit of file descriptors (ulimit -n";
+        Ran::from(ran).fails(1, &[said, hint, "--max-connections"]);
+    }
+    // A soft limit is raised.
+    let server = Served::start_as(limited("-Sn 64", "--threads 1"));
+    let clients: Vec<TcpStream> =
         (0..300).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+    server.wait_for_metric("tinymood_connections 301");
+    drop(clients);
+    assert_eq!(server.stop().0, Some(0));
+    let server = Served::start_as(limited("-n 41", "--threads 1 --max-connections 1"));
+    server.post("/predict", &json!({ "inputs": "so happy" }));
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_files_run_out_idle_connections_are_closed_for_new_ones() {
+    let mut server = Served::start(trained(), &["runs/quick"], &[]);
+    let open = fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap().count() as u64;
+    let limit = Rlimit { current: Some(open + 20), maximum: Some(open + 20) };
+    let pid = Pid::from_child(&server.child);
+    rustix::process::prlimit(Some(pid), Resource::Nofile, limit).unwrap();
+    let idle: Vec<TcpStream> =
+        (0..40).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
     let line = server.wait_for_log("could not be accepted");
     assert!(line.contains("ulimit -n") && line.contains("--max-connections"), "{line}");
+    // Behind the others in the queue; each takes a second until one is idle for long enough.
+    server.post("/predict", &json!({ "inputs": "so happy" }));
     assert_eq!(server.stop().0, Some(0));
     drop(idle);
+}
+
+#[test]
+fn signals_are_heard_while_the_model_is_being_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_hub = folder.path().join("hub/models--org--name");
+    let snapshot = of_hub.join("snapshots/0123abcd");
+    copy_of_the_model(&snapshot);
+    // A hub that takes its time to say which commit that is.
+    let hub = TcpListener::bind("127.0.0.1:0").unwrap();
+    let start = || {
+        let mut command = tinymood(folder.path());
+        command.args(["serve", "org/name", "--port", "0"]);
+        command.env("HF_ENDPOINT", format!("http://{}", hub.local_addr().unwrap()));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        (Served { child, address: String::new() }, hub.accept().unwrap().0)
+    };
+    let (mut server, mut asked) = start();
+    server.signal("-HUP");
+    server.wait_for_log("told to reload while the model is being opened");
+    let files = fs::read_dir(&snapshot).unwrap().map(|file| file.unwrap().file_name());
+    let files = files.map(|name| json!({ "rfilename": name.into_string().unwrap() }));
+    let said = json!({ "sha": "0123abcd", "siblings": files.collect::<Vec<_>>() }).to_string();
+    let length = said.len();
+    write!(asked, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{said}")
+        .unwrap();
+    drop(asked);
+    let mut line = String::new();
+    BufReader::new(server.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    server.address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
+    server.wait_for_metric("tinymood_reloads 1");
+    assert_eq!(server.stop().0, Some(0));
+
+    fs::remove_dir_all(of_hub.join("refs")).unwrap();
+    for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
+        let (mut server, _asked) = start();
+        let started = Instant::now();
+        server.signal(signal);
+        server.ended();
+        assert_eq!(server.child.wait().unwrap().signal(), Some(number), "its signal's status");
+        assert!(started.elapsed() < Duration::from_secs(10), "it waited for the hub");
+        server.wait_for_log("told to stop before the model is open");
+    }
+}
+
+#[test]
+fn hosts_are_allowed_by_flag_and_by_environment() {
+    let asked = r#"{"inputs":"so happy"}"#;
+    let ask = |server: &Served, host: &str| server.ask_as(host, "POST", "/predict", "", asked);
+    let server = Served::start(trained(), &["runs/quick"], &[]);
+    assert_eq!(ask(&server, &server.address).0, 200);
+    let (status, answer) = ask(&server, "rebound.example:8080");
+    assert_eq!(status, 403);
+    assert!(answer.contains("--allowed-host rebound.example allows it"), "{answer}");
+    let by_flag = ["runs/quick", "--allowed-host", "a.example", "--allowed-host", "192.0.2.7"];
+    let by_environment = [("TINYMOOD_ALLOWED_HOST", "a.example,192.0.2.7")];
+    for server in [
+        Served::start(trained(), &by_flag, &[]),
+        Served::start(trained(), &by_flag[..1], &by_environment),
+    ] {
+        for (host, status) in [("a.example", 200), ("192.0.2.7:1", 200), ("b.example", 403)] {
+            assert_eq!(ask(&server, host).0, status, "{host}");
+        }
+    }
+    // What reaches all addresses has many names.
+    let mut server = Served::start(trained(), &["runs/quick", "--host", "0.0.0.0"], &[]);
+    server.address = server.address.replace("0.0.0.0", "127.0.0.1");
+    assert_eq!(ask(&server, "b.example").0, 200);
 }

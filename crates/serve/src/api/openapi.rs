@@ -35,9 +35,10 @@ use crate::settings::Settings;
 struct Api;
 
 /// The errors of every endpoint that answers texts.
-const ERRORS: [(&str, &str); 9] = [
+const ERRORS: [(&str, &str); 10] = [
     ("400", "The body is not JSON, or not UTF-8"),
     ("401", "The API key is missing or wrong"),
+    ("403", "The host that the request names is not one that this server answers to"),
     ("408", "The body did not arrive in time"),
     ("413", "The body is too large"),
     ("415", "The content type is not application/json, or the body is compressed"),
@@ -74,7 +75,7 @@ pub(crate) fn document(settings: &Settings) -> Value {
         for (method, operation) in operations.as_object_mut().into_iter().flatten() {
             for (status, description) in ERRORS {
                 let applies = match status {
-                    "401" => path != "/health",
+                    "401" | "403" => path != "/health",
                     "503" => method == "post" || path == "/health",
                     _ => method == "post",
                 };

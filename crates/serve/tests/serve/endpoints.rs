@@ -268,7 +268,7 @@ fn the_documents_are_served() {
     assert!(document["paths"]["/v1/emotions"]["post"].is_object());
     let docs = server.get("/docs");
     assert!(docs.header("content-security-policy").unwrap().contains("default-src 'none'"));
-    assert!(docs.text().contains("curl -s test/v1/emotions"), "{}", docs.text());
+    assert!(docs.text().contains("curl -s localhost/v1/emotions"), "{}", docs.text());
 }
 
 #[test]

@@ -343,7 +343,7 @@ impl Client {
 
 /// The bytes of a request.
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: test\r\n").into_bytes();
+    let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n").into_bytes();
     let has = |name: &str| headers.iter().any(|(found, _)| *found == name);
     if !has("content-type") && method == "POST" {
         bytes.extend_from_slice(b"content-type: application/json\r\n");

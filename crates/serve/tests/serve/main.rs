@@ -2,8 +2,10 @@
 #![allow(unreachable_pub)] // modules of one test
 
 mod batching;
+mod early;
 mod endpoints;
 mod fixture;
 mod hostile;
+mod hosts;
 mod lifecycle;
 mod limits;

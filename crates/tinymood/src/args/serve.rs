@@ -35,7 +35,8 @@ text-embeddings-inference and of Hugging Face's inference API; POST /v1/emotions
 
 On Ctrl-C or SIGTERM the server finishes accepted requests, then stops; a second one stops it at once. \
 SIGHUP reloads MODEL: requests that have begun are answered by the old one, which stays if the new one \
-cannot be opened. It serves even if the log or the printed address cannot be written. Where an environment \
+cannot be opened. While MODEL is being opened for the first time, SIGTERM ends the server at once, and SIGHUP \
+is remembered. It serves even if the log or the printed address cannot be written. Where an environment \
 variable is shown, it sets the flag's default.
 
 Examples:
@@ -65,6 +66,12 @@ pub struct ServeArgs {
     /// Origin whose pages may send requests (CORS), or *; may be given several times
     #[arg(long, value_name = "ORIGIN", env = "TINYMOOD_CORS_ALLOW_ORIGIN", value_delimiter = ',')]
     pub cors_allow_origin: Vec<String>,
+    /// Host that requests may name besides localhost and loopback addresses (a name or IP address without a
+    /// port), or *; may be given several times. On a loopback address, requests for other hosts get 403, so
+    /// that no web page reaches the server by DNS rebinding; on other addresses, all hosts are answered
+    /// unless one is given. /health is answered for any host
+    #[arg(long, value_name = "HOST", env = "TINYMOOD_ALLOWED_HOST", value_delimiter = ',')]
+    pub allowed_host: Vec<String>,
 
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -97,8 +104,8 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CHARACTERS", default_value_t = Settings::default().max_characters)]
     pub max_characters: usize,
     /// Maximum number of open connections. A new one beyond them waits until one closes; a connection
-    /// that has been idle for a second is closed for it. Each uses one of the file descriptors that the
-    /// system allows (ulimit -n)
+    /// that has been idle for a second is closed for it. The limit of file descriptors (ulimit -n) is
+    /// raised for them if the system allows that, or the server does not start
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CONNECTIONS", default_value_t = Settings::default().max_connections)]
     pub max_connections: usize,
     /// Maximum number of requests being read, waiting or answered at once

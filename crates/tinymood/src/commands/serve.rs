@@ -1,49 +1,55 @@
 //! `tinymood serve`: a model behind HTTP, until it is told to stop.
 
+mod signals;
+
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
 use anyhow::{Context, bail};
-use tinymood_serve::{About, Classifier, Reloader, ServeError, Server, Settings};
+use tinymood_serve::{
+    About, Classifier, Reloader, ServeError, Server, Settings, reserve_descriptors,
+};
 use tinymood_weights::regular;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::signals::{Signal, Signals};
 use crate::args::{GlobalArgs, LogFormatArg, LogLevelArg, ServeArgs};
 use crate::bundled;
 use crate::init::is_of_hub;
 use crate::model::{LATEST, Model};
+use crate::stop::Stopped;
 
 /// No header holds a longer key.
-const MOST_KEY_BYTES: u64 = 64 << 10;
+const MOST_KEY_BYTES: u64 = 32 << 10;
+
+/// Of the thread that opens the model: as much as a main thread has.
+const STACK_BYTES: usize = 8 << 20;
 
 pub(super) fn run(args: ServeArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let settings = settings(&args, global)?;
+    reserve_descriptors(&settings)?;
     start_log(&args, global.quiet)?;
-    if settings.api_key.is_none() && !settings.address.ip().is_loopback() {
-        tracing::warn!("everyone who reaches {} may ask: no --api-key", settings.address);
-    }
-    let mut opening = Opening { name: args.model, folder: None, global: global.clone() };
-    let classifier = opening.open_first()?;
     // It accepts connections and hears signals; the server has threads of its own for the rest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the server")?;
-    let in_time = runtime.block_on(serve(settings, classifier, opening))?;
+    let in_time = runtime.block_on(open_and_serve(settings, args, global.clone()))?;
     if !in_time {
         bail!("some requests were not answered within --shutdown-timeout");
     }
     Ok(())
 }
 
-/// What `tinymood_serve` is told.
+/// What the command line tells `tinymood_serve`, as far as nothing has to be read or resolved for it.
 fn settings(args: &ServeArgs, global: &GlobalArgs) -> anyhow::Result<Settings> {
     let limits = &args.limits;
     let settings = Settings {
-        address: address(&args.host, args.port)?,
-        api_key: api_key(args)?,
+        api_key: args.api_key.clone(),
         cors_allow_origins: args.cors_allow_origin.clone(),
+        allowed_hosts: args.allowed_host.clone(),
         max_body_bytes: limits.max_body_bytes,
         max_texts: limits.max_texts,
         max_characters: limits.max_characters,
@@ -57,6 +63,8 @@ fn settings(args: &ServeArgs, global: &GlobalArgs) -> anyhow::Result<Settings> {
         threads: global.threads.unwrap_or(Settings::default().threads),
         tokenization_workers: args.tokenization_workers,
         log_texts: args.log_texts,
+        release_memory: tinymood_kernels::release_free_memory,
+        ..Settings::default()
     };
     settings.check()?;
     Ok(settings)
@@ -68,9 +76,8 @@ fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
     found.next().with_context(unknown)
 }
 
-/// The key that requests must bring, where they must bring one.
-fn api_key(args: &ServeArgs) -> anyhow::Result<Option<String>> {
-    let Some(path) = &args.api_key_file else { return Ok(args.api_key.clone()) };
+/// The key in a file.
+fn read_api_key(path: &Path) -> anyhow::Result<String> {
     let text = regular::read_text(path, MOST_KEY_BYTES)
         .with_context(|| format!("cannot read the API key in {}", path.display()))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
@@ -78,7 +85,7 @@ fn api_key(args: &ServeArgs) -> anyhow::Result<Option<String>> {
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         bail!("{} holds no API key: expected one line of visible ASCII characters", path.display());
     }
-    Ok(Some(key.to_owned()))
+    Ok(key.to_owned())
 }
 
 fn start_log(args: &ServeArgs, quiet: bool) -> anyhow::Result<()> {
@@ -132,16 +139,72 @@ impl Opening {
     }
 }
 
-async fn serve(
+/// What takes a while to have: names are resolved, files are read, a model may be downloaded.
+struct Opened {
     settings: Settings,
     classifier: Classifier,
     opening: Opening,
+}
+
+impl Opened {
+    fn open(mut settings: Settings, args: ServeArgs, global: GlobalArgs) -> anyhow::Result<Self> {
+        settings.address = address(&args.host, args.port)?;
+        if let Some(path) = &args.api_key_file {
+            settings.api_key = Some(read_api_key(path)?);
+        }
+        if settings.api_key.is_none() && !settings.address.ip().is_loopback() {
+            tracing::warn!("everyone who reaches {} may ask: no --api-key", settings.address);
+        }
+        let mut opening = Opening { name: args.model, folder: None, global };
+        let classifier = opening.open_first()?;
+        Ok(Self { settings, classifier, opening })
+    }
+}
+
+/// Signals are listened to from the start on: without a handler, a SIGHUP would end the process. Returns whether all
+/// requests were answered in time.
+async fn open_and_serve(
+    settings: Settings,
+    args: ServeArgs,
+    global: GlobalArgs,
 ) -> anyhow::Result<bool> {
-    tracing::info!(about = ?classifier.about, engine = classifier.engine.describe(), "model");
     let mut signals = Signals::new().context("cannot listen to signals")?;
+    let (give, mut opened) = tokio::sync::oneshot::channel();
+    // Nobody receives it after a signal to stop.
+    let open = move || drop(give.send(Opened::open(settings, args, global)));
+    let thread = thread::Builder::new().name("open".to_owned()).stack_size(STACK_BYTES);
+    thread.spawn(open).map_err(ServeError::Thread)?;
+    let mut reload = false;
+    let opened = loop {
+        tokio::select! {
+            biased;
+            opened = &mut opened => break opened.context("opening the model panicked")??,
+            signal = signals.next() => match signal {
+                Signal::Stop(signal) => {
+                    tracing::info!("told to stop before the model is open: stopping at once");
+                    // By the signal itself: a shell sees a start that was broken off, systemd no failure.
+                    signal_hook::low_level::emulate_default_handler(signal)?;
+                    return Err(Stopped::by(signal));
+                }
+                Signal::Reload => {
+                    tracing::info!("told to reload while the model is being opened: it is opened again after that");
+                    reload = true;
+                }
+            }
+        }
+    };
+    serve(opened, signals, reload).await
+}
+
+async fn serve(opened: Opened, mut signals: Signals, reload: bool) -> anyhow::Result<bool> {
+    let Opened { settings, classifier, opening } = opened;
+    tracing::info!(about = ?classifier.about, engine = classifier.engine.describe(), "model");
     let server = Server::bind(settings, classifier).await?;
     let address = server.local_address().context("cannot tell the address")?;
     let reloads = reloads(server.reloader(), opening)?;
+    if reload {
+        let _ = reloads.try_send(()); // nothing waits yet
+    }
     if let Err(error) = super::print(&format!("listening on http://{address}\n")) {
         // Nobody reads it, which is no reason to serve nobody.
         tracing::warn!("listening on http://{address}, but {error:#}");
@@ -156,8 +219,8 @@ async fn serve(
                     // One that waits already has not begun, and will do for this one.
                     let _ = reloads.try_send(());
                 }
-                (Signal::Stop, Some(stop)) => drop(stop), // the receiver sees it gone
-                (Signal::Stop, None) => {
+                (Signal::Stop(_), Some(stop)) => drop(stop), // the receiver sees it gone
+                (Signal::Stop(_), None) => {
                     tracing::warn!("told to stop again: stopping at once");
                     std::process::exit(1);
                 }
@@ -189,54 +252,5 @@ fn reload(reloader: &Reloader, opening: &Opening) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!("the model before goes on: {error:#}"),
         Err(_) => tracing::error!("the model before goes on: trying another panicked"),
-    }
-}
-
-/// What the system tells the server.
-enum Signal {
-    Stop,
-    Reload,
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Stop,
-            _ = self.terminate.recv() => Signal::Stop,
-            _ = self.hang_up.recv() => Signal::Reload,
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) -> Signal {
-        // Without a handler the system's own would end the process, which is to stop, too.
-        let _ = tokio::signal::ctrl_c().await;
-        Signal::Stop
     }
 }
