@@ -165,11 +165,12 @@ pub fn intervals(
     })
 }
 
-/// 95 % intervals of each label's figures, from the resamplings of [`intervals`]; (C), or `None`
-/// without resamplings.
+/// 95 % intervals of the figures of `labels`, in their order, from the resamplings of [`intervals`]; `None`
+/// without resamplings. Takes 24 bytes of memory for each label and resampling.
 pub fn label_intervals(
     predictions: &Predictions<'_>,
     thresholds: &[f32],
+    labels: &[usize],
     resamples: usize,
     seed: u64,
 ) -> Option<Vec<LabelIntervals>> {
@@ -178,11 +179,12 @@ pub fn label_intervals(
     }
     let rows = Rows::new(predictions, thresholds);
     let (mut tallies, mut drawn) = (rows.tallies(), Vec::new());
-    let mut figures = vec![[const { Vec::new() }; 3]; tallies.len()];
+    let mut figures = vec![[const { Vec::new() }; 3]; labels.len()];
     for resample in 0..resamples {
         draw(predictions.num_rows(), seed, resample, &mut drawn);
         rows.count(&drawn, &mut tallies);
-        for (figures, tally) in figures.iter_mut().zip(&tallies) {
+        for (figures, &label) in figures.iter_mut().zip(labels) {
+            let tally = tallies[label];
             figures[0].push(ratio(tally.hits, tally.decided));
             figures[1].push(ratio(tally.hits, tally.positive));
             figures[2].push(tally.f1());
@@ -243,13 +245,15 @@ mod tests {
         let probabilities = [0.9, 0.9, 0.1].repeat(400);
         let targets = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0].repeat(200);
         let predictions = Predictions::new(&probabilities, &targets, 3).unwrap();
-        let found = label_intervals(&predictions, &[0.5; 3], 300, 1).unwrap();
+        let found = label_intervals(&predictions, &[0.5; 3], &[0, 1, 2], 300, 1).unwrap();
         assert_eq!(found[0].f1, Interval([1.0, 1.0]));
         let Interval([low, high]) = found[1].precision;
         // 0.5 and twice its standard error, sqrt(0.25 / 400) = 0.025.
         assert!((0.43..0.47).contains(&low) && (0.53..0.57).contains(&high), "{low} {high}");
         assert_eq!(found[1].recall, Interval([1.0, 1.0]));
         assert_eq!(found[2].f1, Interval([0.0, 0.0]));
+        let some = label_intervals(&predictions, &[0.5; 3], &[1], 300, 1).unwrap();
+        assert_eq!(some, [found[1]]);
     }
 
     #[test]

@@ -67,16 +67,24 @@ fn a_reports_numbers_are_those_of_the_reference() {
         assert_same(&json(&shares), &case["reliability"]["share_positive"], name);
         assert_same(&json(&means), &case["reliability"]["mean_probability"], name);
 
-        let pairs = PairCounts::new(&predictions, &thresholds);
-        assert_same(&json(&pairs.together), &case["together"], &format!("{name}, together"));
-        assert_same(&json(&pairs.confused), &case["confused"], &format!("{name}, confused"));
+        let labels: Vec<usize> = (0..num_labels).collect();
+        let pairs = PairCounts::new(&predictions, &thresholds, &labels);
+        let all = |count: &dyn Fn(usize, usize) -> u32| -> Vec<u32> {
+            let rows = labels.iter().map(|&a| labels.iter().map(move |&b| (a, b)));
+            rows.flatten().map(|(a, b)| count(a, b)).collect()
+        };
+        let together = all(&|a, b| pairs.together(a, b));
+        let confused = all(&|a, b| pairs.confused(a, b));
+        assert_same(&json(&together), &case["together"], &format!("{name}, together"));
+        assert_same(&json(&confused), &case["confused"], &format!("{name}, confused"));
 
-        let intervals = label_intervals(&predictions, &thresholds, resamples as usize, seed);
+        let resamples = resamples as usize;
+        let intervals = label_intervals(&predictions, &thresholds, &labels, resamples, seed);
         let what = format!("{name}, intervals");
         assert_same(&json(&intervals.unwrap()), &case["label_intervals"], &what);
 
         let (first, second) = ((&predictions, &thresholds[..]), (&second, &thresholds[..]));
-        let paired = paired_bootstrap(first, second, resamples as usize, seed).unwrap();
+        let paired = paired_bootstrap(first, second, resamples, seed).unwrap();
         assert_same(&json(&paired), &case["paired"], &format!("{name}, paired"));
     }
 }

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use tinymood_eval::CrossValidated;
 
 use crate::compare::Comparison;
+use crate::figures::detailed_labels;
 use crate::log::End;
 use crate::page::{duration, epochs, percent, signed, thousands, three};
 use crate::run::RunReport;
@@ -54,11 +55,19 @@ pub fn card_details(run: &RunReport) -> String {
         evaluation.expected_calibration_error,
         percent(evaluation.rows_without_labels)
     ));
-    let intervals = run.detail.as_ref().and_then(|detail| detail.label_intervals.as_ref());
+    let shown = detailed_labels(evaluation);
+    if shown.len() < evaluation.labels.len() {
+        line(format!(
+            "The {} labels that most rows have, of {}:\n",
+            shown.len(),
+            evaluation.labels.len()
+        ));
+    }
     line("| label | support | threshold | precision | recall | F1 | 95 % of F1 |".to_owned());
     line("|---|--:|--:|--:|--:|--:|--:|".to_owned());
-    for (index, (name, label)) in evaluation.labels.iter().enumerate() {
-        let ends = intervals.and_then(|intervals| intervals.get(index));
+    for index in shown {
+        let (name, label) = &evaluation.labels[index];
+        let ends = run.detail.as_ref().and_then(|detail| detail.intervals(index));
         let ends = ends.map(|found| found.f1.0);
         line(format!(
             "| {} | {} | {} | {} | {} | {} | {} |",

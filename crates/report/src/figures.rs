@@ -17,6 +17,10 @@ use crate::mistakes::Mistakes;
 /// Pairs of labels that are listed by how often they are confused.
 const CONFUSIONS: usize = 20;
 
+/// Labels that are shown one by one: memory and files grow with them, and pairs with their square. An
+/// [`Evaluation`] has the figures of all.
+pub(crate) const DETAILED_LABELS: usize = 512;
+
 /// How a report is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportOptions {
@@ -41,11 +45,13 @@ pub struct Detail {
     pub resamples: usize,
     /// Where the thresholds were tuned on the rows judged: what they are worth on rows they were not tuned on.
     pub cross_validated: Option<CrossValidated>,
-    /// 95 % intervals, in label order; (C).
+    /// The labels that are shown one by one, ascending: all, or the 512 that most rows have; (D).
+    pub labels: Vec<usize>,
+    /// 95 % intervals of [`Detail::labels`]; (D).
     pub label_intervals: Option<Vec<LabelIntervals>>,
     /// Thresholds of the curves.
     pub threshold_grid: Vec<f64>,
-    /// In label order; (C).
+    /// Of [`Detail::labels`]; (D).
     pub threshold_curves: Vec<ThresholdCurve>,
     /// Over all decisions.
     pub reliability: Vec<ReliabilityPoint>,
@@ -57,6 +63,22 @@ pub struct Detail {
     pub confusions: Vec<Confusion>,
     /// Texts that it got wrong.
     pub mistakes: Mistakes,
+}
+
+impl Detail {
+    /// The intervals of a label, if it has any.
+    pub(crate) fn intervals(&self, label: usize) -> Option<&LabelIntervals> {
+        self.label_intervals.as_ref()?.get(self.labels.binary_search(&label).ok()?)
+    }
+}
+
+/// The labels of an evaluation that are shown one by one, ascending: those that most rows have.
+pub(crate) fn detailed_labels(evaluation: &Evaluation) -> Vec<usize> {
+    let mut labels: Vec<usize> = (0..evaluation.labels.len()).collect();
+    labels.sort_by_key(|label| std::cmp::Reverse(evaluation.labels[*label].1.support));
+    labels.truncate(DETAILED_LABELS);
+    labels.sort_unstable();
+    labels
 }
 
 /// A bin of a reliability diagram.
@@ -103,14 +125,16 @@ pub(crate) fn judge(
     let (labels, split) = (&kept.labels, &kept.split);
     let evaluation = Evaluation::new(&predictions, thresholds, labels, split, options.resamples);
     let values = &thresholds.values;
-    let pairs = PairCounts::new(&predictions, values);
+    let shown = detailed_labels(&evaluation);
+    let pairs = PairCounts::new(&predictions, values, &shown);
     let detail = Detail {
         rows_sha256: kept.rows_sha256(),
         resamples: options.resamples,
         cross_validated: unflattered(kept, &predictions, thresholds),
-        label_intervals: label_intervals(&predictions, values, options.resamples, 0),
+        label_intervals: label_intervals(&predictions, values, &shown, options.resamples, 0),
         threshold_grid: (0..tinymood_eval::curves::GRID).map(grid_threshold).collect(),
-        threshold_curves: (0..labels.len()).map(|l| threshold_curve(&predictions, l)).collect(),
+        threshold_curves: shown.iter().map(|&l| threshold_curve(&predictions, l)).collect(),
+        labels: shown,
         reliability: reliability_points(&predictions),
         expected_calibration_error: expected_calibration_error(predictions.pairs()),
         confusions: confusions(&pairs, labels),
@@ -148,9 +172,10 @@ fn reliability_points(predictions: &Predictions<'_>) -> Vec<ReliabilityPoint> {
 }
 
 fn confusions(pairs: &PairCounts, labels: &LabelSet) -> Vec<Confusion> {
-    let c = pairs.num_labels;
-    let mut found: Vec<(usize, usize, u32)> = (0..c * c)
-        .map(|index| (index / c, index % c, pairs.confused[index]))
+    let shown = pairs.labels();
+    let both = shown.iter().flat_map(|&label| shown.iter().map(move |&other| (label, other)));
+    let mut found: Vec<(usize, usize, u32)> = both
+        .map(|(label, other)| (label, other, pairs.confused(label, other)))
         .filter(|(label, other, rows)| label != other && *rows > 0)
         .collect();
     found.sort_by_key(|(label, other, rows)| (std::cmp::Reverse(*rows), *label, *other));

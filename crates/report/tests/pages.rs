@@ -108,7 +108,11 @@ fn a_whole_run_shows_everything_and_nothing_breaks_out() {
             "{bin}"
         );
     }
-    assert_eq!(detail["pairs"]["together"].as_array().unwrap().len(), 36);
+    assert_eq!(detail["pairs"]["labels"].as_array().unwrap().len(), 6);
+    let labels = json["run"]["evaluation"]["labels"].as_object().unwrap();
+    let support = &labels.values().next().unwrap()["support"];
+    let first = &detail["pairs"]["together"][0];
+    assert_eq!(*first, serde_json::json!([0, 0, support]), "[label, other, rows]");
     assert_eq!(json["run"]["log"]["steps"][0]["step"], 5);
     let shown = format!("{:.3}", json["run"]["evaluation"]["macro_f1"].as_f64().unwrap());
     assert!(html.contains(&format!("<dd>{shown}")), "{shown}");
@@ -143,7 +147,22 @@ fn one_label_and_two_hundred() {
     let many = Run::whole(folder.path(), "many", kept(&labels(200), 20, 1));
     let Page { html, json, .. } = page(&many);
     assert!(html.contains("The 40 most frequent of 200 labels"));
-    assert_eq!(json["run"]["detail"]["pairs"]["confused"].as_array().unwrap().len(), 40_000);
+    assert_eq!(json["run"]["detail"]["pairs"]["labels"].as_array().unwrap().len(), 200);
+}
+
+#[test]
+fn thousands_of_labels_keep_report_and_memory_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::whole(folder.path(), "thousands", kept(&labels(3000), 4, 1));
+    let Page { html, json, .. } = page(&run);
+    let detail = &json["run"]["detail"];
+    for list in ["labels", "label_intervals", "threshold_curves"] {
+        assert_eq!(detail[list].as_array().unwrap().len(), 512, "{list}");
+    }
+    assert_eq!(json["run"]["evaluation"]["labels"].as_object().unwrap().len(), 3000);
+    assert!(html.contains("The 512 labels that most rows have, of 3000"));
+    let written = fs::metadata(run.path.join("report.json")).unwrap().len();
+    assert!(written < 24 << 20, "{written} bytes");
 }
 
 #[test]

@@ -5,11 +5,14 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use clap::{CommandFactory, Parser};
-use common::tinymood;
+use common::{json, tinymood};
+use serde_json::Value;
 use tinymood::args::Cli;
 
 /// A command and the lines shown under it.
@@ -166,4 +169,95 @@ fn every_command_that_is_shown_is_one() {
             panic!("{place}: {call}\n{error}");
         }
     }
+}
+
+/// A server of the bundled classifier; killed when dropped.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(folder: &Path) -> Self {
+        let mut command = tinymood(folder);
+        command.args(["serve", "--port", "0"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
+        Self { child, address }
+    }
+
+    fn post(&self, path: &str, body: &str) -> Value {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let (address, length) = (&self.address, body.len());
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+             connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        json(answer.split_once("\r\n\r\n").unwrap().1)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the README holds between a fence of `kind` and the next, where `mark` stands in it.
+fn block<'a>(readme: &'a str, kind: &str, mark: &str) -> &'a str {
+    let mut parts = readme.split("```").skip(1).step_by(2);
+    let found = parts.find(|part| part.starts_with(&format!("{kind}\n")) && part.contains(mark));
+    &found.unwrap_or_else(|| panic!("no {kind} block with {mark}"))[kind.len() + 1..]
+}
+
+/// Checks that an answer holds what is shown: scores to 0.02, since instruction sets differ, thresholds to the
+/// digits shown, all else as it stands there.
+#[track_caller]
+fn assert_shown(shown: &Value, found: &Value, place: &str) {
+    match (shown, found) {
+        (Value::Object(shown), Value::Object(_)) => {
+            shown.iter().for_each(|(name, value)| assert_shown(value, &found[name], name));
+        }
+        (Value::Array(shown), Value::Array(found)) => {
+            assert!(shown.len() <= found.len(), "{place}: {found:?}");
+            shown.iter().zip(found).for_each(|(shown, found)| assert_shown(shown, found, place));
+        }
+        (Value::Number(shown), Value::Number(found)) if ["score", "threshold"].contains(&place) => {
+            let (shown, found) = (shown.as_f64().unwrap(), found.as_f64().unwrap());
+            let far = if place == "score" { 0.02 } else { 0.000_05 };
+            assert!((shown - found).abs() <= far, "{place}: {shown}, found {found}");
+        }
+        _ => assert_eq!(shown, found, "{place}"),
+    }
+}
+
+#[test]
+fn the_answers_of_the_server_are_those_shown() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path());
+
+    let call = block(&readme, "sh", "curl -s localhost:8080/v1/emotions");
+    let body = call.split_once("-d '").unwrap().1.split_once('\'').unwrap().0;
+    let shown = block(&readme, "json", "\"results\"").replace(", ...", "");
+    assert_shown(&json(&shown), &server.post("/v1/emotions", body), "");
+
+    let Ok(version) = Command::new("python3").arg("--version").output() else {
+        return println!("not run, there is no python3: the README's Python");
+    };
+    assert!(version.status.success());
+    let program = block(&readme, "python", "urllib.request");
+    let (_, printed) = program.rsplit_once("  # ").unwrap();
+    let program = program.replace("localhost:8080", &server.address);
+    let output = Command::new("python3").args(["-c", &program]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said.trim(), printed.trim(), "{}", String::from_utf8_lossy(&output.stderr));
 }

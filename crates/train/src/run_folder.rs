@@ -30,6 +30,7 @@ use crate::recipe::{Recipe, RecipeError, check_file};
 /// Room for logs, tables and the file system's own needs, in bytes.
 const SLACK: u64 = 64 << 20;
 const SETTINGS: &str = "settings.toml";
+const LOCK: &str = ".lock";
 /// What a run writes over as it goes.
 const RESULTS: [&str; 10] = [
     "best",
@@ -74,6 +75,12 @@ pub enum RunFolderError {
     /// Another process trains in the folder.
     #[error("another process is training in {path:?}")]
     Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder was removed or replaced while the run trained in it.
+    #[error("{path:?} was removed or replaced while this run was training in it")]
+    Gone {
         /// The folder.
         path: PathBuf,
     },
@@ -127,6 +134,9 @@ impl RunFolderError {
             Self::Space { .. } => {
                 Some("free some space, keep fewer checkpoints, or choose another folder")
             }
+            Self::Gone { .. } => Some(
+                "train again, and move or remove a run's folder only when its command has ended",
+            ),
             Self::Recipe(_) => Some("give it back the value that the run began with"),
             Self::Io { .. } | Self::Settings { .. } => None,
         }
@@ -151,9 +161,12 @@ pub struct RunFolder {
     path: PathBuf,
     /// The checkpoint that has been read and waits for training.
     newest: RefCell<Option<Checkpoint>>,
-    /// Held, never read: the lock goes with it.
-    _lock: File,
+    /// Holds the lock.
+    lock: File,
 }
+
+/// Folders are numbered up to here.
+const MOST_NUMBERED: usize = 100_000;
 
 impl RunFolder {
     /// Checks that a new run may have this folder.
@@ -181,7 +194,7 @@ impl RunFolder {
     /// As [`RunFolder::check_free`], or when the folder cannot be written.
     pub fn create(path: &Path, settings: &SavedSettings) -> Result<Self, RunFolderError> {
         fs::create_dir_all(path).map_err(failed("make the folder", path))?;
-        let run = Self { path: path.to_owned(), newest: RefCell::default(), _lock: lock(path)? };
+        let run = Self { path: path.to_owned(), newest: RefCell::default(), lock: lock(path)? };
         Self::check_free(path)?;
         let file = run.settings_path();
         for folder in [run.checkpoints(), run.tensorboard()] {
@@ -193,6 +206,45 @@ impl RunFolder {
         Ok(run)
     }
 
+    /// [`RunFolder::create`] in the first of the folders `path`, `path-2`, `path-3`, … that nobody has. Several
+    /// processes may ask for the same `path` at once: each gets a folder of its own.
+    ///
+    /// # Errors
+    /// When no folder can be made or written.
+    pub fn create_numbered(path: &Path, settings: &SavedSettings) -> Result<Self, RunFolderError> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(failed("make the folder", parent))?;
+        }
+        for path in numbered(path) {
+            // Making the folder claims it: of several processes one succeeds.
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                other => other.map_err(failed("make the folder", &path))?,
+            }
+            return Self::create(&path, settings);
+        }
+        Err(RunFolderError::Exists { path: path.to_owned() })
+    }
+
+    /// The first of the folders of [`RunFolder::create_numbered`] that is not there now.
+    pub fn free_name(path: &Path) -> PathBuf {
+        let mut names = numbered(path);
+        names.find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| path.to_owned())
+    }
+
+    /// Checks that the folder is still the one that was locked. Its name may meanwhile belong to another run,
+    /// whose files would be replaced.
+    ///
+    /// # Errors
+    /// [`RunFolderError::Gone`].
+    pub fn check_held(&self) -> Result<(), RunFolderError> {
+        let there = fs::metadata(self.path.join(LOCK));
+        match there.and_then(|there| Ok(is_same_file(&there, &self.lock.metadata()?))) {
+            Ok(true) => Ok(()),
+            _ => Err(RunFolderError::Gone { path: self.path.clone() }),
+        }
+    }
+
     /// Opens the folder of a run to resume, and clears away what a killed write left behind.
     ///
     /// # Errors
@@ -202,7 +254,7 @@ impl RunFolder {
         if !regular::is_there(&settings).map_err(failed("read", &settings))? {
             return Err(RunFolderError::NoRun { path: path.to_owned() });
         }
-        let run = Self { path: path.to_owned(), newest: RefCell::default(), _lock: lock(path)? };
+        let run = Self { path: path.to_owned(), newest: RefCell::default(), lock: lock(path)? };
         run.clean()?;
         let settings = Self::settings(path)?;
         Ok((run, settings))
@@ -348,8 +400,32 @@ pub(crate) fn failed(
     move |source| RunFolderError::Io { action, path, source }
 }
 
+/// `path`, `path-2`, `path-3`, …
+fn numbered(path: &Path) -> impl Iterator<Item = PathBuf> + use<'_> {
+    let name = path.file_name().unwrap_or_default();
+    let with = move |number| {
+        let mut name = name.to_owned();
+        name.push(format!("-{number}"));
+        path.with_file_name(name)
+    };
+    std::iter::once(path.to_owned()).chain((2..MOST_NUMBERED).map(with))
+}
+
+/// Whether two names lead to one file.
+#[cfg(unix)]
+fn is_same_file(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Elsewhere a file that is open keeps its folder in place.
+#[cfg(not(unix))]
+fn is_same_file(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
+}
+
 fn lock(path: &Path) -> Result<File, RunFolderError> {
-    let file = path.join(".lock");
+    let file = path.join(LOCK);
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(false);
     let opened = regular::check(&file).and_then(|()| options.open(&file));
@@ -436,6 +512,36 @@ mod tests {
         // The file stays, the lock does not.
         assert!(temporary.path().join(".lock").is_file());
         RunFolder::open(temporary.path()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_was_replaced_is_not_written_to() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("run");
+        let first = RunFolder::create(&path, &settings()).unwrap();
+        first.check_held().unwrap();
+        fs::remove_dir_all(&path).unwrap();
+        assert!(matches!(first.check_held(), Err(RunFolderError::Gone { .. })));
+        let second = RunFolder::create(&path, &settings()).unwrap();
+        let error = first.check_held().unwrap_err();
+        assert!(matches!(error, RunFolderError::Gone { .. }) && error.hint().is_some(), "{error}");
+        second.check_held().unwrap();
+    }
+
+    #[test]
+    fn runs_that_begin_at_once_have_folders_of_their_own() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("runs/base");
+        let begin = || RunFolder::create_numbered(&path, &settings()).unwrap();
+        let mut names: Vec<String> = std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..8).map(|_| scope.spawn(begin)).collect();
+            let runs = runs.into_iter().map(|run| run.join().unwrap());
+            runs.map(|run| run.path().file_name().unwrap().to_string_lossy().into_owned()).collect()
+        });
+        names.sort_unstable();
+        let expected =
+            ["base", "base-2", "base-3", "base-4", "base-5", "base-6", "base-7", "base-8"];
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -418,6 +418,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
             seconds: begun.elapsed().as_secs_f64(),
         };
         if best {
+            self.plan.run.check_held()?;
             self.lesson.save_model(self.engine, &self.plan.run.best())?;
             self.state.best = Some(Best { step, value });
             self.state.evaluations_without_improvement = 0;
@@ -444,6 +445,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
         }
         let log = self.plan.run.log();
         self.state.log_offset = self.log.sync().map_err(failed("write", &log))?;
+        self.plan.run.check_held()?;
         let folder = self.plan.run.checkpoints();
         let path = checkpoint::write(&folder, self.engine, &self.state)?;
         self.saved = Some(step);
@@ -461,6 +463,7 @@ impl<'a, E: Engine, L: Lesson<E>> Trainer<'a, E, L> {
         let model = self.plan.run.best();
         // Without a validation split, or a single evaluation that came to a number.
         if self.state.best.is_none() {
+            self.plan.run.check_held()?;
             self.lesson.save_model(self.engine, &model)?;
         }
         let finish = Finish {

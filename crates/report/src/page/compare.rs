@@ -14,7 +14,7 @@ use super::{Section, figure, line_key, mark_key, run, scrolling, settings, shell
 use crate::card::CROSS_VALIDATED;
 use crate::compare::{Adjusted, Comparison};
 use crate::error::ReportError;
-use crate::figures::ReliabilityPoint;
+use crate::figures::{ReliabilityPoint, detailed_labels};
 use crate::plot::{Axis, Dots, LineChart, Series, dot_chart, line_chart, reliability_chart};
 use crate::run::RunReport;
 use crate::seeds::{SeedGroup, Spread};
@@ -328,11 +328,12 @@ fn labels(runs: &[RunReport]) -> Result<Option<Markup>, ReportError> {
     let f1 = |run: &RunReport, label: usize| {
         run.evaluation.as_ref().and_then(|e| e.labels.get(label)).map_or(f64::NAN, |(_, l)| l.f1)
     };
-    let mut order: Vec<usize> = (0..first.labels.len()).collect();
+    let shown = detailed_labels(first);
+    let mut order = shown.clone();
     order.sort_by(|a, b| f1(judged[0], *b).total_cmp(&f1(judged[0], *a)));
     let value = |run: &RunReport, label: usize| {
-        let intervals = run.detail.as_ref().and_then(|detail| detail.label_intervals.as_ref());
-        (f1(run, label), intervals.and_then(|all| all.get(label)).map(|found| found.f1.0))
+        let intervals = run.detail.as_ref().and_then(|detail| detail.intervals(label));
+        (f1(run, label), intervals.map(|found| found.f1.0))
     };
     let plot = dot_chart(&Dots {
         title: "F1 of each label and run with its 95 % interval; the table has the numbers",
@@ -354,7 +355,8 @@ fn labels(runs: &[RunReport]) -> Result<Option<Markup>, ReportError> {
                 }
             }
             tbody {
-                @for (index, (name, label)) in first.labels.iter().enumerate() {
+                @for index in shown.iter().copied() {
+                    @let (name, label) = &first.labels[index];
                     tr {
                         th scope="row" { (name) }
                         td { (thousands(label.support)) }

@@ -6,6 +6,7 @@ use super::format::{percent, thousands};
 use super::{bar_key, figure, line_key, scrolling};
 use crate::data::{DataSummary, SplitSummary};
 use crate::error::ReportError;
+use crate::figures::DETAILED_LABELS;
 use crate::plot::{Axis, Bars, LineChart, Series, bar_chart, line_chart};
 use crate::run::RunReport;
 
@@ -125,11 +126,18 @@ fn steps(split: &SplitSummary, longest: usize, width: usize) -> Vec<(f64, f64)> 
     counts.into_iter().enumerate().flat_map(bin).collect()
 }
 
+/// The most frequent labels, most frequent first, as many as a page shows.
+fn most_frequent(data: &DataSummary) -> Vec<usize> {
+    let count = |label: &usize| data.splits.first()?.label_counts.get(*label).copied();
+    let mut order: Vec<usize> = (0..data.labels.len()).collect();
+    order.sort_by_key(|label| std::cmp::Reverse(count(label)));
+    order.truncate(DETAILED_LABELS);
+    order
+}
+
 fn label_shares(data: &DataSummary) -> Result<Markup, ReportError> {
     let count = |split: &SplitSummary, label: usize| split.label_counts.get(label).copied();
-    let first = &data.splits[0];
-    let mut order: Vec<usize> = (0..data.labels.len()).collect();
-    order.sort_by_key(|label| std::cmp::Reverse(count(first, *label)));
+    let order = most_frequent(data);
     let shares = |split: &SplitSummary| {
         let share = |label: &usize| {
             100.0 * count(split, *label).unwrap_or(0) as f64 / split.rows.max(1) as f64
@@ -146,6 +154,9 @@ fn label_shares(data: &DataSummary) -> Result<Markup, ReportError> {
     let names: Vec<&str> = data.splits.iter().map(|split| split.name.as_str()).collect();
     let caption = html! {
         "Share of the rows that each label has, most frequent first"
+        @if order.len() < data.labels.len() {
+            "; the first " (order.len()) " of " (data.labels.len()) ", data.json has all"
+        }
         @if names.len() > 1 { "; bars from the top: " (names.join(", ")) }
         "."
     };
@@ -153,6 +164,8 @@ fn label_shares(data: &DataSummary) -> Result<Markup, ReportError> {
 }
 
 fn label_counts(data: &DataSummary) -> Markup {
+    let mut shown = most_frequent(data);
+    shown.sort_unstable();
     html! {
         table {
             caption { "Rows in which each label is true" }
@@ -163,9 +176,9 @@ fn label_counts(data: &DataSummary) -> Markup {
                 }
             }
             tbody {
-                @for (index, label) in data.labels.iter().enumerate() {
+                @for index in shown {
                     tr {
-                        th scope="row" { (label) }
+                        th scope="row" { (data.labels[index]) }
                         @for split in &data.splits {
                             td { (split.label_counts.get(index).map_or("–".to_owned(), |n| thousands(*n as u64))) }
                         }

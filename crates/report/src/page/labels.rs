@@ -7,17 +7,18 @@ use tinymood_eval::{LabelEvaluation, ThresholdPolicy};
 use super::format::{interval, percent, thousands, three, three_or_dash};
 use super::{figure, line_key, scrolling};
 use crate::error::ReportError;
+use crate::figures::detailed_labels;
 use crate::plot::{Dots, dot_chart, reliability_chart, threshold_chart};
 use crate::run::RunReport;
 
 /// The labels' table and their F1 as a plot.
 pub(super) fn labels(run: &RunReport) -> Result<Option<Markup>, ReportError> {
     let Some(evaluation) = &run.evaluation else { return Ok(None) };
-    let intervals = run.detail.as_ref().and_then(|detail| detail.label_intervals.as_ref());
-    let mut order: Vec<usize> = (0..evaluation.labels.len()).collect();
+    let mut order = detailed_labels(evaluation);
     order.sort_by(|a, b| evaluation.labels[*b].1.f1.total_cmp(&evaluation.labels[*a].1.f1));
     let value = |label: &usize| {
-        let ends = intervals.and_then(|intervals| intervals.get(*label)).map(|found| found.f1.0);
+        let ends = run.detail.as_ref().and_then(|detail| detail.intervals(*label));
+        let ends = ends.map(|found| found.f1.0);
         (evaluation.labels[*label].1.f1, ends)
     };
     let plot = dot_chart(&Dots {
@@ -35,6 +36,12 @@ pub(super) fn labels(run: &RunReport) -> Result<Option<Markup>, ReportError> {
         }
     };
     Ok(Some(html! {
+        @if order.len() < evaluation.labels.len() {
+            p {
+                "The " (order.len()) " labels that most rows have, of " (evaluation.labels.len()) ", here and below; "
+                "the JSON file has the figures of all."
+            }
+        }
         (scrolling("Figures of each label", table(run)))
         div.grid {
             (figure("F1 of each label", plot, html! {}, caption))
@@ -45,7 +52,7 @@ pub(super) fn labels(run: &RunReport) -> Result<Option<Markup>, ReportError> {
 
 fn table(run: &RunReport) -> Markup {
     let Some(evaluation) = &run.evaluation else { return html! {} };
-    let intervals = run.detail.as_ref().and_then(|detail| detail.label_intervals.as_ref());
+    let detail = run.detail.as_ref().filter(|detail| detail.label_intervals.is_some());
     let trained = run.data.as_ref().and_then(|data| {
         let split = data.splits.iter().find(|split| split.name == "train")?;
         Some(data.labels.iter().zip(&split.label_counts).collect::<Vec<_>>())
@@ -55,14 +62,14 @@ fn table(run: &RunReport) -> Markup {
         Some(**count)
     };
     let cell = |value: f64, of: fn(&LabelIntervals) -> Interval, label: usize| {
-        let found = intervals.and_then(|intervals| intervals.get(label)).map(of);
+        let found = detail.and_then(|detail| detail.intervals(label)).map(of);
         html! { td { (three(value)) @if let Some(Interval(ends)) = found { small { (interval(ends)) } } } }
     };
     html! {
         table {
             caption {
                 "Figures of each label on " (evaluation.split)
-                @if intervals.is_some() { "; below each its 95 % interval" }
+                @if detail.is_some() { "; below each its 95 % interval" }
             }
             thead {
                 tr {
@@ -79,7 +86,8 @@ fn table(run: &RunReport) -> Markup {
                 }
             }
             tbody {
-                @for (index, (name, label)) in evaluation.labels.iter().enumerate() {
+                @for index in detailed_labels(evaluation) {
+                    @let (name, label) = &evaluation.labels[index];
                     tr {
                         th scope="row" { (name) }
                         @if trained.is_some() {
@@ -168,12 +176,15 @@ pub(super) fn thresholds(run: &RunReport) -> Result<Option<Markup>, ReportError>
     let Some((evaluation, detail)) = run.evaluation.as_ref().zip(run.detail.as_ref()) else {
         return Ok(None);
     };
-    let plots: Vec<Markup> = evaluation
+    let plots: Vec<Markup> = detail
         .labels
         .iter()
         .zip(&detail.threshold_curves)
         // A single-label model has no thresholds that could be others.
-        .filter_map(|((name, label), curve)| Some((name, label, label.threshold?, curve)))
+        .filter_map(|(index, curve)| {
+            let (name, label) = &evaluation.labels[*index];
+            Some((name, label, label.threshold?, curve))
+        })
         .map(|(name, label, threshold, curve)| {
             let title = format!(
                 "{name}: precision, recall and F1 by threshold; in use {} with F1 {}",

@@ -9,7 +9,7 @@ use crate::figures::Detail;
 use crate::plot::{HEAT_CLASSES, HeatMap, heat_map};
 use crate::run::RunReport;
 
-/// Labels that a map has room for; the JSON has all.
+/// Labels that a map has room for; the JSON has more.
 const MOST: usize = 40;
 
 pub(super) fn pairs(run: &RunReport) -> Result<Option<Markup>, ReportError> {
@@ -20,25 +20,24 @@ pub(super) fn pairs(run: &RunReport) -> Result<Option<Markup>, ReportError> {
     if names.len() < 2 {
         return Ok(None);
     }
-    let shown = most_frequent(detail, names.len());
+    let shown = most_frequent(detail);
     let together = map(
         "Share of each label's rows (down) in which another label (across) is true too",
         &names,
         &shown,
         |row, column| {
-            (row != column)
-                .then(|| share(detail, row, detail.pairs.together[at(detail, row, column)]))?
+            (row != column).then(|| share(detail, row, detail.pairs.together(row, column)))?
         },
     )?;
     let confused = map(
         "Share of each label's rows (down) in which it was missed and another (across) wrongly given; on the diagonal the share found",
         &names,
         &shown,
-        |row, column| share(detail, row, detail.pairs.confused[at(detail, row, column)]),
+        |row, column| share(detail, row, detail.pairs.confused(row, column)),
     )?;
     Ok(Some(html! {
         @if shown.len() < names.len() {
-            p { "The " (shown.len()) " most frequent of " (names.len()) " labels; the JSON file has all." }
+            p { "The " (shown.len()) " most frequent of " (names.len()) " labels; the JSON file has those of " (detail.labels.len()) "." }
         }
         (heat_figure(
             "True together",
@@ -55,18 +54,14 @@ pub(super) fn pairs(run: &RunReport) -> Result<Option<Markup>, ReportError> {
     }))
 }
 
-fn at(detail: &Detail, row: usize, column: usize) -> usize {
-    row * detail.pairs.num_labels + column
-}
-
 fn share(detail: &Detail, row: usize, count: u32) -> Option<f64> {
     let support = detail.pairs.support(row);
     (support > 0).then(|| f64::from(count) / f64::from(support))
 }
 
 /// The labels of a map, in label order.
-fn most_frequent(detail: &Detail, num_labels: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..num_labels).collect();
+fn most_frequent(detail: &Detail) -> Vec<usize> {
+    let mut order = detail.labels.clone();
     order.sort_by_key(|label| std::cmp::Reverse(detail.pairs.support(*label)));
     order.truncate(MOST);
     order.sort_unstable();

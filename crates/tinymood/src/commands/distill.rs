@@ -128,8 +128,9 @@ impl Plan {
                     precision: global.precision,
                 };
                 args.output.as_deref().map(check_folder).transpose()?;
-                let place = args.output.unwrap_or_else(|| free_name(&source.teacher));
-                (recipe.load_over(&args.recipe)?, source, Place::New(place))
+                let name = || format!("distill-{}", teacher_name(&source.teacher));
+                let place = Place::of(args.output, name);
+                (recipe.load_over(&args.recipe)?, source, place)
             }
         };
         if source.precision == PrecisionArg::Int8 {
@@ -416,9 +417,4 @@ fn teacher_name(teacher: &str) -> String {
     let path = Path::new(split_commit(teacher).0);
     let path = if path.ends_with("best") { path.parent().unwrap_or(path) } else { path };
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// `runs/distill-TEACHER`, with a number when it is taken.
-fn free_name(teacher: &str) -> PathBuf {
-    super::train::free_path(&format!("distill-{}", teacher_name(teacher)))
 }

@@ -83,11 +83,11 @@ impl Plan {
             None => {
                 let data = DataSettings::new(&args.dataset, Taxonomy::from(args.taxonomy))?;
                 args.output.as_deref().map(check_folder).transpose()?;
-                let place = args.output.unwrap_or_else(|| free_name(&data.name(), &args.recipe));
+                let place = Place::of(args.output, || default_name(&data.name(), &args.recipe));
                 let init = absolute_model(&args.init);
                 let teaching = Teaching::new(&args.teaching)?;
                 let source = Source { init, precision: global.precision, data, teaching };
-                (Recipe::load(&args.recipe)?, source, Place::New(place))
+                (Recipe::load(&args.recipe)?, source, place)
             }
         };
         if source.precision == PrecisionArg::Int8 {
@@ -134,7 +134,12 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     source.precision = PrecisionArg::of(engine.cpu().precision());
     let stop = Stop::on_signals()?;
     let average = settings.ema_decay().is_some();
-    RunFolder::check_space(place.path(), first.parameters(), settings.keep_checkpoints(), average)?;
+    RunFolder::check_space(
+        &place.path(),
+        first.parameters(),
+        settings.keep_checkpoints(),
+        average,
+    )?;
     // After all the checks above: a run's folder is made for what can run.
     let (run, resume) = place.open(&settings, &source)?;
     global.say(&format!("engine: {}; run: {}", engine.describe(), run.path().display()));
@@ -192,6 +197,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
             return Err(stopped(&when, &run, &stop, global));
         }
         Outcome::Finished(finish) => {
+            run.check_held()?;
             let model = finish.model.display();
             global.say(&format!(
                 "model: {model}\nuse it: tinymood predict --model {model} \"what a day!\""
@@ -217,19 +223,30 @@ fn stopped(when: &str, run: &RunFolder, stop: &Stop, global: &GlobalArgs) -> any
 
 /// Where a run is to be.
 pub(super) enum Place {
+    /// In a new folder of this name.
     New(PathBuf),
+    /// In a new folder of this name, with a number behind it if it is taken.
+    Numbered(PathBuf),
+    /// In the folder that it has.
     Existing(PathBuf),
 }
 
 impl Place {
-    pub(super) fn path(&self) -> &Path {
+    /// The folder asked for, or one in `runs/` that is called `name`.
+    pub(super) fn of(output: Option<PathBuf>, name: impl FnOnce() -> String) -> Self {
+        output.map_or_else(|| Self::Numbered(Path::new("runs").join(name())), Self::New)
+    }
+
+    /// The folder, as far as it is known before it is made: another run may take the number.
+    fn path(&self) -> PathBuf {
         match self {
-            Self::New(path) | Self::Existing(path) => path,
+            Self::New(path) | Self::Existing(path) => path.clone(),
+            Self::Numbered(path) => RunFolder::free_name(path),
         }
     }
 
     pub(super) fn is_new(&self) -> bool {
-        matches!(self, Self::New(_))
+        !matches!(self, Self::Existing(_))
     }
 
     /// Refuses a folder that a new run may not have, and settings with which an old one cannot go on:
@@ -237,6 +254,7 @@ impl Place {
     pub(super) fn check(&self, settings: &TrainSettings, saved: &Recipe) -> anyhow::Result<()> {
         match self {
             Self::New(path) => RunFolder::check_free(path)?,
+            Self::Numbered(_) => {}
             Self::Existing(_) => settings.check_resumed(saved)?,
         }
         Ok(())
@@ -248,32 +266,25 @@ impl Place {
         settings: &TrainSettings,
         source: &impl Serialize,
     ) -> anyhow::Result<(RunFolder, bool)> {
+        let saved = || -> anyhow::Result<SavedSettings> {
+            Ok(SavedSettings {
+                tinymood: env!("CARGO_PKG_VERSION").to_owned(),
+                source: toml::Table::try_from(source).context("settings are plain values")?,
+                recipe: settings.recipe().clone(),
+            })
+        };
         match self {
             Self::Existing(path) => Ok((RunFolder::open(&path)?.0, true)),
-            Self::New(path) => {
-                let saved = SavedSettings {
-                    tinymood: env!("CARGO_PKG_VERSION").to_owned(),
-                    source: toml::Table::try_from(source).context("settings are plain values")?,
-                    recipe: settings.recipe().clone(),
-                };
-                Ok((RunFolder::create(&path, &saved)?, false))
-            }
+            Self::New(path) => Ok((RunFolder::create(&path, &saved()?)?, false)),
+            Self::Numbered(path) => Ok((RunFolder::create_numbered(&path, &saved()?)?, false)),
         }
     }
 }
 
-/// `runs/DATA-RECIPE`, with a number when it is taken.
-fn free_name(data: &str, recipe: &str) -> PathBuf {
+/// `DATA-RECIPE`.
+fn default_name(data: &str, recipe: &str) -> String {
     let recipe = Path::new(recipe).file_stem().unwrap_or_default().to_string_lossy();
-    free_path(&format!("{data}-{recipe}"))
-}
-
-/// `runs/BASE`, with a number when it is taken.
-pub(super) fn free_path(base: &str) -> PathBuf {
-    let runs = Path::new("runs");
-    let numbered = (2..).map(|number| runs.join(format!("{base}-{number}")));
-    let mut names = std::iter::once(runs.join(base)).chain(numbered);
-    names.find(|path| !path.exists()).unwrap_or_else(|| runs.join(base))
+    format!("{data}-{recipe}")
 }
 
 fn describe_data(
