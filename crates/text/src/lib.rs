@@ -4,7 +4,7 @@
 //! open       a `--data` argument to splits: a name, a file, or a folder
 //! readers    TSV, CSV and JSONL rows to texts and targets
 //! held_out   a dev split out of train rows
-//! labels     which labels rows may name, and who says so
+//! labels     which labels rows may name, who says so, and how rows have them
 //! stream     texts one by one, for predictions, in constant memory
 //! unlabelled texts without labels, for a teacher to label
 //! goemotions the dataset itself: cached, downloaded, verified
@@ -35,7 +35,7 @@ mod unlabelled;
 pub use dataset::{Dataset, Example, Splits};
 pub use encoded::EncodedSplit;
 pub use error::{DataError, RowError, RowProblem};
-pub use labels::{LabelList, label_file};
+pub use labels::{LabelFormat, LabelList, LabelReading, ListRole, label_file};
 pub use open::{DataSource, Wanted, open};
 pub use readers::{Format, ReadOptions, read_dataset};
 pub use sample::sample;
