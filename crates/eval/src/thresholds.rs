@@ -21,6 +21,7 @@
 
 use std::fmt;
 
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tinymood_core::LabelSet;
@@ -104,7 +105,7 @@ pub enum ThresholdError {
     /// A threshold for a label that the model does not have.
     #[error("a threshold for {0:?}, which is no label of the model")]
     Unknown(String),
-    /// A label that has two thresholds, by names that differ in case alone.
+    /// A label that has two thresholds, by the same name or by names that differ in case alone.
     #[error("two thresholds for the label {0:?}")]
     Duplicate(String),
     /// A policy of one threshold for all, and several thresholds.
@@ -125,7 +126,34 @@ struct File {
     policy: ThresholdPolicy,
     objective: Option<ThresholdObjective>,
     split: Option<String>,
-    thresholds: Map<String, Value>,
+    thresholds: Pairs,
+}
+
+/// The fields of an object, each as often as it stands there: a map keeps the last.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PairsVisitor;
+
+        impl<'de> Visitor<'de> for PairsVisitor {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a threshold for each label")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(PairsVisitor)
+    }
 }
 
 impl Thresholds {
@@ -218,7 +246,7 @@ impl Thresholds {
     pub fn from_json(text: &str, labels: &LabelSet) -> Result<Self, ThresholdError> {
         let file: File = serde_json::from_str(text).map_err(ThresholdError::Json)?;
         let mut values = vec![None; labels.len()];
-        for (name, found) in &file.thresholds {
+        for (name, found) in &file.thresholds.0 {
             let index = labels.index_of(name);
             let index = index.ok_or_else(|| ThresholdError::Unknown(name.clone()))?;
             let number = found.as_f64().filter(|number| (0.0..=1.0).contains(number));
@@ -565,6 +593,8 @@ mod tests {
         }
         assert!(error("{").contains("not a thresholds file"));
         assert!(error(&text.replace("\"anger\"", "\"JOY\"")).contains("two thresholds"));
+        let twice = text.replace("\"anger\":0.5", "\"anger\":0.5,\"anger\":0.9");
+        assert!(error(&twice).contains("two thresholds for the label \"anger\""), "{twice}");
         assert!(error(&text.replace("per-label", "global")).contains("differ"));
         let loud = Thresholds::from_json(&text.replace("joy", "Joy"), &labels()).unwrap();
         assert_eq!(loud.values, tuned.values);

@@ -9,6 +9,7 @@ use std::{io, thread};
 
 use axum::http::StatusCode;
 use tinymood_core::{Logits, TokenizedText};
+use tinymood_text::is_empty_text;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::classifier::Served;
@@ -104,7 +105,7 @@ impl App {
         let mut characters = 0;
         for (row, text) in texts.iter().enumerate() {
             let length = text.chars().count();
-            if length == 0 {
+            if is_empty_text(text) {
                 let message = format!("text {row} of {field} is empty");
                 return Err(ApiError::validation(message));
             }

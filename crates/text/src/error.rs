@@ -7,23 +7,21 @@ use tinymood_core::{LabelError, TaxonomyError};
 use tinymood_hub::HubError;
 
 use crate::labels::is_missing;
+use crate::readers::{BadBytes, Encoding, NotText};
 
 /// What is wrong with one row.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RowProblem {
-    /// Bytes that are no UTF-8.
-    #[error("bytes that are not UTF-8 in the {field}, expected UTF-8 text")]
-    Utf8 {
-        /// Which part.
-        field: &'static str,
-    },
+    /// Bytes that are no characters of the file's encoding.
+    #[error("{0}")]
+    Utf8(BadBytes),
     /// Too few columns in a file without a header.
     #[error("{found} columns, expected text, labels and perhaps an id between tabs")]
     Columns {
         /// How many there are.
         found: usize,
     },
-    /// Fewer columns than the header names.
+    /// Fewer columns than the header names, or more.
     #[error("{found} columns, expected {header} as in the header")]
     Cells {
         /// How many there are.
@@ -112,6 +110,24 @@ pub enum RowProblem {
 }
 
 impl RowProblem {
+    /// The same problem of a file in `encoding`, whose bytes were decoded.
+    pub(crate) fn in_encoding(self, encoding: Encoding) -> Self {
+        match self {
+            Self::Utf8(bad) => Self::Utf8(bad.of(encoding)),
+            other => other,
+        }
+    }
+
+    /// What to do about a row of texts to predict, if reading the file in another way may help.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Utf8(bad) if !bad.is_surrogate() => Some(self.hint(true)),
+            Self::Cells { found, header } if found > header => Some(self.hint(true)),
+            Self::OpenQuote | Self::LongQuote { .. } => Some(self.hint(true)),
+            _ => None,
+        }
+    }
+
     /// What to do about it. Where no row before it could be read, `is_first`, none of the file may be as
     /// expected, and to pass over such rows is no help.
     pub(crate) fn hint(&self, is_first: bool) -> &'static str {
@@ -146,10 +162,36 @@ impl RowProblem {
             Self::Target { .. } if is_first => {
                 "a label's own column holds numbers from 0 to 1, or true and false"
             }
-            Self::Utf8 { .. } if is_first => "save the file as UTF-8",
-            Self::Utf8 { .. } => {
-                "save the file as UTF-8, or pass over such rows with --skip-bad-rows"
+            Self::Utf8(bad) => match (bad.is_surrogate(), bad.suggested, is_first) {
+                (true, _, true) => "mend the row: an emoji was cut in two",
+                (true, _, false) => {
+                    "mend the row: an emoji was cut in two; or pass over such rows with --skip-bad-rows"
+                }
+                (_, Some(_), _) => {
+                    "read the file with --encoding cp1252 (Western European; Latin-1 is part of it), or save it as \
+                     UTF-8"
+                }
+                (_, None, true) if bad.encoding == Encoding::Utf8 => {
+                    "save the file as UTF-8, or name its encoding: --encoding"
+                }
+                (_, None, true) => "name the file's encoding (--encoding), or save it as UTF-8",
+                (_, None, false) => {
+                    "save the file as UTF-8, or pass over such rows with --skip-bad-rows"
+                }
+            },
+            Self::Cells { found, header: 1 } if *found > 1 => {
+                "quote the text where it has commas: \"so, glad\"; a file of plain lines, one text each, is \
+                 named .txt, or read with predict --input-format lines"
             }
+            Self::Cells { found, header } if found > header => match is_first {
+                true => {
+                    "quote the text where it has commas: \"so, glad\"; or give each column a name"
+                }
+                false => {
+                    "quote the text where it has commas: \"so, glad\"; or pass over such rows with \
+                     --skip-bad-rows"
+                }
+            },
             _ if is_first => "mend the row",
             _ => "mend the row, or pass over such rows with --skip-bad-rows",
         }
@@ -179,6 +221,27 @@ pub enum DataError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// A file that cannot be read to its end.
+    #[error("cannot read {path:?} to its end; rows before the damage: {rows}")]
+    Ends {
+        /// The file.
+        path: PathBuf,
+        /// How many rows could be read.
+        rows: u64,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// JSON that is no list of rows.
+    #[error("{path:?} is {found}, expected an array of objects, or one object a line")]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What to do about it.
+        hint: String,
     },
     /// A malformed row.
     #[error("{row}")]
@@ -225,7 +288,7 @@ pub enum DataError {
     #[error("{0:?} has no rows")]
     Empty(PathBuf),
     /// A file whose name does not say what it is.
-    #[error("{0:?} is neither .tsv, .csv nor .jsonl")]
+    #[error("{0:?} is neither .tsv, .csv, .json nor .jsonl")]
     Format(PathBuf),
     /// Neither a name nor a path.
     #[error("{0:?} is neither \"sample\", \"goemotions\", a file nor a folder")]
@@ -241,7 +304,7 @@ pub enum DataError {
     },
     /// A folder without any split.
     #[error(
-        "{0:?} holds no file named train, dev, validation, valid, val, eval or test (.tsv, .csv, .jsonl)"
+        "{0:?} holds no file named train, dev, validation, valid, val, eval or test (.tsv, .csv, .json, .jsonl)"
     )]
     NoSplits(PathBuf),
     /// Rows of train were to be held out as dev, and there is a dev split.
@@ -281,9 +344,19 @@ impl DataError {
         |source| Self::Io { path: path.to_owned(), source }
     }
 
+    /// The same error where `rows` were read before.
+    pub(crate) fn after(self, rows: u64) -> Self {
+        match self {
+            Self::Io { path, source } if rows > 0 => Self::Ends { path, rows, source },
+            error => error,
+        }
+    }
+
     /// The same error where `flag` and not --text-column names the column of the texts.
     pub fn naming(mut self, flag: &str) -> Self {
-        if let Self::Header { hint, .. } | Self::Row { hint, .. } = &mut self {
+        if let Self::Header { hint, .. } | Self::Row { hint, .. } | Self::Document { hint, .. } =
+            &mut self
+        {
             *hint = hint.replace("--text-column", flag);
         }
         self
@@ -295,12 +368,20 @@ impl DataError {
             Self::Header { hint, .. }
             | Self::Row { hint, .. }
             | Self::AllBad { hint, .. }
-            | Self::LabelForm { hint, .. } => Some(hint.clone()),
+            | Self::LabelForm { hint, .. }
+            | Self::Document { hint, .. } => Some(hint.clone()),
             Self::NoLabels(_) => Some(
                 "name the column or field that has the labels: --labels-column NAME; texts without \
                  labels are for train --unlabelled and predict"
                     .to_owned(),
             ),
+            Self::Io { source, .. } => {
+                let kind = source.get_ref().and_then(|error| error.downcast_ref::<NotText>());
+                kind.map(|kind| kind.hint().to_owned())
+            }
+            Self::Ends { .. } => {
+                Some("get the file again, or mend it: it is damaged, or was cut off".to_owned())
+            }
             Self::NoHeader { .. } => Some(
                 "see that what wrote it has ended well; its first line names columns".to_owned(),
             ),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! open       a `--data` argument to splits: a name, a file, or a folder
-//! readers    TSV, CSV and JSONL rows to texts and targets
+//! readers    TSV, CSV, JSON and JSONL rows to texts and targets
+//! empty      which texts have nothing to classify
 //! held_out   a dev split out of train rows
 //! labels     which labels rows may name, who says so, and how rows have them
 //! stream     texts one by one, for predictions, in constant memory
@@ -19,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod dataset;
+mod empty;
 mod encoded;
 mod error;
 pub mod goemotions;
@@ -33,11 +35,12 @@ mod tokenizer;
 mod unlabelled;
 
 pub use dataset::{Dataset, Example, Splits};
+pub use empty::is_empty_text;
 pub use encoded::EncodedSplit;
 pub use error::{DataError, RowError, RowProblem};
 pub use labels::{LabelFormat, LabelList, LabelReading, ListRole, label_file};
 pub use open::{DataSource, Wanted, open};
-pub use readers::{Format, ReadOptions, read_dataset};
+pub use readers::{BadBytes, Encoding, Format, ReadOptions, read_dataset};
 pub use sample::sample;
 pub use stats::{LengthBin, SplitStats, Stats};
 pub use stream::{Field, FieldValue, StreamOptions, StreamedText, TextFormat, TextStream};

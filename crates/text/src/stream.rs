@@ -13,10 +13,10 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::readers::{
-    Format, Record, Records, Table, csv_text_column, decoded, inner_name, json_fields, json_object,
-    json_text, listed, open_file,
+    BadBytes, Elements, Encoding, Format, Record, Records, Table, csv_text_column, decoded_as,
+    inner_name, json_bare_text, json_fields, json_object, json_text, listed, open_file,
 };
-use crate::{DataError, RowError, RowProblem};
+use crate::{DataError, RowError, RowProblem, is_empty_text};
 
 /// The longest line of texts or JSON.
 pub(crate) const MAX_LINE: usize = 4 << 20;
@@ -95,14 +95,18 @@ pub enum TextFormat {
 }
 
 impl TextFormat {
-    /// What a file's name says: CSV, TSV or JSONL, compressed or not, else one text a line.
+    /// What a file's name says: CSV, TSV, JSON or JSONL, compressed or not, else one text a line.
     ///
     /// # Errors
     /// When the name is of none of these: read as lines, such a file would give answers to what is no text.
     pub fn of(path: &Path) -> Result<Self, DataError> {
         let inner = inner_name(path);
         let extension = inner.extension().unwrap_or_default();
-        let others = ["json", "parquet", "arrow", "xlsx", "xls"];
+        let others = [
+            "parquet", "arrow", "feather", "orc", "avro", "xlsx", "xls", "ods", "zip", "bz2", "xz",
+            "zst", "7z", "tar", "tgz", "pdf", "doc", "docx", "odt", "html", "htm", "pkl", "npy",
+            "db", "sqlite",
+        ];
         if others.iter().any(|no| extension.eq_ignore_ascii_case(no)) {
             return Err(DataError::Format(path.to_owned()));
         }
@@ -121,6 +125,8 @@ pub struct StreamOptions {
     pub needs_header: bool,
     /// Whether rows keep what stands beside the text; tables must have a header then.
     pub keeps_columns: bool,
+    /// How a file without a byte order mark is written; UTF-8 where it is not given.
+    pub encoding: Option<Encoding>,
 }
 
 impl Default for StreamOptions {
@@ -130,6 +136,7 @@ impl Default for StreamOptions {
             text_column: "text".to_owned(),
             needs_header: false,
             keeps_columns: false,
+            encoding: None,
         }
     }
 }
@@ -140,6 +147,7 @@ pub struct TextStream {
     file: Arc<str>,
     text_column: String,
     keeps_columns: bool,
+    encoding: Encoding,
     row: u64,
     rows: Rows,
     /// The first row, where it was looked at.
@@ -149,9 +157,10 @@ pub struct TextStream {
 enum Rows {
     /// One text a line.
     Lines { source: Box<dyn BufRead + Send>, line: u64, buffer: Vec<u8> },
-    /// One JSON object a line.
-    Json { source: Box<dyn BufRead + Send>, line: u64, buffer: Vec<u8> },
-    /// Records with the text in this column, of as many as the header has, and the columns to keep.
+    /// JSON objects, or the texts of an array where `has_texts`.
+    Json { elements: Elements<Box<dyn BufRead + Send>>, has_texts: bool, buffer: Vec<u8> },
+    /// Records with the text in this column, of as many as the header has, or the first row without a header
+    /// (0 before it is read), and the columns to keep.
     Table {
         records: Box<Records<Started>>,
         column: usize,
@@ -167,8 +176,8 @@ type Started = io::Chain<io::Cursor<Vec<u8>>, Box<dyn BufRead + Send>>;
 type NumberedText = (u64, Result<String, RowProblem>, Vec<Field>);
 
 impl TextStream {
-    /// The rows of a file: CSV with a header, TSV (without one, the first column), JSONL, or one text a line;
-    /// one whose name ends in `.gz` is compressed.
+    /// The rows of a file: CSV with a header, TSV (without one, the first column), JSON, JSONL, or one text a
+    /// line; one whose name ends in `.gz` is compressed.
     ///
     /// # Errors
     /// When it cannot be read, is of no such form, or a header lacks the text's column.
@@ -197,10 +206,15 @@ impl TextStream {
         options: &StreamOptions,
     ) -> Result<Self, DataError> {
         let text_column = &*options.text_column;
-        let source = decoded(source).map_err(DataError::io(path))?;
+        let (source, encoding) =
+            decoded_as(source, options.encoding).map_err(DataError::io(path))?;
         let rows = match format {
             TextFormat::Lines => Rows::Lines { source, line: 0, buffer: Vec::new() },
-            TextFormat::Rows(Format::Jsonl) => Rows::Json { source, line: 0, buffer: Vec::new() },
+            TextFormat::Rows(format @ (Format::Json | Format::Jsonl)) => {
+                let elements = Elements::open(source, format, text_column);
+                let elements = elements.map_err(|error| error.at(path))?;
+                Rows::Json { elements, has_texts: format == Format::Json, buffer: Vec::new() }
+            }
             TextFormat::Rows(format) => {
                 let fits = |header: &[String]| csv_text_column(header, text_column, path).is_ok();
                 let needs_header = options.needs_header || options.keeps_columns;
@@ -224,6 +238,7 @@ impl TextStream {
             file: path.display().to_string().into(),
             text_column: text_column.to_owned(),
             keeps_columns: options.keeps_columns,
+            encoding,
             row: 0,
             rows,
             first: None,
@@ -267,25 +282,24 @@ impl TextStream {
                     Line::Whole => Some((*line, utf8(buffer), Vec::new())),
                 })
             }
-            Rows::Json { source, line, buffer } => loop {
-                let read = read_line(source, buffer).map_err(&failed)?;
-                *line += 1;
+            Rows::Json { elements, has_texts, buffer } => {
+                let (line, read) = elements.next(buffer).map_err(&failed)?;
                 match read {
                     Line::End => return Ok(None),
-                    Line::TooLong => return Ok(Some((*line, Err(TOO_LONG), Vec::new()))),
-                    // A blank line is no row of JSONL.
-                    Line::Whole if buffer.iter().all(u8::is_ascii_whitespace) => {}
-                    Line::Whole => {
-                        let mut object = match json_object(buffer) {
-                            Ok(object) => object,
-                            Err(problem) => return Ok(Some((*line, Err(problem), Vec::new()))),
-                        };
-                        let text = json_text(&mut object, &self.text_column);
-                        let others = self.keeps_columns.then(|| json_fields(buffer, &object));
-                        return Ok(Some((*line, text, others.unwrap_or_default())));
-                    }
+                    Line::TooLong => return Ok(Some((line, Err(TOO_LONG), Vec::new()))),
+                    Line::Whole => {}
                 }
-            },
+                if let Some(text) = has_texts.then(|| json_bare_text(buffer)).flatten() {
+                    return Ok(Some((line, Ok(text), Vec::new())));
+                }
+                let mut object = match json_object(buffer) {
+                    Ok(object) => object,
+                    Err(problem) => return Ok(Some((line, Err(problem), Vec::new()))),
+                };
+                let text = json_text(&mut object, &self.text_column);
+                let others = self.keeps_columns.then(|| json_fields(buffer, &object));
+                Ok(Some((line, text, others.unwrap_or_default())))
+            }
             Rows::Table { records, column, header, kept } => {
                 let Some((line, record)) = records.next().map_err(&failed)? else {
                     return Ok(None);
@@ -294,12 +308,12 @@ impl TextStream {
                     Ok(record) => record,
                     Err(problem) => return Ok(Some((line, Err(problem), Vec::new()))),
                 };
+                if *header == 0 {
+                    *header = record.len();
+                }
                 let cells = RowProblem::Cells { found: record.len(), header: *header };
-                // What no column names cannot be kept.
-                let text = match record.get(*column) {
-                    Some(cell) if !self.keeps_columns || record.len() <= *header => utf8(cell),
-                    _ => Err(cells),
-                };
+                let cell = record.within(*header).map(|record| record.get(*column));
+                let text = cell.and_then(|cell| utf8(cell.ok_or(cells)?));
                 Ok(Some(match others(record, kept) {
                     Ok(others) => (line, text, others),
                     Err(problem) => (line, text.and(Err(problem)), Vec::new()),
@@ -320,10 +334,15 @@ impl Iterator for TextStream {
             Ok(None) => None,
             Ok(Some((line, text, others))) => {
                 self.row += 1;
+                let text = text.and_then(|text| match is_empty_text(&text) {
+                    true => Err(RowProblem::EmptyText),
+                    false => Ok(text),
+                });
+                let text = text.map_err(|problem| problem.in_encoding(self.encoding));
                 let (file, row) = (Arc::clone(&self.file), self.row);
                 Some(Ok(StreamedText { file, row, line, text, others }))
             }
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(Err(error.after(self.row))),
         }
     }
 }
@@ -360,8 +379,8 @@ fn or_without_header(mut error: DataError, format: Format) -> DataError {
 /// The cells of some columns; those that a short record lacks are empty.
 fn others(record: Record<'_>, kept: &[(usize, Arc<str>)]) -> Result<Vec<Field>, RowProblem> {
     let field = |(column, name): &(usize, Arc<str>)| {
-        let cell = std::str::from_utf8(record.get(*column).unwrap_or_default());
-        let cell = cell.map_err(|_| RowProblem::Utf8 { field: "columns beside the text" })?;
+        let cell = record.get(*column).unwrap_or_default();
+        let cell = BadBytes::check(cell, "columns beside the text")?;
         Ok(Field { name: Arc::clone(name), value: FieldValue::Cell(cell.to_owned()) })
     };
     kept.iter().map(field).collect()
@@ -370,8 +389,7 @@ fn others(record: Record<'_>, kept: &[(usize, Arc<str>)]) -> Result<Vec<Field>, 
 const TOO_LONG: RowProblem = RowProblem::TooLong { limit: MAX_LINE };
 
 fn utf8(bytes: &[u8]) -> Result<String, RowProblem> {
-    let text = std::str::from_utf8(bytes).map(str::to_owned);
-    text.map_err(|_| RowProblem::Utf8 { field: "text" })
+    BadBytes::check(bytes, "text").map(str::to_owned)
 }
 
 /// What [`read_line`] found.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{DataError, RowError, StreamOptions, TextStream};
+use crate::{DataError, RowError, RowProblem, StreamOptions, TextStream};
 
 /// The texts of some files.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,19 +22,17 @@ impl Unlabelled {
     /// When one cannot be read, has no text, or has a malformed row that is not to be passed over.
     pub fn read(
         paths: &[PathBuf],
-        text_column: &str,
+        options: &StreamOptions,
         skip_bad_rows: bool,
     ) -> Result<Self, DataError> {
         let mut all = Self::default();
-        let options =
-            StreamOptions { text_column: text_column.to_owned(), ..StreamOptions::default() };
         for path in paths {
             let before = all.texts.len();
-            for row in TextStream::open(path, &options)? {
+            for row in TextStream::open(path, options)? {
                 let row = row?;
                 match row.text {
-                    Ok(text) if text.trim().is_empty() => all.blank += 1,
                     Ok(text) => all.texts.push(text),
+                    Err(RowProblem::EmptyText) => all.blank += 1,
                     Err(problem) => {
                         let hint = problem.hint(all.texts.len() == before).to_owned();
                         let row = RowError { path: path.clone(), line: row.line, problem };

@@ -13,7 +13,7 @@ use tinymood_text::{
 };
 
 /// Formats that datasets are read in, as files are named.
-const FORMATS: [&str; 3] = ["tsv", "csv", "jsonl"];
+const FORMATS: [&str; 4] = ["tsv", "csv", "jsonl", "json"];
 
 fn list(names: &[&str], role: ListRole) -> ReadOptions {
     let (labels, source) = (LabelSet::new(names).unwrap(), "a list".to_owned());

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_hub::Fetcher;
 use tinymood_text::{
-    DataSource, Dataset, EncodedSplit, LabelList, ListRole, ReadOptions, Stats, StreamOptions,
-    TextStream, Tokenizer, Unlabelled, Wanted, goemotions, open, read_dataset, sample,
+    DataSource, Dataset, EncodedSplit, LabelList, ListRole, ReadOptions, RowProblem, Stats,
+    StreamOptions, TextStream, Tokenizer, Unlabelled, Wanted, goemotions, open, read_dataset,
+    sample,
 };
 
 struct Place(tempfile::TempDir);
@@ -306,7 +307,7 @@ fn malformed_rows_are_named_with_file_line_found_and_expected() {
             b"ok\tjoy\n\"Best.\tjoy\nb\tjoy\nso he said \"bye\"\tjoy\n",
             "a.tsv:2: found a quote that is closed on line 4, with tabs and lines in between",
         ),
-        ("a.parquet", b"x", "neither .tsv, .csv nor .jsonl"),
+        ("a.parquet", b"x", "neither .tsv, .csv, .json nor .jsonl"),
     ] {
         let error = read(name, bytes, &ids()).unwrap_err();
         assert!(error.contains(expected), "{name}: {error:?} lacks {expected:?}");
@@ -591,7 +592,8 @@ fn stream(name: &str, bytes: &[u8]) -> Vec<(u64, Result<String, String>)> {
 #[test]
 fn streams_give_one_item_a_row() {
     let ok = |row: u64, text: &str| (row, Ok(text.to_owned()));
-    assert_eq!(stream("a.txt", b"one\r\n\ntwo"), [ok(1, "one"), ok(2, ""), ok(3, "two")]);
+    let empty = |row: u64| (row, Err(RowProblem::EmptyText.to_string()));
+    assert_eq!(stream("a.txt", b"one\r\n\ntwo"), [ok(1, "one"), empty(2), ok(3, "two")]);
     let damaged = stream("a.txt", b"one\n\xff\nthree\n");
     assert_eq!(damaged.len(), 3);
     assert!(damaged[1].1.as_ref().unwrap_err().contains("UTF-8"));
@@ -620,10 +622,9 @@ fn streams_give_one_item_a_row() {
         assert!(error.to_string().contains("is empty, expected a header"), "{error}");
         assert!(error.hint().unwrap().contains("first line"));
     }
-    let error = TextStream::open(&Place::new().write("a.json", "[]"), &StreamOptions::default())
-        .err()
-        .unwrap();
-    assert!(error.to_string().contains("a.json"), "{error}");
+    let parquet = Place::new().write("a.parquet", "x");
+    let error = TextStream::open(&parquet, &StreamOptions::default()).err().unwrap();
+    assert!(error.to_string().contains("a.parquet"), "{error}");
 }
 
 #[test]
@@ -689,7 +690,7 @@ fn compressed_files_are_what_they_hold() {
     let ok = |row: u64, text: &str| (row, Ok(text.to_owned()));
     assert_eq!(
         stream("a.txt.gz", &compressed(b"one\n\ntwo")),
-        [ok(1, "one"), ok(2, ""), ok(3, "two")]
+        [ok(1, "one"), (2, Err(RowProblem::EmptyText.to_string())), ok(3, "two")]
     );
     assert_eq!(stream("a.CSV.GZ", &compressed(b"id,text\n1,a\n")), [ok(1, "a")]);
     // As `cat a.gz b.gz` and many writers of logs leave them.
@@ -705,7 +706,7 @@ fn compressed_files_are_what_they_hold() {
     let whole = compressed(&b"a line like any other\n".repeat(1000));
     for damaged in [&whole[..whole.len() / 2], &b"one\n"[..], b""] {
         let path = place.write("a.txt.gz", damaged);
-        let error = Unlabelled::read(&[path], "text", true).unwrap_err();
+        let error = Unlabelled::read(&[path], &StreamOptions::default(), true).unwrap_err();
         assert!(error.to_string().contains("a.txt.gz"), "{error}");
     }
 }
@@ -713,7 +714,7 @@ fn compressed_files_are_what_they_hold() {
 #[test]
 fn unlabelled_texts_are_read_whatever_stands_beside_them() {
     let place = Place::new();
-    let read = |paths: &[PathBuf], skip| Unlabelled::read(paths, "text", skip);
+    let read = |paths: &[PathBuf], skip| Unlabelled::read(paths, &StreamOptions::default(), skip);
     let files = [
         place.write("a.txt", "one\n\n  \ntwo\n"),
         place.write("b.jsonl", "{\"text\": \"three\", \"labels\": [\"no such\"]}\n"),
@@ -756,16 +757,17 @@ impl<R: Read> Read for Dripping<R> {
 fn utf_16_is_read_by_its_mark() {
     let ok = |row: u64, text: &str| (row, Ok(text.to_owned()));
     for unit in [u16::to_le_bytes, u16::to_be_bytes] {
+        let empty = (2, Err(RowProblem::EmptyText.to_string()));
         let lines = utf16("Grüße 😀\r\n\nzwei", unit);
-        assert_eq!(stream("a.txt", &lines), [ok(1, "Grüße 😀"), ok(2, ""), ok(3, "zwei")]);
+        assert_eq!(stream("a.txt", &lines), [ok(1, "Grüße 😀"), empty, ok(3, "zwei")]);
         let dripping = TextStream::read_from(
             Dripping(io::Cursor::new(lines)),
             "input",
             &StreamOptions::default(),
         )
         .unwrap();
-        let texts: Vec<String> = dripping.map(|row| row.unwrap().text.unwrap()).collect();
-        assert_eq!(texts, ["Grüße 😀", "", "zwei"]);
+        let texts: Vec<String> = dripping.flat_map(|row| row.unwrap().text).collect();
+        assert_eq!(texts, ["Grüße 😀", "zwei"]);
         for (name, text) in [
             ("a.tsv", "so 😀\tjoy\r\n"),
             ("a.csv", "text,labels\r\nso 😀,joy\r\n"),
@@ -786,13 +788,20 @@ fn utf_16_is_read_by_its_mark() {
             let found = stream("a.txt", &utf16(&format!("{shift}{long}"), unit));
             assert_eq!(found, [ok(1, &format!("{shift}{}", long.trim()))]);
         }
-        // Half a pair is a sign that cannot be read, half a unit the end of what can.
+        // Half a pair is a row that cannot be read, half a unit the end of what can.
         let halves = [0xFEFF, 0x61, 0xD83D, 0x62, 0xDE00, 0x0A, 0x63, 0xD83D];
         let mut bytes: Vec<u8> = halves.into_iter().flat_map(unit).collect();
-        assert_eq!(stream("a.txt", &bytes), [ok(1, "a\u{fffd}b\u{fffd}"), ok(2, "c\u{fffd}")]);
+        let half = |row: u64, unit: &str, at: usize| {
+            let where_it_is = format!("({unit} at character {at})");
+            let found = format!(
+                "half a surrogate pair in the text {where_it_is}, expected whole characters"
+            );
+            (row, Err(found))
+        };
+        assert_eq!(stream("a.txt", &bytes), [half(1, "U+D83D", 2), half(2, "U+D83D", 2)]);
         bytes.push(0x61);
         let path = place.write("a.txt", &bytes);
-        let error = Unlabelled::read(&[path], "text", true).unwrap_err();
+        let error = Unlabelled::read(&[path], &StreamOptions::default(), true).unwrap_err();
         let why = std::error::Error::source(&error).unwrap().to_string();
         assert!(error.to_string().contains("a.txt") && why.contains("within a character"), "{why}");
     }

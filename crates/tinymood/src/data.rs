@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_text::{
-    DataSource, Dataset, LabelFormat, LabelList, LabelReading, ListRole, ReadOptions, Splits,
-    Wanted, goemotions, label_file, open,
+    DataSource, Dataset, Encoding, LabelFormat, LabelList, LabelReading, ListRole, ReadOptions,
+    Splits, Wanted, goemotions, label_file, open,
 };
 
 use crate::args::{DatasetArgs, GlobalArgs, SplitArg};
@@ -22,6 +22,9 @@ pub(crate) struct DataSettings {
     pub(crate) labels_column: String,
     pub(crate) label_separator: String,
     pub(crate) skip_bad_rows: bool,
+    /// Of files without a byte order mark, where it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encoding: Option<Encoding>,
     /// Of the train rows, what is held out as dev.
     #[serde(default, skip_serializing_if = "is_default")]
     dev_share: f64,
@@ -60,6 +63,7 @@ impl DataSettings {
             labels_column: args.reading.labels_column.clone(),
             label_separator: args.reading.label_separator.clone(),
             skip_bad_rows: args.reading.skip_bad_rows,
+            encoding: args.reading.encoding.map(Encoding::from),
             dev_share: args.reading.dev_share,
             label_format: args.reading.label_format.into(),
             ..Self::named(&args.data, taxonomy)
@@ -123,6 +127,7 @@ impl DataSettings {
             labels_column: "labels".to_owned(),
             label_separator: ",".to_owned(),
             skip_bad_rows: false,
+            encoding: None,
             dev_share: 0.0,
             labels: None,
             label_format: LabelFormat::Auto,
@@ -146,6 +151,7 @@ impl DataSettings {
             labels,
             label_format: self.label_format,
             skip_bad_rows: self.skip_bad_rows,
+            encoding: self.encoding,
         };
         let goemotions = goemotions_source(global)?;
         let (data, dev_share) = (self.data.clone(), self.dev_share);

@@ -21,6 +21,8 @@ pub(crate) struct ReadAhead {
     held: Arc<Held>,
     /// Bytes of the rows handed out last.
     lent: usize,
+    /// Why there are no more rows, to be told once those before are answered.
+    error: Option<DataError>,
 }
 
 /// Bytes of texts that were read and are not answered yet.
@@ -50,20 +52,30 @@ impl ReadAhead {
         };
         let started = thread::Builder::new().name("texts".to_owned()).spawn(read);
         started.context("the system starts no thread to read texts")?;
-        Ok(Self { coming, held, lent: 0 })
+        Ok(Self { coming, held, lent: 0, error: None })
     }
 
     /// Puts the next rows into `rows`, which is empty: those that are there, at least one unless all were
     /// read. The ones before count as answered.
     ///
     /// # Errors
-    /// When the texts cannot be read on.
+    /// When the texts cannot be read on, and all rows before were handed out.
     pub(crate) fn next(&mut self, rows: &mut Vec<StreamedText>) -> Result<(), DataError> {
         self.held.remove(std::mem::take(&mut self.lent));
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
         // Whoever writes into a pipe line by line may wait for the answer to one before the next.
         let first = self.coming.recv().into_iter();
         for text in first.chain(self.coming.try_iter()).take(ROWS) {
-            let text = text?;
+            let text = match text {
+                Ok(text) => text,
+                Err(error) if rows.is_empty() => return Err(error),
+                Err(error) => {
+                    self.error = Some(error);
+                    break;
+                }
+            };
             self.lent += bytes(&text);
             rows.push(text);
         }
@@ -131,6 +143,25 @@ mod tests {
                 all(ReadAhead::new(Box::new(texts)).unwrap()),
                 (0..rows).collect::<Vec<_>>()
             );
+        }
+    }
+
+    #[test]
+    fn rows_before_an_error_come_before_it() {
+        let gone = || DataError::Unknown("gone".to_owned());
+        for count in [0, 1, 700] {
+            let texts = (0..count)
+                .map(|row| text(row, 10))
+                .chain(std::iter::once_with(move || Err(gone())));
+            let mut ahead = ReadAhead::new(Box::new(texts)).unwrap();
+            let (mut rows, mut found) = (Vec::new(), 0);
+            let error = loop {
+                match ahead.next(&mut rows) {
+                    Ok(()) => found += rows.drain(..).count() as u64,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!((found, error.to_string()), (count, gone().to_string()));
         }
     }
 

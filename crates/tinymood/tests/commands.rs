@@ -53,12 +53,15 @@ fn predict_answers_each_row_once() {
         &["predict", "--model", QUICK_RUN, "--scores", "so happy", "", "so [SEP] what"],
         b"",
     )
-    .ok();
+    .fails(1, &["1 row"]);
     let answers = rows(&said.stdout);
     assert_eq!(answers.len(), 3);
+    assert!(answers[1]["error"].as_str().unwrap().contains("empty text"));
     for (index, answer) in answers.iter().enumerate() {
         assert_eq!(answer["row"], index + 1);
         assert!(answer["labels"].is_array());
+    }
+    for answer in [&answers[0], &answers[2]] {
         assert_eq!(answer["scores"].as_object().unwrap().len(), 28);
     }
 
@@ -265,7 +268,7 @@ fn predict_explains_the_labels_it_gives() {
     };
     let text = "Thänks, it's unbelievable";
     for taxonomy in ["original", "sentiment"] {
-        let top = ["--top-k", "2", "--taxonomy", taxonomy, text, ""];
+        let top = ["--top-k", "2", "--taxonomy", taxonomy, text, "!"];
         let answers = rows(&explain(&top).ok().stdout);
         let labels = answers[0]["labels"].as_array().unwrap();
         assert_eq!(answers[0]["explanation"].as_object().unwrap().len(), 2);

@@ -2,7 +2,7 @@
 
 import { hideBars, showBars } from "./bars.js";
 import { $, chosen, el, input, setBusy, showCount } from "./dom.js";
-import { isOver, listOf, percent, wellFormed } from "./format.js";
+import { isEmpty, isOver, listOf, percent, wellFormed } from "./format.js";
 import { pause } from "./pause.js";
 import { Refusal } from "./refusal.js";
 import { emotions } from "./server.js";
@@ -13,7 +13,7 @@ const REST = 450; // ms before the words behind it are asked for, which costs up
 /** Shows the emotions of the text, then the words behind them. Returns what to say and to keep of it. */
 export async function readOne(signal) {
   const text = wellFormed(input.value);
-  if (!text.trim()) return showNothing();
+  if (isEmpty(text)) return showNothing();
   const body = { texts: [text], taxonomy: chosen("taxonomy"), all_scores: true };
   const answer = await emotions(body, signal);
   showEmotions({ text, taxonomy: body.taxonomy, ...answer.results[0] });

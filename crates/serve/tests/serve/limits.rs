@@ -35,7 +35,10 @@ fn texts_have_limits_on_every_endpoint() {
         let error = refused(nest(&["a", "éééééé"]), Some("max_characters"));
         assert!(error.contains("text 1") && error.contains("--max-characters"), "{error}");
         refused(nest(&[]), None);
-        refused(nest(&["a", ""]), None);
+        for empty in ["", " ", "\u{200B}\n"] {
+            let error = refused(nest(&["a", empty]), None);
+            assert_eq!(error, format!("text 1 of {field} is empty"));
+        }
         refused(json!({ field: 5 }), None);
         refused(json!({ field: null }), None);
         refused(json!({ field: [1] }), None);

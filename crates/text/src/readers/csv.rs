@@ -14,7 +14,8 @@ use crate::{DataError, RowProblem};
 ///
 /// The csv crate says where it stood before a record, which is earlier where blank lines or the
 /// second half of a `\r\n` lie between. So lines are counted back from a record's end, which is
-/// always a `\n`: one is added at the end of the file, and `\r` is taken off the last cell here.
+/// always a `\n`: one is added at the end of the file, and `\r` is taken off the last cell here, unless
+/// a quote stands behind it.
 ///
 /// A quote that nobody closes makes one cell of all that follows, rows and all. Such cells are refused
 /// where they can be told: those that swallow the [`END`] added to the file, and those of tab-separated
@@ -23,6 +24,8 @@ pub(crate) struct Records<R: Read> {
     reader: Reader<Bounded<Chain<R, &'static [u8]>>>,
     delimiter: u8,
     record: ByteRecord,
+    /// Lines of the file before what is read here.
+    lines_before: u64,
 }
 
 /// A record of its own behind the last one.
@@ -37,22 +40,27 @@ impl<R: BufRead> Records<R> {
             .terminator(Terminator::Any(b'\n'))
             .has_headers(false)
             .flexible(true)
-            .from_reader(Bounded { source: source.chain(ENDING), read: 0 });
-        Self { reader, delimiter, record: ByteRecord::new() }
+            .from_reader(Bounded::new(source.chain(ENDING)));
+        Self { reader, delimiter, record: ByteRecord::new(), lines_before: 0 }
     }
 
     /// The first line of the next record and its cells, unless a quote of it went too far; `None` after
-    /// the last.
+    /// the last. A line of nothing but white space is no record, as for pandas.
     pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Result<Record<'_>, RowProblem>)>> {
         loop {
             self.reader.get_mut().read = 0;
-            let line = self.reader.position().line();
+            let line = self.lines_before + self.reader.position().line();
             let read = self.reader.read_byte_record(&mut self.record);
             if !read.map_err(|error| io::Error::other(format!("line {line}: {error}")))? {
                 return Ok(None);
             }
+            let position = self.reader.position();
+            let (end, byte) = (self.lines_before + position.line(), position.byte());
+            let ending = self.reader.get_ref().before(byte);
+            let has_return = ending.ends_with(b"\r\n");
             let only = (self.record.len() == 1).then(|| &self.record[0]);
-            if only == Some(b"\r") {
+            let is_quoted = ending.trim_ascii_end().ends_with(b"\"");
+            if only.is_some_and(|cell| cell.trim_ascii().is_empty() && !is_quoted) {
                 continue; // a blank line
             }
             if only == Some(END) {
@@ -60,7 +68,6 @@ impl<R: BufRead> Records<R> {
             }
             let cells = self.record.iter().flatten();
             let inside = cells.filter(|&&byte| byte == b'\n').count() as u64;
-            let end = self.reader.position().line();
             if self.record.iter().next_back().is_some_and(|cell| cell.ends_with(ENDING)) {
                 return Ok(Some((end - inside, Err(RowProblem::OpenQuote))));
             }
@@ -69,7 +76,7 @@ impl<R: BufRead> Records<R> {
             if self.delimiter == b'\t' && self.record.iter().any(spans) {
                 return Ok(Some((line, Err(RowProblem::LongQuote { last: line + inside }))));
             }
-            return Ok(Some((line, Ok(Record(&self.record)))));
+            return Ok(Some((line, Ok(Record { cells: &self.record, has_return }))));
         }
     }
 
@@ -79,7 +86,13 @@ impl<R: BufRead> Records<R> {
         let problem = |problem| io::Error::other(format!("line {line}: found {problem}"));
         let record = record.map_err(problem)?;
         let cells = (0..record.len()).filter_map(|column| record.get(column));
-        Ok(cells.map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect())
+        let mut header: Vec<String> =
+            cells.map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
+        // Spreadsheets write separators for columns that once held something.
+        if let Some(last) = header.iter().rposition(|name| !name.is_empty()) {
+            header.truncate(last + 1);
+        }
+        Ok(header)
     }
 }
 
@@ -91,6 +104,26 @@ struct Bounded<R> {
     source: R,
     /// Since the record began.
     read: usize,
+    /// What was read last, and a few bytes before it: a record ends in there.
+    last: Vec<u8>,
+    /// All that was read.
+    total: u64,
+}
+
+/// How many bytes before a record's end are looked at.
+const LOOKED_BACK: usize = 3;
+
+impl<R> Bounded<R> {
+    fn new(source: R) -> Self {
+        Self { source, read: 0, last: Vec::new(), total: 0 }
+    }
+
+    /// The bytes before the one of this number, as they stand in the file: at most [`LOOKED_BACK`].
+    fn before(&self, byte: u64) -> &[u8] {
+        let behind = usize::try_from(self.total.saturating_sub(byte)).unwrap_or(usize::MAX);
+        let read = &self.last[..self.last.len().saturating_sub(behind)];
+        &read[read.len().saturating_sub(LOOKED_BACK)..]
+    }
 }
 
 impl<R: Read> Read for Bounded<R> {
@@ -103,23 +136,40 @@ impl<R: Read> Read for Bounded<R> {
         }
         let count = self.source.read(out)?;
         self.read += count;
+        self.total += count as u64;
+        self.last.drain(..self.last.len().saturating_sub(LOOKED_BACK));
+        self.last.extend_from_slice(&out[..count]);
         Ok(count)
     }
 }
 
 /// The cells of a record.
 #[derive(Clone, Copy)]
-pub(crate) struct Record<'a>(&'a ByteRecord);
+pub(crate) struct Record<'a> {
+    cells: &'a ByteRecord,
+    /// Whether its line ends in `\r\n`, of which the last cell has the first half.
+    has_return: bool,
+}
 
 impl<'a> Record<'a> {
     pub(crate) fn len(self) -> usize {
-        self.0.len()
+        self.cells.len()
     }
 
     pub(crate) fn get(self, column: usize) -> Option<&'a [u8]> {
-        let cell = self.0.get(column)?;
-        let last = column + 1 == self.0.len();
-        Some(cell.strip_suffix(b"\r").filter(|_| last).unwrap_or(cell))
+        let cell = self.cells.get(column)?;
+        let is_cut = self.has_return && column + 1 == self.cells.len();
+        Some(cell.strip_suffix(b"\r").filter(|_| is_cut).unwrap_or(cell))
+    }
+
+    /// Refuses a record with more cells than its header has names: part of a text would be lost. Empty
+    /// cells at the end, as spreadsheets write them, are none.
+    pub(crate) fn within(self, header: usize) -> Result<Self, RowProblem> {
+        let beyond = (header..self.len()).filter_map(|column| self.get(column));
+        match beyond.map(<[u8]>::trim_ascii).all(<[u8]>::is_empty) {
+            true => Ok(self),
+            false => Err(RowProblem::Cells { found: self.len(), header }),
+        }
     }
 }
 
@@ -133,19 +183,27 @@ pub(crate) struct Table<R: Read> {
 impl<R: BufRead> Table<R> {
     /// Opens what is CSV or TSV by its name. CSV stands between commas, unless its header `fits` only when
     /// it is cut at semicolons, as spreadsheets write it in much of Europe, or at tabs. TSV has a header where
-    /// the cells of its first line are one, as `is_header` says.
+    /// the cells of its first line are one, as `is_header` says. A first line `sep=;`, as Excel understands it,
+    /// says what to cut at.
     pub(crate) fn open(
         mut source: R,
         format: Format,
         is_header: impl Fn(&[String]) -> bool,
         fits: impl Fn(&[String]) -> bool,
     ) -> io::Result<Self> {
-        let start = first_line(&mut source)?;
+        let mut start = first_line(&mut source)?;
+        let told = separator(&start).filter(|&told| format != Format::Tsv || told == b'\t');
+        let mut lines_before = 0;
+        if told.is_some() {
+            lines_before = start.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            start = first_line(&mut source)?;
+        }
         let (delimiter, has_header) = match format {
             Format::Tsv => (b'\t', is_header(&header_of(&start, b'\t'))),
-            _ => (delimiter(&start, fits), true),
+            _ => (told.unwrap_or_else(|| delimiter(&start, fits)), true),
         };
         let mut records = Records::new(Cursor::new(start).chain(source), delimiter);
+        records.lines_before = lines_before;
         let header = has_header.then(|| records.header()).transpose()?;
         Ok(Self { records, header })
     }
@@ -160,6 +218,18 @@ fn first_line(source: &mut impl BufRead) -> io::Result<Vec<u8>> {
         }
     }
     Ok(start)
+}
+
+/// What a line `sep=;` names.
+fn separator(line: &[u8]) -> Option<u8> {
+    let line = line.trim_ascii_start();
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
+    let (name, separator) = line.split_at_checked(4)?;
+    let &[separator] = separator else { return None };
+    let is_one = separator.is_ascii_punctuation() && separator != b'"' || separator == b'\t';
+    (name.eq_ignore_ascii_case(b"sep=") && is_one).then_some(separator)
 }
 
 /// Column names as they are when cut at `delimiter`; none where they go on behind `start`.
@@ -181,8 +251,36 @@ pub(crate) fn position(header: &[String], name: &str) -> Option<usize> {
     exact.or_else(|| header.iter().position(|column| column.eq_ignore_ascii_case(name)))
 }
 
+/// Refuses a header in which two columns have the name of one that is read: one of them would be taken, and
+/// nobody could tell which.
+pub(crate) fn check_is_one(
+    header: &[String],
+    name: &str,
+    path: &Path,
+    flag: &str,
+) -> Result<(), DataError> {
+    let exact = header.iter().filter(|column| *column == name).count();
+    let loose = header.iter().filter(|column| column.eq_ignore_ascii_case(name)).count();
+    if exact == 1 || exact + loose < 2 {
+        return Ok(());
+    }
+    let hint = match (exact, flag) {
+        (0, "") | (2.., _) => "rename or remove one of them".to_owned(),
+        _ => format!(
+            "rename one of them, or name the one that is meant as it is written: {flag} NAME"
+        ),
+    };
+    Err(DataError::Header {
+        path: path.to_owned(),
+        found: listed(header),
+        expected: format!("one column {name:?}, not several"),
+        hint,
+    })
+}
+
 /// The index of the column of the texts.
 pub(crate) fn text_column(header: &[String], name: &str, path: &Path) -> Result<usize, DataError> {
+    check_is_one(header, name, path, "--text-column")?;
     position(header, name).ok_or_else(|| match header.is_empty() {
         true => DataError::NoHeader { path: path.to_owned(), text_column: name.to_owned() },
         false => DataError::Header {

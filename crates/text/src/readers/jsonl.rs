@@ -1,4 +1,4 @@
-//! One JSON object a line: `{"text": "...", "labels": ["joy", 18]}`, or with soft targets
+//! JSON objects as rows: `{"text": "...", "labels": ["joy", 18]}`, or with soft targets
 //! `{"text": "...", "labels": {"joy": 0.7}}`, where labels left out are 0, or with a field for each label:
 //! `{"text": "...", "joy": true, "love": false}`.
 
@@ -10,25 +10,29 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::csv::listed;
-use super::{ReadOptions, Row};
+use super::elements::Elements;
+use super::encoding::BadBytes;
+use super::unique::Unique;
+use super::{Format, ReadOptions, Row};
 use crate::labels::{CellForm, Items, RawLabels, soft_target};
-use crate::stream::{Field, FieldValue, Line, read_line};
+use crate::stream::{Field, FieldValue, Line};
 use crate::{DataError, RowProblem};
 
 pub(super) fn read(
-    mut source: impl BufRead,
+    source: impl BufRead,
     path: &Path,
+    format: Format,
     options: &ReadOptions,
     keep: &mut dyn FnMut(Row) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
+    let elements = Elements::open(source, format, &options.text_column);
+    let mut elements = elements.map_err(|error| error.at(path))?;
     let mut buffer = Vec::new();
-    for number in 1.. {
-        let line = read_line(&mut source, &mut buffer);
-        let line = line.map_err(DataError::io(path))?;
+    loop {
+        let (number, line) = elements.next(&mut buffer).map_err(DataError::io(path))?;
         let row = match line {
             Line::End => break,
             Line::TooLong => Err(RowProblem::TooLong { limit: crate::stream::MAX_LINE }),
-            Line::Whole if buffer.iter().all(u8::is_ascii_whitespace) => continue,
             Line::Whole => row(&buffer, options),
         };
         keep((number, row))?;
@@ -40,6 +44,7 @@ fn row(line: &[u8], options: &ReadOptions) -> Result<(String, RawLabels), RowPro
     let mut object = object(line)?;
     let text = text(&mut object, &options.text_column)?;
     let field = &options.labels_column;
+    check_is_one(&object, field)?;
     let labels = match take(&mut object, field) {
         Some(Value::Array(list)) => {
             let items = list.iter().map(|label| match label {
@@ -79,6 +84,7 @@ fn fields_of_labels(
         return Err(RowProblem::NoLabels { field: labels_field.to_owned(), fields });
     };
     let names = list.labels.names();
+    names.iter().try_for_each(|label| check_is_one(object, label))?;
     let value = |label: &String| field(object, label).map(|(_, value)| value);
     let values: Vec<Option<&Value>> = names.iter().map(value).collect();
     let pairs = names.iter().zip(&values);
@@ -94,6 +100,19 @@ fn fields_of_labels(
     }
     let targets = pairs.filter_map(|(label, value)| Some(soft_value((*value)?, label)));
     targets.collect()
+}
+
+/// Refuses an object in which two fields have the name of one that is read.
+fn check_is_one(object: &Map<String, Value>, name: &str) -> Result<(), RowProblem> {
+    let is_named = |field: &&String| field.eq_ignore_ascii_case(name);
+    if object.contains_key(name) || object.keys().filter(is_named).count() < 2 {
+        return Ok(());
+    }
+    let names: Vec<&String> = object.keys().filter(is_named).collect();
+    Err(RowProblem::Json {
+        found: format!("the fields {}", listed(&names)),
+        expected: format!("one field {name:?}"),
+    })
 }
 
 /// The field of a name and its value; case counts only where two names differ by it alone.
@@ -116,24 +135,49 @@ fn soft_value(value: &Value, label: &str) -> Result<f32, RowProblem> {
     }
 }
 
-/// The object of a line.
+/// The object of a row, in which no name stands twice.
 pub(crate) fn object(line: &[u8]) -> Result<Map<String, Value>, RowProblem> {
-    let line = std::str::from_utf8(line).map_err(|_| RowProblem::Utf8 { field: "line" })?;
-    match serde_json::from_str(line) {
+    let line = BadBytes::check(line, "row")?;
+    match serde_json::from_str(line).map(|Unique(value)| value) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(RowProblem::Json {
             found: excerpt(&other.to_string()),
             expected: "a JSON object".to_owned(),
         }),
+        Err(error) if error.is_data() => Err(RowProblem::Json {
+            found: placed(&error),
+            expected: "each name once in an object".to_owned(),
+        }),
         Err(error) => Err(RowProblem::Json {
-            found: format!("no JSON ({error})"),
-            expected: "a JSON object on each line".to_owned(),
+            found: format!("no JSON ({})", placed(&error)),
+            expected: "a JSON object".to_owned(),
         }),
     }
 }
 
+/// An error of JSON, and where it is in its row.
+fn placed(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let text = error.to_string();
+    let text = ["unexpected end of hex escape", "lone leading surrogate in hex escape"]
+        .iter()
+        .fold(text, |text, found| text.replace(found, "half a surrogate pair in an escape"));
+    match (text.rsplit_once(" at line "), line) {
+        (Some((problem, _)), 1) => format!("{problem} at column {column}"),
+        (Some((problem, _)), _) => format!("{problem} at column {column} of the row's line {line}"),
+        (None, _) => text,
+    }
+}
+
+/// The text of an array's element that is no object but a string.
+pub(crate) fn bare_text(element: &[u8]) -> Option<String> {
+    let is_string = element.trim_ascii_start().starts_with(b"\"");
+    serde_json::from_slice(element).ok().filter(|_| is_string)
+}
+
 /// The text of an object.
 pub(crate) fn text(object: &mut Map<String, Value>, field: &str) -> Result<String, RowProblem> {
+    check_is_one(object, field)?;
     match take(object, field) {
         Some(Value::String(text)) => Ok(text),
         other => Err(unexpected(other.as_ref(), field, "a text")),

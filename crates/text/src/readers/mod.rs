@@ -2,22 +2,32 @@
 
 mod csv;
 mod decoded;
+mod elements;
+mod encoding;
+mod gzip;
 mod jsonl;
 mod table;
+mod unique;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::labels::{Decision, LabelRow, RawLabels};
-use crate::{DataError, Dataset, Example, LabelFormat, LabelList, RowError, RowProblem};
+use crate::{
+    DataError, Dataset, Example, LabelFormat, LabelList, RowError, RowProblem, is_empty_text,
+};
 
 pub(crate) use self::csv::{Record, Records, Table, listed, text_column as csv_text_column};
-pub(crate) use self::decoded::decoded;
-pub(crate) use self::jsonl::{fields as json_fields, object as json_object, text as json_text};
+pub(crate) use self::decoded::{NotText, decoded, decoded_as};
+pub(crate) use self::elements::Elements;
+pub use self::encoding::{BadBytes, Encoding};
+use self::gzip::Gzip;
+pub(crate) use self::jsonl::{
+    bare_text as json_bare_text, fields as json_fields, object as json_object, text as json_text,
+};
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +39,8 @@ pub enum Format {
     Csv,
     /// One JSON object a line.
     Jsonl,
+    /// An array of JSON objects, or one object a line.
+    Json,
 }
 
 impl Format {
@@ -40,6 +52,7 @@ impl Format {
             "tsv" => Self::Tsv,
             "csv" => Self::Csv,
             "jsonl" | "ndjson" => Self::Jsonl,
+            "json" => Self::Json,
             _ => return None,
         })
     }
@@ -64,7 +77,7 @@ fn is_compressed(path: &Path) -> bool {
 pub(crate) fn open_file(path: &Path) -> Result<Box<dyn Read + Send>, DataError> {
     let file = File::open(path).map_err(DataError::io(path))?;
     Ok(match is_compressed(path) {
-        true => Box::new(MultiGzDecoder::new(file)),
+        true => Box::new(Gzip::new(file)),
         false => Box::new(file),
     })
 }
@@ -84,6 +97,8 @@ pub struct ReadOptions {
     pub label_format: LabelFormat,
     /// Passes over malformed rows and lists them, instead of stopping at the first.
     pub skip_bad_rows: bool,
+    /// How files without a byte order mark are written; UTF-8 where it is not given.
+    pub encoding: Option<Encoding>,
 }
 
 impl Default for ReadOptions {
@@ -95,6 +110,7 @@ impl Default for ReadOptions {
             labels: None,
             label_format: LabelFormat::Auto,
             skip_bad_rows: false,
+            encoding: None,
         }
     }
 }
@@ -132,11 +148,13 @@ pub(crate) fn read_from(
     leaning: LabelFormat,
 ) -> Result<Dataset, DataError> {
     let mut rows: Vec<LabelRow> = Vec::new();
+    let (source, encoding) = decoded_as(source, options.encoding).map_err(DataError::io(path))?;
     let mut keep = |(line, row): Row| -> Result<(), DataError> {
-        let row = row.and_then(|(text, labels)| match text.trim().is_empty() {
+        let row = row.and_then(|(text, labels)| match is_empty_text(&text) {
             true => Err(RowProblem::EmptyText),
             false => Ok((text, labels)),
         });
+        let row = row.map_err(|problem| problem.in_encoding(encoding));
         let stops = row.as_ref().err().filter(|_| !options.skip_bad_rows).cloned();
         rows.push(LabelRow { line, row });
         match stops {
@@ -147,15 +165,14 @@ pub(crate) fn read_from(
             None => Ok(()),
         }
     };
-    let source = decoded(source).map_err(DataError::io(path))?;
     let read = match format {
-        Format::Jsonl => jsonl::read(source, path, options, &mut keep),
+        Format::Jsonl | Format::Json => jsonl::read(source, path, format, options, &mut keep),
         table => table::read(source, path, table, options, &mut keep),
     };
     let stopped = match read {
         Ok(()) => None,
         Err(stopped @ DataError::Row { .. }) => Some(stopped),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.after(rows.len() as u64)),
     };
     let decision = match Decision::of(&rows, path, options, leaning) {
         Ok(decision) => decision,

@@ -3,7 +3,8 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use super::csv::{Record, Records, Table, listed, position, text_column};
+use super::csv::{Record, Records, Table, check_is_one, listed, position, text_column};
+use super::encoding::BadBytes;
 use super::{Format, ReadOptions, Row};
 use crate::labels::{CellForm, RawLabels, columns_hint, soft_target};
 use crate::{DataError, RowProblem};
@@ -75,6 +76,9 @@ fn published_row(
     let (Some(text), Some(cell)) = (record.get(0), record.get(1)) else {
         return Err(RowProblem::Columns { found: record.len() });
     };
+    if record.within(3).is_err() {
+        return Err(RowProblem::Columns { found: record.len() });
+    }
     let (text, cell) = (utf8(text, "text")?, utf8(cell, "labels")?);
     let mut labels = cell_form(options).parse(cell)?;
     if let RawLabels::Items(items) = &mut labels {
@@ -90,7 +94,7 @@ fn is_comment_id(cell: &[u8]) -> bool {
 }
 
 fn utf8<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a str, RowProblem> {
-    std::str::from_utf8(bytes).map_err(|_| RowProblem::Utf8 { field })
+    BadBytes::check(bytes, field)
 }
 
 /// Where text and targets stand in a table with a header.
@@ -111,6 +115,7 @@ enum TargetColumns {
 impl Columns {
     fn find(header: &[String], path: &Path, options: &ReadOptions) -> Result<Self, DataError> {
         let text = text_column(header, &options.text_column, path)?;
+        check_is_one(header, &options.labels_column, path, "--labels-column")?;
         let targets = match position(header, &options.labels_column) {
             Some(list) => TargetColumns::List(list),
             None => TargetColumns::Soft(label_columns(header, path, options)?),
@@ -123,6 +128,7 @@ impl Columns {
         record: Record<'_>,
         options: &ReadOptions,
     ) -> Result<(String, RawLabels), RowProblem> {
+        let record = record.within(self.count)?;
         let cell = |column: usize, field: &'static str| {
             let missing = RowProblem::Cells { found: record.len(), header: self.count };
             utf8(record.get(column).ok_or(missing)?, field)
@@ -156,6 +162,7 @@ fn label_columns(
     };
     let Some(list) = &options.labels else { return Err(missing(String::new())) };
     let column = |label: &String| {
+        check_is_one(header, label, path, "")?;
         position(header, label)
             .ok_or_else(|| missing(format!(", or one of each label (there is none of {label:?})")))
     };

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::StepArgs;
+use super::{EncodingArg, StepArgs};
 
 /// `tinymood distill`.
 #[derive(Clone, Debug, Args)]
@@ -23,12 +23,15 @@ pub struct DistillArgs {
     /// Model whose hidden states are learned: a run, a model folder, or a hub id
     #[arg(long, value_name = "MODEL", required_unless_present = "resume")]
     pub teacher: Option<String>,
-    /// Texts to learn from: .tsv, .csv, .jsonl, or one text per line; may be given several times
+    /// Texts to learn from: .tsv, .csv, .jsonl, .json, or one text per line; may be given several times
     #[arg(long, value_name = "FILE", required_unless_present = "resume")]
     pub texts: Vec<PathBuf>,
-    /// Name of the text column or field, in .csv, .jsonl and .tsv with a header
+    /// Name of the text column or field, in .csv, .jsonl, .json and .tsv with a header
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub text_column: String,
+    /// Encoding of files without a byte order mark [default: utf-8]
+    #[arg(long, value_enum)]
+    pub encoding: Option<EncodingArg>,
     /// Skip malformed rows instead of stopping at the first
     #[arg(long)]
     pub skip_bad_rows: bool,
@@ -68,8 +71,8 @@ pub struct DistillArgs {
     pub output: Option<PathBuf>,
     /// Continue a run that was stopped or killed; all settings come from its folder
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "teacher", "texts", "text_column", "skip_bad_rows", "student", "layers", "state_weight", "last_weight",
-        "mean_weight", "pooler_weight", "relation_weight", "relation_heads", "relation_layer", "recipe", "output",
+        "teacher", "texts", "text_column", "encoding", "skip_bad_rows", "student", "layers", "state_weight",
+        "last_weight", "mean_weight", "pooler_weight", "relation_weight", "relation_heads", "relation_layer", "recipe", "output",
     ])]
     pub resume: Option<PathBuf>,
 

@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tinymood_core::Taxonomy;
 use tinymood_kernels::Precision;
-use tinymood_text::LabelFormat;
+use tinymood_text::{Encoding, LabelFormat};
 use tinymood_train::ProgressStyle;
 
 pub use bench::{BenchArgs, BenchWhat};
@@ -179,7 +179,7 @@ pub enum Command {
 pub struct DatasetArgs {
     /// `sample` (bundled), `goemotions` (downloaded once), a file, or a folder with train, dev and
     /// test files. Files: .tsv (text, labels, id; read like .csv if its first line names --text-column),
-    /// .csv (with header; commas, semicolons or tabs), .jsonl; also as .gz
+    /// .csv (with header; commas, semicolons or tabs), .jsonl, .json; also as .gz
     #[arg(long, value_name = "DATA", default_value = "sample")]
     pub data: String,
     #[command(flatten)]
@@ -219,6 +219,9 @@ pub struct ReadingArgs {
     /// Separator between the labels of a row
     #[arg(long, value_name = "TEXT", default_value = ",")]
     pub label_separator: String,
+    /// Encoding of data files without a byte order mark, also of --unlabelled [default: utf-8]
+    #[arg(long, value_enum)]
+    pub encoding: Option<EncodingArg>,
     /// Skip and list malformed rows instead of stopping at the first
     #[arg(long)]
     pub skip_bad_rows: bool,
@@ -237,6 +240,7 @@ impl Default for ReadingArgs {
             text_column: "text".to_owned(),
             labels_column: "labels".to_owned(),
             label_separator: ",".to_owned(),
+            encoding: None,
             skip_bad_rows: false,
             dev_share: 0.0,
         }
@@ -263,6 +267,38 @@ impl From<LabelFormatArg> for LabelFormat {
             LabelFormatArg::Names => Self::Names,
             LabelFormatArg::Ids => Self::Ids,
             LabelFormatArg::MultiHot => Self::MultiHot,
+        }
+    }
+}
+
+/// How characters are written as bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EncodingArg {
+    /// UTF-8
+    #[value(name = "utf-8", alias = "utf8")]
+    Utf8,
+    /// ISO 8859-1, strictly: 0x80 to 0x9F are control characters, as in Python. (The web means cp1252 by it)
+    #[value(name = "latin-1", aliases = ["latin1", "iso-8859-1"])]
+    Latin1,
+    /// Windows-1252: Western European text of Windows, and most text that is called Latin-1
+    #[value(name = "cp1252", alias = "windows-1252")]
+    Cp1252,
+    /// UTF-16, low byte first
+    #[value(name = "utf-16le", alias = "utf-16-le")]
+    Utf16Le,
+    /// UTF-16, high byte first
+    #[value(name = "utf-16be", alias = "utf-16-be")]
+    Utf16Be,
+}
+
+impl From<EncodingArg> for Encoding {
+    fn from(arg: EncodingArg) -> Self {
+        match arg {
+            EncodingArg::Utf8 => Self::Utf8,
+            EncodingArg::Latin1 => Self::Latin1,
+            EncodingArg::Cp1252 => Self::Cp1252,
+            EncodingArg::Utf16Le => Self::Utf16Le,
+            EncodingArg::Utf16Be => Self::Utf16Be,
         }
     }
 }

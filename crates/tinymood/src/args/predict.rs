@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tinymood_text::{Format, TextFormat};
 
-use super::{ModelArg, TaxonomyArg, parse_share};
+use super::{EncodingArg, ModelArg, TaxonomyArg, parse_share};
 
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,6 +27,8 @@ pub enum InputFormatArg {
     Tsv,
     /// One JSON object a line
     Jsonl,
+    /// An array of JSON objects or texts, or one object a line
+    Json,
 }
 
 impl From<InputFormatArg> for TextFormat {
@@ -36,6 +38,7 @@ impl From<InputFormatArg> for TextFormat {
             InputFormatArg::Csv => Self::Rows(Format::Csv),
             InputFormatArg::Tsv => Self::Rows(Format::Tsv),
             InputFormatArg::Jsonl => Self::Rows(Format::Jsonl),
+            InputFormatArg::Json => Self::Rows(Format::Json),
         }
     }
 }
@@ -43,8 +46,8 @@ impl From<InputFormatArg> for TextFormat {
 /// `tinymood predict`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each text gets one row, even if no label reaches its threshold (an empty list) or the row cannot be \
-read (the row says why, and the exit status is 1).
+Each text gets one row, even if no label reaches its threshold (an empty list), or if it cannot be read or \
+is empty (the row says why, and the exit status is 1).
 
 Examples:
   tinymood predict \"thank you so much!\" \"who knows\"
@@ -59,18 +62,21 @@ pub struct PredictArgs {
     pub texts: Vec<String>,
     #[command(flatten)]
     pub model: ModelArg,
-    /// File of texts: .csv (with header), .tsv (first column if it has no header), .jsonl, otherwise one
-    /// text per line; any of them also as .gz; - for standard input. Several files are read one after
+    /// File of texts: .csv (with header), .tsv (first column if it has no header), .jsonl, .json, otherwise
+    /// one text per line; any of them also as .gz; - for standard input. Several files are read one after
     /// another: rows are counted over all of them, and jsonl and csv output names each row's file
     #[arg(long, short, value_name = "FILE")]
     pub input: Vec<PathBuf>,
     /// Format of the input [default: by file name; lines for standard input]
     #[arg(long, value_enum, conflicts_with = "texts")]
     pub input_format: Option<InputFormatArg>,
+    /// Encoding of input without a byte order mark [default: utf-8]
+    #[arg(long, value_enum, conflicts_with = "texts")]
+    pub encoding: Option<EncodingArg>,
     /// Name of the text column or field [default: text]
     #[arg(long, value_name = "NAME", conflicts_with = "texts")]
     pub text_column: Option<String>,
-    /// Pass on the other columns or fields of csv, tsv (with a header) and jsonl input to jsonl or csv
+    /// Pass on the other columns or fields of csv, tsv (with a header), json and jsonl input to jsonl or csv
     /// output (csv: those of the first JSONL row). A name of ours is prefixed: input_labels
     #[arg(long, conflicts_with = "texts")]
     pub keep_columns: bool,

@@ -11,8 +11,8 @@ pub struct TeachingArgs {
     /// --teacher-weight
     #[arg(long, value_name = "MODEL")]
     pub teacher: Vec<String>,
-    /// Texts for the teachers to label, ignoring any labels in the file: .csv, .tsv, .jsonl, or one text
-    /// per line, also as .gz; may be given several times
+    /// Texts for the teachers to label, ignoring any labels in the file: .csv, .tsv, .jsonl, .json, or
+    /// one text per line, also as .gz; may be given several times
     #[arg(long, value_name = "FILE")]
     pub unlabelled: Vec<PathBuf>,
     /// Name of the text column or field in these files [default: that of --text-column]

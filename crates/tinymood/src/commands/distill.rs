@@ -11,7 +11,7 @@ use tinymood_core::{
 };
 use tinymood_engine::CpuEngine;
 use tinymood_report::{DataSummary, SplitSummary};
-use tinymood_text::{Tokenizer, Unlabelled};
+use tinymood_text::{Encoding, StreamOptions, Tokenizer, Unlabelled};
 use tinymood_train::distill::{
     DistillInputs, SecondMoment, default_layers, distill, hidden_states, student_from_teacher,
 };
@@ -44,6 +44,8 @@ struct Source {
     texts: Vec<PathBuf>,
     #[serde(default = "text")]
     text_column: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoding: Option<Encoding>,
     #[serde(default)]
     skip_bad_rows: bool,
     student: String,
@@ -102,6 +104,7 @@ impl Plan {
                     teacher: absolute_model(&args.teacher.context("no teacher: --teacher")?),
                     texts: args.texts.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
                     text_column: args.text_column,
+                    encoding: args.encoding.map(Encoding::from),
                     skip_bad_rows: args.skip_bad_rows,
                     student: args.student,
                     layers: args.layers,
@@ -247,8 +250,13 @@ impl Source {
         settings: &TrainSettings,
         global: &GlobalArgs,
     ) -> anyhow::Result<Vec<TokenizedText>> {
+        let options = StreamOptions {
+            text_column: self.text_column.clone(),
+            encoding: self.encoding,
+            ..StreamOptions::default()
+        };
         let Unlabelled { texts, bad_rows, .. } =
-            Unlabelled::read(&self.texts, &self.text_column, self.skip_bad_rows)?;
+            Unlabelled::read(&self.texts, &options, self.skip_bad_rows)?;
         if !bad_rows.is_empty() {
             global.warn(&format!("{} malformed rows passed over", bad_rows.len()));
         }

@@ -1,6 +1,6 @@
 //! `tinymood predict`: labels for texts, streaming, one row of answers for each row of questions.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::Range;
@@ -11,7 +11,9 @@ use anyhow::{Context, bail};
 use tinymood_core::TokenizedText;
 use tinymood_engine::CpuEngine;
 use tinymood_eval::{Choice, Explainer, Selection};
-use tinymood_text::{Field, RowProblem, StreamOptions, StreamedText, TextFormat, TextStream};
+use tinymood_text::{
+    Encoding, Field, RowProblem, StreamOptions, StreamedText, TextFormat, TextStream, is_empty_text,
+};
 
 use crate::args::{FormatArg, GlobalArgs, PredictArgs};
 use crate::misuse::Misuse;
@@ -79,6 +81,7 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         tells_file,
     };
     let mut bad_rows = 0;
+    let mut advised = HashMap::new();
     let mut coming = ReadAhead::new(texts)?;
     let mut waiting = Vec::new();
     loop {
@@ -86,6 +89,7 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         if waiting.is_empty() {
             break;
         }
+        advise(&waiting, &mut advised, global);
         bad_rows += answering.answer(&mut waiting, &mut writer)?;
     }
     if bad_rows > 0 {
@@ -93,6 +97,22 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         bail!("{bad_rows} {plural} could not be read; each has an answer that says why");
     }
     Ok(())
+}
+
+/// Says once a file what to do about rows that cannot be read because the whole file is to be read in another
+/// way.
+fn advise(
+    rows: &[StreamedText],
+    advised: &mut HashMap<Arc<str>, HashSet<&'static str>>,
+    global: &GlobalArgs,
+) {
+    for StreamedText { file, line, text, .. } in rows {
+        let Err(problem) = text else { continue };
+        let Some(advice) = problem.advice() else { continue };
+        if advised.entry(Arc::clone(file)).or_default().insert(advice) {
+            global.warn(&format!("{file}:{line}: found {problem}: {advice}"));
+        }
+    }
 }
 
 /// Whether two names are of one file, which is there.
@@ -118,7 +138,8 @@ fn texts(args: &PredictArgs, format: FormatArg, global: &GlobalArgs) -> anyhow::
         }
         let rows = (1..).zip(args.texts.clone()).map(|(row, text)| {
             let file = "arguments".into();
-            Ok(StreamedText { file, row, line: row, text: Ok(text), others: Vec::new() })
+            let text = if is_empty_text(&text) { Err(RowProblem::EmptyText) } else { Ok(text) };
+            Ok(StreamedText { file, row, line: row, text, others: Vec::new() })
         });
         return Ok(Asked { texts: Box::new(rows), others: Vec::new() });
     }
@@ -183,7 +204,7 @@ fn open(path: &Path, args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<
     {
         return Err(Misuse(format!(
             "{flag} is of columns, and {name} is read as lines, each a text: say what it is with \
-             --input-format csv, tsv or jsonl"
+             --input-format csv, tsv, jsonl or json"
         ))
         .into());
     }
@@ -192,6 +213,7 @@ fn open(path: &Path, args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<
         text_column: args.text_column.clone().unwrap_or_else(|| "text".to_owned()),
         needs_header: args.text_column.is_some(),
         keeps_columns: args.keep_columns,
+        encoding: args.encoding.map(Encoding::from),
     };
     if !is_stdin {
         return Ok(TextStream::open(path, &options)?);

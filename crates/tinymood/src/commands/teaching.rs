@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tinymood_core::{LabelSet, Tensor};
-use tinymood_text::{Dataset, EncodedSplit, Tokenizer, Unlabelled};
+use tinymood_text::{Dataset, EncodedSplit, StreamOptions, Tokenizer, Unlabelled};
 use tinymood_train::{RunFolder, TrainSettings, draw_rows, mix};
 
 use crate::args::{GlobalArgs, PrecisionArg, TeachingArgs};
@@ -84,9 +84,13 @@ impl Teaching {
         }
         let teachers = Teachers::find(&self.teachers, labels, global)?;
         self.teachers = teachers.names();
-        let column = self.unlabelled_column.as_ref().unwrap_or(&data.text_column);
+        let options = StreamOptions {
+            text_column: self.unlabelled_column.as_ref().unwrap_or(&data.text_column).clone(),
+            encoding: data.encoding,
+            ..StreamOptions::default()
+        };
         let Unlabelled { mut texts, blank, bad_rows } =
-            Unlabelled::read(&self.unlabelled, column, data.skip_bad_rows)
+            Unlabelled::read(&self.unlabelled, &options, data.skip_bad_rows)
                 .map_err(|error| error.naming("--unlabelled-column"))?;
         if blank > 0 || !bad_rows.is_empty() {
             let malformed = bad_rows.len();

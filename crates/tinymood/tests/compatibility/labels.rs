@@ -16,7 +16,7 @@ const LABELS: [&str; 4] = ["joy", "anger", "fear", "love"];
 const ROWS: [&[usize]; 5] = [&[1], &[0, 3], &[], &[0, 1, 2, 3], &[1, 2]];
 
 /// The formats of files, as they are named.
-const FORMATS: [&str; 3] = ["tsv", "csv", "jsonl"];
+const FORMATS: [&str; 4] = ["tsv", "csv", "jsonl", "json"];
 
 /// How rows have their labels.
 #[derive(Clone, Copy, Debug, PartialEq)]
