@@ -97,7 +97,7 @@ impl DataSettings {
     }
 
     /// The same data as it was read: with the labels and their form that were found.
-    pub(crate) fn as_read(self, reading: &LabelReading) -> Self {
+    pub(crate) fn with_reading(self, reading: &LabelReading) -> Self {
         if self.is_bundled() {
             return self;
         }

@@ -207,8 +207,8 @@ fn in_rows(count: usize) -> String {
 }
 
 fn most_frequent(spellings: &BTreeMap<String, usize>) -> Option<&str> {
-    // The last of equals in an order that is turned around is the first one.
-    spellings.iter().rev().max_by_key(|(_, count)| **count).map(|(name, _)| name.as_str())
+    // Of equals the last one: small letters come behind capitals.
+    spellings.iter().max_by_key(|(_, count)| **count).map(|(name, _)| name.as_str())
 }
 
 /// Whether an item can be the name of a label where nothing says which there are.

@@ -87,9 +87,17 @@ impl LabelList {
     /// # Errors
     /// As [`LabelList::read`].
     pub fn of_argument(argument: &Path) -> Result<Self, DataError> {
-        let names = argument.to_str().filter(|_| !argument.exists());
-        let names = names.and_then(|names| names.contains(',').then_some(names));
-        let Some(names) = names else { return Self::read(argument) };
+        if argument.exists() {
+            return Self::read(argument);
+        }
+        let is_path = |names: &&str| names.contains(['/', '\\']) || names.ends_with(".txt");
+        let names = argument.to_str().filter(|names| names.contains(',') && !is_path(names));
+        let Some(names) = names else {
+            let problem = "there is no such file; names of labels stand between commas, as joy,anger \
+                           or, of one, toxic,";
+            let source = io::Error::new(io::ErrorKind::NotFound, problem);
+            return Err(DataError::io(argument)(source));
+        };
         let names = names.trim().strip_suffix(',').unwrap_or(names).split(',');
         let labels = LabelSet::new(names)
             .map_err(|source| DataError::Labels { path: argument.to_owned(), source })?;
@@ -215,7 +223,7 @@ mod tests {
         };
         assert_eq!(names(Path::new("joy, anger")).unwrap(), "joy|anger");
         assert_eq!(names(Path::new("toxic,")).unwrap(), "toxic");
-        for wrong in ["joy", "joy,,anger", "joy,Joy", ","] {
+        for wrong in ["joy", "joy,,anger", "joy,Joy", ",", "no/where/a,b", "a,b.txt"] {
             assert!(names(Path::new(wrong)).is_err(), "{wrong}");
         }
         let folder = tempfile::tempdir().unwrap();

@@ -127,7 +127,7 @@ impl CellForm<'_> {
     }
 
     /// What stands between two brackets, unless the name of a label begins so.
-    fn inside<'c>(self, cell: &'c str, open: char, close: char) -> Option<&'c str> {
+    fn inside(self, cell: &str, open: char, close: char) -> Option<&str> {
         let inside = cell.strip_prefix(open)?.strip_suffix(close)?;
         let mut names = self.list.into_iter().flat_map(|list| list.labels.names());
         (!names.any(|name| name.starts_with(open))).then_some(inside)

@@ -110,7 +110,7 @@ fn show(
     for example in dataset.examples.iter().take(rows) {
         let holding = example.targets.iter().enumerate().filter(|(_, target)| **target > 0.0);
         let labels: serde_json::Map<String, serde_json::Value> = holding
-            .map(|(label, target)| (dataset.labels.name(label).to_owned(), json!(target)))
+            .map(|(label, target)| (dataset.labels.name(label).to_owned(), number(*target)))
             .collect();
         let hard = labels.values().all(|target| target.as_f64() == Some(1.0));
         let labels = match hard {
@@ -121,4 +121,9 @@ fn show(
         print(&format!("{row}\n"))?;
     }
     Ok(())
+}
+
+/// A target in the digits that say it as f32: as f64, 0.2 would be 0.20000000298023224.
+fn number(target: f32) -> serde_json::Value {
+    target.to_string().parse::<f64>().map_or_else(|_| json!(target), |number| json!(number))
 }

@@ -100,10 +100,11 @@ impl Plan {
 pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let json = args.json;
     let Plan { settings, mut source, place } = Plan::new(args, global)?;
-    if place.is_new() && !source.data.has_labels() {
-        if let Some(list) = labels_of_start(&source.init, global)? {
-            source.data = source.data.with_labels(list);
-        }
+    if place.is_new()
+        && !source.data.has_labels()
+        && let Some(list) = labels_of_start(&source.init, global)?
+    {
+        source.data = source.data.with_labels(list);
     }
     let splits = source.data.open(global, Wanted::FOR_TRAINING)?;
     let train_split = splits.train.context("the data has no train split")?;
@@ -113,7 +114,7 @@ pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     }
     source.data.tell_labels(&train_split, global);
     if place.is_new() {
-        source.data = source.data.as_read(&train_split.reading);
+        source.data = source.data.with_reading(&train_split.reading);
     }
     settings.check_labels(&labels)?;
     let mut class = source.teaching.open(&source.data, &labels, &settings, global)?;

@@ -50,8 +50,8 @@ impl Form {
     /// The targets of a row; (4).
     fn targets(self, row: usize) -> [f64; 4] {
         std::array::from_fn(|label| match (ROWS[row].contains(&label), self.is_soft()) {
-            (true, true) => 0.75,
-            (false, true) => 0.25,
+            (true, true) => 0.7,
+            (false, true) => 0.2,
             (holds, false) => f64::from(u8::from(holds)),
         })
     }
