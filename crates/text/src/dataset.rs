@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tinymood_core::{LabelSet, Taxonomy};
 
-use crate::{DataError, RowError};
+use crate::{DataError, LabelReading, RowError};
 
 /// One labelled text.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Dataset {
     pub examples: Vec<Example>,
     /// Rows that were passed over because they are malformed.
     pub bad_rows: Vec<RowError>,
+    /// How the rows' labels were read.
+    pub reading: LabelReading,
 }
 
 impl Dataset {
@@ -41,6 +43,18 @@ impl Dataset {
         }
         self.labels = labels.clone();
         Some(self)
+    }
+
+    /// Refuses rows of which none has a label: nothing can be learned from them.
+    ///
+    /// # Errors
+    /// [`DataError::NoLabels`].
+    pub fn check_labels(&self) -> Result<(), DataError> {
+        let has_label = |example: &Example| example.targets.iter().any(|target| *target > 0.0);
+        match self.examples.iter().any(has_label) {
+            true => Ok(()),
+            false => Err(DataError::NoLabels(self.path.clone())),
+        }
     }
 
     /// The same texts with coarser labels. A group is given the largest of its members' targets.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tinymood_core::{LabelError, TaxonomyError};
 use tinymood_hub::HubError;
 
+use crate::labels::is_missing;
 use crate::readers::{BadBytes, Encoding, NotText};
 
 /// What is wrong with one row.
@@ -48,9 +49,34 @@ pub enum RowProblem {
         /// What stands there.
         found: String,
     },
+    /// A missing value in the place of labels.
+    #[error("the missing value {found:?}, expected labels, or an empty cell where a text has none")]
+    Missing {
+        /// What stands there.
+        found: String,
+    },
     /// A label that is none.
     #[error("{0}")]
     Label(#[from] LabelError),
+    /// A label that stands in a row twice.
+    #[error("the label {label:?} twice in {found}, expected it once")]
+    Twice {
+        /// The label.
+        label: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A multi-hot vector of the wrong length, or none.
+    #[error(
+        "{}, expected a vector of {expected} numbers, one for each label, or each label's id once",
+        if found.is_empty() { "no labels" } else { found }
+    )]
+    Vector {
+        /// What stands there.
+        found: String,
+        /// How many labels there are.
+        expected: usize,
+    },
     /// A soft target that is no probability.
     #[error("{found:?} for the label {label:?}, expected a number from 0 to 1, true or false")]
     Target {
@@ -58,6 +84,14 @@ pub enum RowProblem {
         label: String,
         /// What stands there.
         found: String,
+    },
+    /// An object without labels, where nothing says which of its fields are labels'.
+    #[error("no field {field:?}, expected a list of labels there")]
+    NoLabels {
+        /// The field that was looked for.
+        field: String,
+        /// Those that have numbers from 0 to 1, or truth values.
+        fields: Vec<String>,
     },
     /// A line that is not the JSON expected.
     #[error("{found}, expected {expected}")]
@@ -107,7 +141,16 @@ impl RowProblem {
             Self::Number { .. } => {
                 "list the labels, one a line, in a labels.txt in the data's folder or in --labels FILE: a \
                  number is then the name that is so written, else it counts lines from 0; --labels \
-                 goemotions where it is an id of GoEmotions'"
+                 goemotions where it is an id of GoEmotions'; --label-format names where numbers are the \
+                 labels' names"
+            }
+            Self::Missing { .. } => {
+                "leave the cell empty where a text has no label; where this is a label, list all, one a line, \
+                 in a labels.txt in the data's folder or in --labels FILE"
+            }
+            Self::Target { found, .. } if found.is_empty() || is_missing(found) => {
+                "write 0 where a text lacks the label; rows that nobody has labelled are no training rows: \
+                 remove them, or pass over them with --skip-bad-rows"
             }
             Self::OpenQuote | Self::LongQuote { .. } => {
                 "a text that begins with a quote stands in quotes as a whole, with inner ones doubled: \
@@ -234,6 +277,19 @@ pub enum DataError {
         /// The column of the texts.
         text_column: String,
     },
+    /// Labels of a form that cannot be told, or that is none.
+    #[error("{path:?} has {found}")]
+    LabelForm {
+        /// The file.
+        path: PathBuf,
+        /// What stands in its rows.
+        found: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A file in which no row has a label.
+    #[error("no row of {0:?} has a label")]
+    NoLabels(PathBuf),
     /// A file without rows.
     #[error("{0:?} has no rows")]
     Empty(PathBuf),
@@ -318,7 +374,13 @@ impl DataError {
             Self::Header { hint, .. }
             | Self::Row { hint, .. }
             | Self::AllBad { hint, .. }
+            | Self::LabelForm { hint, .. }
             | Self::Document { hint, .. } => Some(hint.clone()),
+            Self::NoLabels(_) => Some(
+                "name the column or field that has the labels: --labels-column NAME; texts without \
+                 labels are for train --unlabelled and predict"
+                    .to_owned(),
+            ),
             Self::Io { source, .. } => {
                 let kind = source.get_ref().and_then(|error| error.downcast_ref::<NotText>());
                 kind.map(|kind| kind.hint().to_owned())

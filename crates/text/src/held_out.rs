@@ -34,14 +34,15 @@ impl Dataset {
             (rows, last) = (rows + count, digest.as_str());
         }
         let is_held_out = |text: &str| sha256(text.as_bytes()).as_str() <= last;
-        let Self { path, labels, examples, bad_rows } = self;
+        let Self { path, labels, examples, bad_rows, reading } = self;
         let (dev, train) = examples.into_iter().partition(|row| is_held_out(&row.text));
         let dev = Self {
             path: path.clone(),
             labels: labels.clone(),
             examples: dev,
             bad_rows: Vec::new(),
+            reading: reading.clone(),
         };
-        Ok((Self { path, labels, examples: train, bad_rows }, dev))
+        Ok((Self { path, labels, examples: train, bad_rows, reading }, dev))
     }
 }

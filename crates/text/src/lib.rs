@@ -5,7 +5,7 @@
 //! readers    TSV, CSV, JSON and JSONL rows to texts and targets
 //! empty      which texts have nothing to classify
 //! held_out   a dev split out of train rows
-//! labels     which labels rows may name, and who says so
+//! labels     which labels rows may name, who says so, and how rows have them
 //! stream     texts one by one, for predictions, in constant memory
 //! unlabelled texts without labels, for a teacher to label
 //! goemotions the dataset itself: cached, downloaded, verified
@@ -38,7 +38,7 @@ pub use dataset::{Dataset, Example, Splits};
 pub use empty::is_empty_text;
 pub use encoded::EncodedSplit;
 pub use error::{DataError, RowError, RowProblem};
-pub use labels::{LabelList, label_file};
+pub use labels::{LabelFormat, LabelList, LabelReading, ListRole, label_file};
 pub use open::{DataSource, Wanted, open};
 pub use readers::{BadBytes, Encoding, Format, ReadOptions, read_dataset};
 pub use sample::sample;

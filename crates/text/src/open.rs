@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::labels::{LabelList, label_file};
-use crate::readers::{Format, ReadOptions, inner_name, read_dataset};
-use crate::{DataError, Splits, goemotions, sample};
+use crate::labels::{LabelFormat, LabelList, ListRole, label_file};
+use crate::readers::{Format, ReadOptions, inner_name, read_dataset, read_leaning};
+use crate::{DataError, Dataset, Splits, goemotions, sample};
 
 /// Where data comes from.
 #[derive(Clone, Debug)]
@@ -109,9 +109,12 @@ fn read(source: &DataSource, wanted: Wanted) -> Result<Splits, DataError> {
     }
 }
 
-/// The options with the labels that are listed in the data's folder, unless others are given.
+/// The options with the labels that are listed in the data's folder, unless others are given. A model's labels
+/// are only what the data has where nothing says otherwise.
 fn with_labels(data: &Path, options: &ReadOptions) -> Result<ReadOptions, DataError> {
-    let list = label_file(data).filter(|_| options.labels.is_none());
+    let given = options.labels.as_ref();
+    let given = given.filter(|list| matches!(list.role, ListRole::Given | ListRole::Names));
+    let list = label_file(data).filter(|_| given.is_none());
     let read = |path: PathBuf| {
         // Nobody asked for it by name: a pipe there may have no writer.
         tinymood_files::check(&path).map_err(DataError::io(&path))?;
@@ -169,15 +172,79 @@ impl Files {
     }
 }
 
+/// Reads the splits of a folder. The first of train, dev and test says what labels there are where no list does,
+/// and what is in doubt in the others; so it is read for them too.
 fn read_folder(folder: &Path, options: &ReadOptions, wanted: Wanted) -> Result<Splits, DataError> {
     let Files { train, dev, test, unused } = Files::of(folder)?;
-    let read = |path: Option<PathBuf>, wanted: bool| {
-        path.filter(|_| wanted).map(|path| read_dataset(&path, options)).transpose()
-    };
-    Ok(Splits {
-        train: read(train, wanted.train)?,
-        dev: read(dev, wanted.dev)?,
-        test: read(test, wanted.test)?,
-        unused,
-    })
+    let files = [(train, wanted.train), (dev, wanted.dev), (test, wanted.test)];
+    let first = files.iter().position(|(path, _)| path.is_some());
+    let is_listed = options.labels.as_ref().is_some_and(|list| list.role != ListRole::Start);
+    let mut leader = None;
+    let mut splits = [None, None, None];
+    for (index, (path, is_wanted)) in files.iter().enumerate() {
+        let Some(path) = path else { continue };
+        let is_first = first == Some(index);
+        if is_first && (*is_wanted || !is_listed) {
+            let split = read_dataset(path, options)?;
+            leader = Some(Leader::of(&split, options));
+            splits[index] = Some(split).filter(|_| *is_wanted);
+        } else if *is_wanted {
+            splits[index] = Some(match &leader {
+                Some(leader) => leader.read(path)?,
+                None => read_dataset(path, options).or_else(|error| {
+                    let lead = files.iter().find_map(|(path, _)| path.as_ref());
+                    follow(lead, path, options, error)
+                })?,
+            });
+        }
+    }
+    let [train, dev, test] = splits;
+    Ok(Splits { train, dev, test, unused })
+}
+
+/// Reads a split as the first one of its folder says, where only its form is in doubt.
+fn follow(
+    first: Option<&PathBuf>,
+    path: &Path,
+    options: &ReadOptions,
+    error: DataError,
+) -> Result<Dataset, DataError> {
+    if !matches!(error, DataError::LabelForm { .. }) {
+        return Err(error);
+    }
+    let first = first.and_then(|first| read_dataset(first, options).ok());
+    first.map_or(Err(error), |first| Leader::of(&first, options).read(path))
+}
+
+/// What the first split of a folder says about the others.
+struct Leader {
+    options: ReadOptions,
+    /// The form of its labels.
+    format: LabelFormat,
+}
+
+impl Leader {
+    fn of(split: &Dataset, options: &ReadOptions) -> Self {
+        let list = LabelList {
+            labels: split.labels.clone(),
+            source: split.reading.source.clone(),
+            role: match &options.labels {
+                Some(list) if list.labels == split.labels => match list.role {
+                    ListRole::Start => ListRole::Model,
+                    role => role,
+                },
+                // That the model's labels were added to: their ids are still theirs.
+                Some(_) if split.reading.format == LabelFormat::Ids && split.reading.collected => {
+                    ListRole::Given
+                }
+                _ => ListRole::Names,
+            },
+        };
+        let options = ReadOptions { labels: Some(list), ..options.clone() };
+        Self { options, format: split.reading.format }
+    }
+
+    fn read(&self, path: &Path) -> Result<Dataset, DataError> {
+        read_leaning(path, &self.options, self.format)
+    }
 }

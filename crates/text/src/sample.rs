@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::readers::{Format, ReadOptions, read_from};
-use crate::{DataError, Dataset, Splits};
+use crate::{DataError, Dataset, LabelFormat, LabelList, Splits};
 
 const TRAIN: &str = include_str!("../../../assets/sample/train.tsv");
 const DEV: &str = include_str!("../../../assets/sample/dev.tsv");
@@ -17,7 +17,9 @@ const TEST: &str = include_str!("../../../assets/sample/test.tsv");
 pub fn sample() -> Result<Splits, DataError> {
     let read = |name: &str, text: &str| -> Result<Option<Dataset>, DataError> {
         let path = Path::new("sample").join(name);
-        read_from(text.as_bytes(), &path, Format::Tsv, &ReadOptions::default()).map(Some)
+        let labels = Some(LabelList::goemotions());
+        let options = ReadOptions { labels, ..ReadOptions::default() };
+        read_from(text.as_bytes(), &path, Format::Tsv, &options, LabelFormat::Auto).map(Some)
     };
     Ok(Splits {
         train: read("train.tsv", TRAIN)?,

@@ -24,6 +24,8 @@ pub struct SplitStats {
     pub rows: usize,
     /// Malformed rows passed over.
     pub bad_rows: usize,
+    /// How labels were read: `names`, `multi-hot vectors of 4`.
+    pub label_form: String,
     /// Rows by their number of labels.
     pub labels_per_row: BTreeMap<usize, usize>,
     /// Rows by label, in label order.
@@ -112,6 +114,7 @@ fn split_stats(split: &Dataset, encoded: &EncodedSplit, duplicates: usize) -> Sp
     SplitStats {
         rows: split.examples.len(),
         bad_rows: split.bad_rows.len(),
+        label_form: split.reading.form.clone(),
         labels_per_row,
         label_counts: split.labels.names().iter().cloned().zip(counts).collect(),
         mean_length: total as f64 / encoded.texts.len().max(1) as f64,

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tinymood_core::LabelSet;
 use tinymood_text::{
-    DataError, Dataset, Encoding, LabelList, ReadOptions, RowProblem, StreamOptions, TextFormat,
-    TextStream, Unlabelled, read_dataset,
+    DataError, Dataset, Encoding, LabelList, ListRole, ReadOptions, RowProblem, StreamOptions,
+    TextFormat, TextStream, Unlabelled, read_dataset,
 };
 
 fn goldens() -> Value {
@@ -35,7 +35,7 @@ impl Lone {
 
 fn labels() -> LabelList {
     let labels = LabelSet::new(["joy", "anger", "love"]).unwrap();
-    LabelList { labels, source: "a list".to_owned() }
+    LabelList { labels, source: "a list".to_owned(), role: ListRole::Given }
 }
 
 fn options() -> ReadOptions {

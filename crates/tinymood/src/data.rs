@@ -6,7 +6,8 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_text::{
-    DataSource, Dataset, Encoding, LabelList, ReadOptions, Splits, Wanted, goemotions, open,
+    DataSource, Dataset, Encoding, LabelFormat, LabelList, LabelReading, ListRole, ReadOptions,
+    Splits, Wanted, goemotions, label_file, open,
 };
 
 use crate::args::{DatasetArgs, GlobalArgs, SplitArg};
@@ -27,12 +28,18 @@ pub(crate) struct DataSettings {
     /// Of the train rows, what is held out as dev.
     #[serde(default, skip_serializing_if = "is_default")]
     dev_share: f64,
-    /// The names of the labels, where a file gave them.
+    /// The names of the labels, where they are given or were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<String>>,
+    /// How rows have them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    label_format: LabelFormat,
     /// What gave them, for hints.
     #[serde(skip, default = "settings_of_a_run")]
     labels_source: String,
+    /// Who gave them; `None` in settings of runs, which had GoEmotions' where they name none.
+    #[serde(skip)]
+    role: Option<ListRole>,
 }
 
 /// Whether settings say it by saying nothing.
@@ -49,7 +56,7 @@ impl DataSettings {
     pub(crate) fn new(args: &DatasetArgs, taxonomy: Taxonomy) -> anyhow::Result<Self> {
         let list = match args.reading.labels.as_deref() {
             Some(name) if name == Path::new("goemotions") => Some(LabelList::goemotions()),
-            path => path.map(LabelList::read).transpose()?,
+            argument => argument.map(LabelList::of_argument).transpose()?,
         };
         let settings = Self {
             text_column: args.reading.text_column.clone(),
@@ -58,6 +65,7 @@ impl DataSettings {
             skip_bad_rows: args.reading.skip_bad_rows,
             encoding: args.reading.encoding.map(Encoding::from),
             dev_share: args.reading.dev_share,
+            label_format: args.reading.label_format.into(),
             ..Self::named(&args.data, taxonomy)
         };
         Ok(match list {
@@ -69,12 +77,45 @@ impl DataSettings {
     /// The same data read in these labels.
     pub(crate) fn with_labels(self, list: LabelList) -> Self {
         let labels = Some(list.labels.names().to_vec());
-        Self { labels, labels_source: list.source, ..self }
+        Self { labels, labels_source: list.source, role: Some(list.role), ..self }
     }
 
-    /// Whether the labels are given.
+    /// Whether it is clear which labels the data has: they are given, or lie beside it, or are the dataset's
+    /// own.
     pub(crate) fn has_labels(&self) -> bool {
-        self.labels.is_some()
+        self.labels.is_some() || self.is_bundled() || label_file(Path::new(&self.data)).is_some()
+    }
+
+    /// Whether the data was taken for one with GoEmotions' names, without a word of its user.
+    pub(crate) fn names_goemotions(&self) -> bool {
+        self.role == Some(ListRole::Names)
+    }
+
+    /// Whether the data is one of those that have a name.
+    fn is_bundled(&self) -> bool {
+        ["sample", "goemotions"].contains(&self.data.as_str())
+    }
+
+    /// The same data as it was read: with the labels and their form that were found.
+    pub(crate) fn with_reading(self, reading: &LabelReading) -> Self {
+        if self.is_bundled() {
+            return self;
+        }
+        Self { labels: Some(reading.labels.clone()), label_format: reading.format, ..self }
+    }
+
+    /// Says how the labels of a split were read, where that is not of the dataset's name.
+    pub(crate) fn tell_labels(&self, split: &Dataset, global: &GlobalArgs) {
+        let LabelReading { form, source, collected, labels, warnings, .. } = &split.reading;
+        if self.is_bundled() {
+            return;
+        }
+        let form = if form.is_empty() { "none" } else { form };
+        let from = if *collected { "collected from" } else { "of" };
+        let count = labels.len();
+        let shown = if labels == split.labels.names() { shown(split) } else { labels.join(", ") };
+        global.say(&format!("labels as {form}; {count} {from} {source}: {shown}"));
+        warnings.iter().for_each(|warning| global.warn(warning));
     }
 
     /// A dataset read with the defaults of all other settings.
@@ -89,19 +130,26 @@ impl DataSettings {
             encoding: None,
             dev_share: 0.0,
             labels: None,
+            label_format: LabelFormat::Auto,
             labels_source: settings_of_a_run(),
+            role: Some(ListRole::Given),
         }
     }
 
     /// Opens the splits that are wanted.
     pub(crate) fn open(&self, global: &GlobalArgs, wanted: Wanted) -> anyhow::Result<Splits> {
         let labels = self.labels.as_ref().map(LabelSet::new).transpose()?;
-        let labels = labels.map(|labels| LabelList { labels, source: self.labels_source.clone() });
+        let source = self.labels_source.clone();
+        let role = self.role.unwrap_or(ListRole::Given);
+        let labels = labels.map(|labels| LabelList { labels, source, role });
+        let is_of_older_run = self.role.is_none() && !self.has_labels();
+        let labels = labels.or_else(|| is_of_older_run.then(LabelList::goemotions_names));
         let options = ReadOptions {
             text_column: self.text_column.clone(),
             labels_column: self.labels_column.clone(),
             label_separator: self.label_separator.clone(),
             labels,
+            label_format: self.label_format,
             skip_bad_rows: self.skip_bad_rows,
             encoding: self.encoding,
         };
@@ -178,6 +226,18 @@ impl From<SplitArg> for Wanted {
             SplitArg::Test => Self::TEST,
         }
     }
+}
+
+/// The names of a split's labels, with their rows where they were collected and are few.
+fn shown(split: &Dataset) -> String {
+    const SHOWN: usize = 30;
+    let labels = &split.labels;
+    if !split.reading.collected || labels.len() > SHOWN {
+        return labels.first_names();
+    }
+    let rows = |label: usize| split.examples.iter().filter(|row| row.targets[label] > 0.0).count();
+    let names = labels.names().iter().enumerate();
+    names.map(|(label, name)| format!("{name} ({})", rows(label))).collect::<Vec<_>>().join(", ")
 }
 
 /// Lists the files that were not looked into.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use tinymood_core::{LabelSet, ModelConfig, ProblemType, TensorMap};
 use tinymood_hub::{Hub, HubSettings};
-use tinymood_text::{PLACEHOLDERS, Tokenizer};
+use tinymood_text::{LabelList, ListRole, PLACEHOLDERS, Tokenizer};
 use tinymood_train::TrainSettings;
 
 use crate::args::GlobalArgs;
@@ -145,6 +145,22 @@ pub(crate) fn find(model: &str, global: &GlobalArgs) -> anyhow::Result<Found> {
         bail!("{model:?} is a file, expected a model folder");
     }
     Ok(Found { folder: best_of(path.to_owned())?, name: model.to_owned() })
+}
+
+/// The labels of the classifier that training starts from, for data that names none; `None` for an encoder
+/// alone, and for labels that are only numbered.
+pub(crate) fn labels_of_start(
+    init: &str,
+    global: &GlobalArgs,
+) -> anyhow::Result<Option<LabelList>> {
+    if init == bundled::NAME || init.starts_with("random:") {
+        return Ok(None);
+    }
+    let labels = read_model_folder(&find(init, global)?.folder)?.labels;
+    let is_numbered = |(id, name): (usize, &String)| *name == format!("LABEL_{id}");
+    let labels = labels.filter(|labels| !labels.names().iter().enumerate().all(is_numbered));
+    let source = format!("--init {init}");
+    Ok(labels.map(|labels| LabelList { labels, source, role: ListRole::Start }))
 }
 
 /// Loads what `--init` names, with the recipe's pooling, dropout and length.

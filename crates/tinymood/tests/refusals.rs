@@ -44,13 +44,13 @@ fn wrong_usage_is_two_and_failures_are_one_with_a_hint() {
     run(folder, "bench --batch-size 0").fails(2, &["from 1"]);
     run(folder, "train --threads 0 --init random:2L-128D").fails(2, &["from 1 to 1024"]);
     fs::write(folder.join("bad.tsv"), "fine\tjoy\nworse\thapiness\n").unwrap();
-    run(folder, "train --data bad.tsv --init random:2L-128D")
+    run(folder, "train --data bad.tsv --labels goemotions --init random:2L-128D")
         .fails(1, &["bad.tsv:2", "hapiness", "hint:", "--labels"]);
     fs::write(folder.join("stars.csv"), "text,labels\nfine,4\nworse,1\n").unwrap();
     run(folder, "train --data stars.csv --init random:2L-128D")
         .fails(1, &["stars.csv:2", "the number \"4\"", "hint:", "labels.txt"]);
     fs::write(folder.join("bad.tsv"), "worse\thapiness\n").unwrap();
-    run(folder, "train --data bad.tsv --init random:2L-128D --skip-bad-rows")
+    run(folder, "train --data bad.tsv --labels goemotions --init random:2L-128D --skip-bad-rows")
         .fails(1, &["no row can be read", "bad.tsv:1", "hapiness", "hint:"]);
     fs::write(folder.join("file"), "x").unwrap();
     run(folder, &format!("train {QUICK} --max-steps 1 --output file/run")).fails(1, &["file/run"]);

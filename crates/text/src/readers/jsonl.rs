@@ -13,8 +13,8 @@ use super::csv::listed;
 use super::elements::Elements;
 use super::encoding::BadBytes;
 use super::unique::Unique;
-use super::{Format, ReadOptions, Row, soft_target};
-use crate::labels::Known;
+use super::{Format, ReadOptions, Row};
+use crate::labels::{CellForm, Items, RawLabels, soft_target};
 use crate::stream::{Field, FieldValue, Line, TextColumn};
 use crate::{DataError, RowProblem};
 
@@ -23,7 +23,6 @@ pub(super) fn read(
     path: &Path,
     format: Format,
     options: &ReadOptions,
-    known: Known<'_>,
     keep: &mut dyn FnMut(Row) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let elements = Elements::open(source, format, &options.text_column);
@@ -34,58 +33,57 @@ pub(super) fn read(
         let row = match line {
             Line::End => break,
             Line::TooLong => Err(RowProblem::TooLong { limit: crate::stream::MAX_LINE }),
-            Line::Whole => row(&buffer, options, known),
+            Line::Whole => row(&buffer, options),
         };
         keep((number, row))?;
     }
     Ok(())
 }
 
-fn row(
-    line: &[u8],
-    options: &ReadOptions,
-    known: Known<'_>,
-) -> Result<(String, Vec<f32>), RowProblem> {
+fn row(line: &[u8], options: &ReadOptions) -> Result<(String, RawLabels), RowProblem> {
     let mut object = object(line)?;
     let text = text(&mut object, &options.text_column)?;
     let field = &options.labels_column;
     check_is_one(&object, field)?;
-    let targets = match take(&mut object, field) {
+    let labels = match take(&mut object, field) {
         Some(Value::Array(list)) => {
-            let names = list.iter().map(|label| match label {
+            let items = list.iter().map(|label| match label {
                 Value::String(name) => Ok(name.clone()),
-                Value::Number(id) => Ok(id.to_string()),
-                other => Err(unexpected(Some(other), field, "label names and ids")),
+                Value::Number(_) | Value::Bool(_) => Ok(label.to_string()),
+                other => Err(unexpected(Some(other), field, "label names, ids or a vector")),
             });
-            let names = names.collect::<Result<Vec<String>, _>>()?;
-            known.targets(names.iter().map(String::as_str))?
+            RawLabels::Items(Items::of_list(items.collect::<Result<Vec<String>, _>>()?))
         }
-        Some(Value::String(cell)) => known.targets_of_cell(&cell)?,
-        Some(Value::Number(id)) => known.targets([id.to_string().as_str()])?,
+        Some(Value::String(cell)) => {
+            let list = options.labels.as_ref();
+            CellForm { separator: &options.label_separator, list }.parse(&cell)?
+        }
+        Some(Value::Number(id)) => RawLabels::Items(Items::of_list([id.to_string()])),
         Some(Value::Object(soft)) => {
-            let mut targets = vec![None; known.labels.len()];
-            for (label, value) in soft {
-                let index = known.parse(&label)?;
-                if targets[index].replace(soft_value(&value, &label)?).is_some() {
-                    let found = format!("two targets for the label {:?}", known.labels.name(index));
-                    return Err(RowProblem::Json { found, expected: "one".to_owned() });
-                }
-            }
-            targets.into_iter().map(Option::unwrap_or_default).collect()
+            let weight = |(label, value): (String, Value)| {
+                let target = soft_value(&value, &label);
+                target.map(|target| (label, target))
+            };
+            RawLabels::Weights(soft.into_iter().map(weight).collect::<Result<_, _>>()?)
         }
-        None => fields_of_labels(&object, field, known)?,
+        None => RawLabels::Targets(fields_of_labels(&object, field, options)?),
         other => return Err(unexpected(other.as_ref(), field, "a list of labels")),
     };
-    Ok((text, targets))
+    Ok((text, labels))
 }
 
 /// The targets of an object with a field for each label, since it has none of them all; (C).
 fn fields_of_labels(
     object: &Map<String, Value>,
     labels_field: &str,
-    known: Known<'_>,
+    options: &ReadOptions,
 ) -> Result<Vec<f32>, RowProblem> {
-    let names = known.labels.names();
+    let Some(list) = &options.labels else {
+        let numbers = object.iter().filter(|(name, value)| soft_value(value, name).is_ok());
+        let fields = numbers.map(|(name, _)| name.clone()).collect();
+        return Err(RowProblem::NoLabels { field: labels_field.to_owned(), fields });
+    };
+    let names = list.labels.names();
     names.iter().try_for_each(|label| check_is_one(object, label))?;
     let value = |label: &String| field(object, label).map(|(_, value)| value);
     let values: Vec<Option<&Value>> = names.iter().map(value).collect();

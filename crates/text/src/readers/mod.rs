@@ -14,10 +14,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tinymood_core::LabelSet;
 
-use crate::labels::Known;
-use crate::{DataError, Dataset, Example, LabelList, RowError, RowProblem, is_empty_text};
+use crate::labels::{Decision, LabelRow, RawLabels};
+use crate::{
+    DataError, Dataset, Example, LabelFormat, LabelList, RowError, RowProblem, is_empty_text,
+};
 
 pub(crate) use self::csv::{Record, Records, Table, listed, text_column as csv_text_column};
 pub(crate) use self::decoded::{NotText, decoded, decoded_as};
@@ -91,8 +92,10 @@ pub struct ReadOptions {
     pub labels_column: String,
     /// What stands between the labels of a row.
     pub label_separator: String,
-    /// The labels; GoEmotions' own where none are given, and numbers are no ids then.
+    /// The labels; where none are given, they are the names that the rows have.
     pub labels: Option<LabelList>,
+    /// How rows have them.
+    pub label_format: LabelFormat,
     /// Passes over malformed rows and lists them, instead of stopping at the first.
     pub skip_bad_rows: bool,
     /// How files without a byte order mark are written; UTF-8 where it is not given.
@@ -106,46 +109,91 @@ impl Default for ReadOptions {
             labels_column: "labels".to_owned(),
             label_separator: ",".to_owned(),
             labels: None,
+            label_format: LabelFormat::Auto,
             skip_bad_rows: false,
             encoding: None,
         }
     }
 }
 
-/// What reading a row gives: its line, and its text and targets or what is wrong.
-type Row = (u64, Result<(String, Vec<f32>), RowProblem>);
+/// What reading a row gives: its line, and its text and labels or what is wrong.
+type Row = (u64, Result<(String, RawLabels), RowProblem>);
 
 /// Reads a file of the format that its name says.
 ///
 /// # Errors
 /// When it cannot be read, has no rows, or has a malformed one that is not to be passed over.
 pub fn read_dataset(path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
+    read_leaning(path, options, LabelFormat::Auto)
+}
+
+/// As [`read_dataset`]. `leaning` is the form of labels in the dataset's other files, which settles what could
+/// be either.
+pub(crate) fn read_leaning(
+    path: &Path,
+    options: &ReadOptions,
+    leaning: LabelFormat,
+) -> Result<Dataset, DataError> {
     let format = Format::of(path).ok_or_else(|| DataError::Format(path.to_owned()))?;
-    read_from(open_file(path)?, path, format, options)
+    read_from(open_file(path)?, path, format, options, leaning)
 }
 
 /// Reads rows of `format`; `path` names their file in errors.
+///
+/// All rows are read before the labels of any, since the file as a whole says what they are.
 pub(crate) fn read_from(
     source: impl Read + Send,
     path: &Path,
     format: Format,
     options: &ReadOptions,
+    leaning: LabelFormat,
 ) -> Result<Dataset, DataError> {
-    let default = LabelSet::goemotions();
-    let known = Known::new(options, &default);
-    let hint = |row: &RowError, is_first| match &row.problem {
-        RowProblem::Label(error) => known.hint(error, format == Format::Tsv && row.line == 1),
-        other => other.hint(is_first).to_owned(),
-    };
-    let mut examples = Vec::new();
-    let mut bad_rows = Vec::new();
+    let mut rows: Vec<LabelRow> = Vec::new();
     let (source, encoding) = decoded_as(source, options.encoding).map_err(DataError::io(path))?;
     let mut keep = |(line, row): Row| -> Result<(), DataError> {
-        let row = row.and_then(|(text, targets)| match is_empty_text(&text) {
+        let row = row.and_then(|(text, labels)| match is_empty_text(&text) {
             true => Err(RowProblem::EmptyText),
-            false => Ok(Example { text, targets, line }),
+            false => Ok((text, labels)),
         });
         let row = row.map_err(|problem| problem.in_encoding(encoding));
+        let stops = row.as_ref().err().filter(|_| !options.skip_bad_rows).cloned();
+        rows.push(LabelRow { line, row });
+        match stops {
+            Some(problem) => {
+                let row = RowError { path: path.to_owned(), line, problem };
+                Err(DataError::Row { row, hint: String::new() })
+            }
+            None => Ok(()),
+        }
+    };
+    let read = match format {
+        Format::Jsonl | Format::Json => jsonl::read(source, path, format, options, &mut keep),
+        table => table::read(source, path, table, options, &mut keep),
+    };
+    let stopped = match read {
+        Ok(()) => None,
+        Err(stopped @ DataError::Row { .. }) => Some(stopped),
+        Err(error) => return Err(error.after(rows.len() as u64)),
+    };
+    let decision = match Decision::of(&rows, path, options, leaning) {
+        Ok(decision) => decision,
+        Err(error) => match stopped {
+            Some(DataError::Row { row, .. }) => {
+                let hint = row.problem.hint(rows.len() == 1).to_owned();
+                return Err(DataError::Row { row, hint });
+            }
+            _ => return Err(error),
+        },
+    };
+    let mut examples = Vec::with_capacity(rows.len());
+    let mut bad_rows = Vec::new();
+    let hint = |row: &RowError, is_first: bool| {
+        decision.hint(&row.problem, format == Format::Tsv && row.line == 1, is_first)
+    };
+    for LabelRow { line, row } in rows {
+        let row = row.and_then(|(text, labels)| {
+            decision.targets(labels).map(|targets| Example { text, targets, line })
+        });
         match row {
             Ok(example) => examples.push(example),
             Err(problem) => {
@@ -157,35 +205,13 @@ pub(crate) fn read_from(
                 bad_rows.push(row);
             }
         }
-        Ok(())
-    };
-    let read = match format {
-        Format::Jsonl | Format::Json => {
-            jsonl::read(source, path, format, options, known, &mut keep)
-        }
-        table => table::read(source, path, table, options, known, &mut keep),
-    };
-    read.map_err(|error| error.after((examples.len() + bad_rows.len()) as u64))?;
+    }
     if examples.is_empty() {
         return Err(match bad_rows.into_iter().next() {
             Some(row) => DataError::AllBad { hint: hint(&row, true), row },
             None => DataError::Empty(path.to_owned()),
         });
     }
-    let labels = known.labels.clone();
-    Ok(Dataset { path: path.to_owned(), labels, examples, bad_rows })
-}
-
-/// A soft target: a number, with a comma too, or what pandas writes of booleans.
-fn soft_target(cell: &str, label: &str) -> Result<f32, RowProblem> {
-    let number = match cell.trim().to_lowercase().as_str() {
-        "true" => Some(1.0),
-        "false" => Some(0.0),
-        number => number.replace(',', ".").parse::<f32>().ok(),
-    };
-    let number = number.filter(|number| (0.0..=1.0).contains(number));
-    number.ok_or_else(|| RowProblem::Target {
-        label: label.to_owned(),
-        found: cell.chars().take(40).collect(),
-    })
+    let Decision { labels, reading, .. } = decision;
+    Ok(Dataset { path: path.to_owned(), labels, examples, bad_rows, reading })
 }

@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tinymood_core::Taxonomy;
 use tinymood_kernels::Precision;
-use tinymood_text::Encoding;
+use tinymood_text::{Encoding, LabelFormat};
 use tinymood_train::ProgressStyle;
 
 pub use bench::{BenchArgs, BenchWhat};
@@ -201,10 +201,15 @@ pub struct JudgingArgs {
 #[derive(Clone, Debug, PartialEq, Args)]
 #[command(next_help_heading = "Data")]
 pub struct ReadingArgs {
-    /// File of label names, one per line; numbers in the data are its line numbers from 0. Or `goemotions`,
-    /// for files with GoEmotions' ids [default: labels.txt in the data's folder, else GoEmotions' names]
-    #[arg(long, value_name = "FILE")]
+    /// File of label names, one per line, or names between commas: `joy,anger`. Numbers in the data are their
+    /// places from 0. Or `goemotions`, for files with GoEmotions' ids [default: labels.txt in the data's
+    /// folder, else the model's labels, else the names in the data]
+    #[arg(long, value_name = "LABELS")]
     pub labels: Option<PathBuf>,
+    /// What rows with a cell or list of labels have: names, ids (and names that are no numbers), or one number
+    /// from 0 to 1 for each label
+    #[arg(long, value_enum, default_value = "auto")]
+    pub label_format: LabelFormatArg,
     /// Name of the text column or field
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub text_column: String,
@@ -231,12 +236,37 @@ impl Default for ReadingArgs {
     fn default() -> Self {
         Self {
             labels: None,
+            label_format: LabelFormatArg::Auto,
             text_column: "text".to_owned(),
             labels_column: "labels".to_owned(),
             label_separator: ",".to_owned(),
             encoding: None,
             skip_bad_rows: false,
             dev_share: 0.0,
+        }
+    }
+}
+
+/// `--label-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LabelFormatArg {
+    /// As the rows of the file say, which is refused where they say two things
+    Auto,
+    /// Names; a number is the name that is so written
+    Names,
+    /// Ids, also where a name is so written
+    Ids,
+    /// Multi-hot or soft vectors
+    MultiHot,
+}
+
+impl From<LabelFormatArg> for LabelFormat {
+    fn from(arg: LabelFormatArg) -> Self {
+        match arg {
+            LabelFormatArg::Auto => Self::Auto,
+            LabelFormatArg::Names => Self::Names,
+            LabelFormatArg::Ids => Self::Ids,
+            LabelFormatArg::MultiHot => Self::MultiHot,
         }
     }
 }

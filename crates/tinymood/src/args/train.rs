@@ -45,7 +45,8 @@ pub struct TrainArgs {
     /// Continue a run that was stopped or killed; all settings come from its folder
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_column", "unlabelled_rows",
-        "augment", "labels", "text_column", "labels_column", "label_separator", "encoding", "skip_bad_rows",
+        "augment", "labels", "label_format", "text_column", "labels_column", "label_separator", "encoding",
+        "skip_bad_rows",
         "taxonomy", "dev_share",
     ])]
     pub resume: Option<PathBuf>,

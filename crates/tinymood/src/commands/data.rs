@@ -25,6 +25,9 @@ fn stats(args: &StatsArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         _ => Wanted::ALL,
     };
     let splits = settings.open(global, wanted)?;
+    if let Some((_, split)) = splits.named().next() {
+        settings.tell_labels(split, global);
+    }
     let tokenizer = Tokenizer::bundled().with_max_length(args.max_length)?;
     let tokenizer = tokenizer.with_threads(global.threads);
     let stats = Stats::new(&splits, args.max_length, |split| EncodedSplit::new(split, &tokenizer))?;
@@ -103,6 +106,7 @@ fn show(
     let settings = DataSettings::new(dataset, Taxonomy::Original)?;
     let splits = settings.open(global, split.into())?;
     let (_, dataset) = settings.choose(splits, split)?;
+    settings.tell_labels(&dataset, global);
     for example in dataset.examples.iter().take(rows) {
         let holding = example.targets.iter().enumerate().filter(|(_, target)| **target > 0.0);
         let labels: serde_json::Map<String, serde_json::Value> = holding

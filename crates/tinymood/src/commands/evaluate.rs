@@ -9,7 +9,7 @@ use tinymood_eval::{
     ThresholdPolicy, Thresholds, cross_validated, cross_validated_with_temperatures,
 };
 use tinymood_report::{KeptPredictions, KeptRow};
-use tinymood_text::{Dataset, EncodedSplit, Example, LabelList, label_file};
+use tinymood_text::{Dataset, EncodedSplit, Example, LabelList, ListRole, Splits};
 use tinymood_train::RunFolder;
 use tinymood_weights::regular;
 
@@ -222,11 +222,12 @@ impl Rows {
         if is_trained_on && is_lone && split != SplitArg::Train {
             return Err(ModelError::NoValidation(settings.data).into());
         }
-        let splits = settings.open(global, split.into())?;
+        let (settings, splits) = open_named(settings, model, split, global)?;
         if split == SplitArg::Dev && splits.dev.is_none() && !is_lone {
             return Err(ModelError::NoValidation(settings.data).into());
         }
         let (split, dataset) = settings.choose(splits, split)?;
+        settings.tell_labels(&dataset, global);
         let (name, tuned_on) = (settings.name(), split.clone());
         let tuned_on =
             if is_own || split == name { tuned_on } else { format!("{split} of {name}") };
@@ -245,14 +246,41 @@ fn own_data(model: &Model) -> anyhow::Result<Option<DataSettings>> {
 /// Where data is, read in the model's labels where neither it nor the arguments name others.
 fn named_data(model: &Model, args: &DatasetArgs) -> anyhow::Result<DataSettings> {
     let settings = DataSettings::new(args, Taxonomy::Original)?;
-    let bundled = ["sample", "goemotions"].contains(&settings.data.as_str());
-    let is_view = view_of(&LabelSet::goemotions(), &model.labels).is_some();
-    let brings_labels = label_file(Path::new(&settings.data)).is_some();
-    if settings.has_labels() || bundled || is_view || brings_labels {
+    if settings.has_labels() {
         return Ok(settings);
     }
+    // For a model of coarser labels, data may name those of GoEmotions.
+    if view_of(&LabelSet::goemotions(), &model.labels).is_some() {
+        return Ok(settings.with_labels(LabelList::goemotions_names()));
+    }
+    Ok(settings.with_labels(labels_of(model)))
+}
+
+/// A model's labels as those of data.
+fn labels_of(model: &Model) -> LabelList {
     let (labels, source) = (model.labels.clone(), "the model".to_owned());
-    Ok(settings.with_labels(LabelList { labels, source }))
+    LabelList { labels, source, role: ListRole::Model }
+}
+
+/// Opens a split. Data that does not have GoEmotions' labels may have the coarser ones of the model.
+fn open_named(
+    settings: DataSettings,
+    model: &Model,
+    split: SplitArg,
+    global: &GlobalArgs,
+) -> anyhow::Result<(DataSettings, Splits)> {
+    let error = match settings.open(global, split.into()) {
+        Ok(splits) => return Ok((settings, splits)),
+        Err(error) => error,
+    };
+    if !settings.names_goemotions() || model.labels == LabelSet::goemotions() {
+        return Err(error);
+    }
+    let coarser = settings.with_labels(labels_of(model));
+    match coarser.open(global, split.into()) {
+        Ok(splits) => Ok((coarser, splits)),
+        Err(_) => Err(error),
+    }
 }
 
 /// The taxonomy that makes `from` into `to`.

@@ -65,6 +65,11 @@ impl Teaching {
         }
     }
 
+    /// Whether only the data's own labels are learned.
+    pub(super) fn has_no_teachers(&self) -> bool {
+        self.teachers.is_empty()
+    }
+
     /// Looks at the teachers, whose names in the settings then mean these for good, and reads the texts; `None`
     /// without teachers.
     pub(super) fn open(

@@ -27,7 +27,7 @@ use super::teaching::{Class, Means, Teaching};
 use crate::args::{GlobalArgs, PrecisionArg, TrainArgs};
 use crate::bundled;
 use crate::data::DataSettings;
-use crate::init::{absolute_model, split_commit, start};
+use crate::init::{absolute_model, labels_of_start, split_commit, start};
 use crate::model::{Model, ModelError, engine};
 use crate::output::check_folder;
 use crate::stop::Stop;
@@ -103,9 +103,22 @@ impl Plan {
 pub(super) fn run(args: TrainArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let json = args.json;
     let Plan { settings, mut source, place } = Plan::new(args, global)?;
+    if place.is_new()
+        && !source.data.has_labels()
+        && let Some(list) = labels_of_start(&source.init, global)?
+    {
+        source.data = source.data.with_labels(list);
+    }
     let splits = source.data.open(global, Wanted::FOR_TRAINING)?;
     let train_split = splits.train.context("the data has no train split")?;
     let labels = train_split.labels.clone();
+    if source.teaching.has_no_teachers() {
+        train_split.check_labels()?;
+    }
+    source.data.tell_labels(&train_split, global);
+    if place.is_new() {
+        source.data = source.data.with_reading(&train_split.reading);
+    }
     settings.check_labels(&labels)?;
     let mut class = source.teaching.open(&source.data, &labels, &settings, global)?;
     let mut first = start(&source.init, &labels, &settings, global)?;

@@ -1,0 +1,339 @@
+//! Labels in every form in which people have them, and the refusals of what can be read in two ways.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tinymood_core::LabelSet;
+use tinymood_hub::Fetcher;
+use tinymood_text::{
+    DataError, DataSource, Dataset, LabelFormat, LabelList, ListRole, ReadOptions, Splits, Wanted,
+    goemotions, open, read_dataset,
+};
+
+/// Formats that datasets are read in, as files are named.
+const FORMATS: [&str; 4] = ["tsv", "csv", "jsonl", "json"];
+
+fn list(names: &[&str], role: ListRole) -> ReadOptions {
+    let (labels, source) = (LabelSet::new(names).unwrap(), "a list".to_owned());
+    ReadOptions { labels: Some(LabelList { labels, source, role }), ..ReadOptions::default() }
+}
+
+fn given(names: &[&str]) -> ReadOptions {
+    list(names, ListRole::Given)
+}
+
+fn four() -> ReadOptions {
+    given(&["joy", "anger", "fear", "love"])
+}
+
+fn read(name: &str, text: &str, options: &ReadOptions) -> Result<Dataset, DataError> {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join(name);
+    fs::write(&path, text).unwrap();
+    read_dataset(&path, options)
+}
+
+/// The problem of a file and what to do about it.
+#[track_caller]
+fn refused(name: &str, text: &str, options: &ReadOptions) -> (String, String) {
+    match read(name, text, options) {
+        Ok(dataset) => panic!("{text:?} was read: {:?}", targets(&dataset)),
+        Err(error) => (error.to_string(), error.hint().unwrap_or_default()),
+    }
+}
+
+fn targets(dataset: &Dataset) -> Vec<Vec<f32>> {
+    dataset.examples.iter().map(|example| example.targets.clone()).collect()
+}
+
+/// A cell of labels in a CSV file whose other rows, if any, stand before it.
+fn csv(cells: &[&str]) -> String {
+    let row = |cell: &&str| format!("a,\"{}\"\n", cell.replace('"', "\"\""));
+    format!("text,labels\n{}", cells.iter().map(row).collect::<String>())
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    labels: Vec<String>,
+    expected: BTreeMap<String, Vec<Vec<f32>>>,
+    /// By name and format.
+    tables: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+fn golden() -> Golden {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/labels.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn tables_of_pandas_have_the_targets_of_scikit_learn() {
+    let Golden { labels, expected, tables } = golden();
+    let options = given(&labels.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut count = 0;
+    for (name, formats) in &tables {
+        let expected = match name.split('-').next() {
+            Some("soft") => &expected["soft"],
+            Some("one") => &expected["one"],
+            _ => &expected["hard"],
+        };
+        for (format, text) in formats.iter().filter(|(format, _)| FORMATS.contains(&&***format)) {
+            let dataset = read(&format!("a.{format}"), text, &options);
+            let dataset = dataset.unwrap_or_else(|error| panic!("{name}.{format}: {error}"));
+            assert_eq!(&targets(&dataset), expected, "{name}.{format}");
+            let form = match name.as_str() {
+                name if name.ends_with("columns") => LabelFormat::Auto,
+                "soft-dictionary" => LabelFormat::Auto,
+                name if name.starts_with("names") => LabelFormat::Names,
+                name if name.contains("id") => LabelFormat::Ids,
+                _ => LabelFormat::MultiHot,
+            };
+            assert_eq!(dataset.reading.format, form, "{name}.{format}: {:?}", dataset.reading);
+            // What was found is enough to read the file again.
+            let again = ReadOptions { label_format: form, ..options.clone() };
+            assert_eq!(&targets(&read(&format!("a.{format}"), text, &again).unwrap()), expected);
+            count += 1;
+        }
+    }
+    assert!(count > 50, "{count} tables");
+}
+
+#[test]
+fn names_are_collected_where_no_list_is_given() {
+    let Golden { labels, expected, tables } = golden();
+    for name in ["names-list", "names-joined", "names-set", "names-numpy", "soft-dictionary"] {
+        let expected = if name.starts_with("soft") { &expected["soft"] } else { &expected["hard"] };
+        for (format, text) in tables[name].iter().filter(|(it, _)| FORMATS.contains(&&***it)) {
+            let dataset = read(&format!("a.{format}"), text, &ReadOptions::default()).unwrap();
+            assert_eq!(dataset.labels.names(), ["anger", "fear", "joy", "love"], "{name}.{format}");
+            assert!(dataset.reading.collected);
+            let turned = dataset.in_order_of(&LabelSet::new(&labels).unwrap()).unwrap();
+            assert_eq!(&targets(&turned), expected, "{name}.{format}");
+        }
+    }
+    // The most frequent spelling, and GoEmotions' order where the names are all of its 28.
+    let dataset = read("a.csv", &csv(&["Joy", "joy", "JOY", "joy, calm"]), &ReadOptions::default());
+    assert_eq!(dataset.unwrap().labels.names(), ["calm", "joy"]);
+    let mut all: Vec<String> = LabelSet::goemotions().names().to_vec();
+    all.reverse();
+    let cells: Vec<&str> = all.iter().map(String::as_str).collect();
+    let dataset = read("a.csv", &csv(&cells), &ReadOptions::default()).unwrap();
+    assert_eq!(dataset.labels, LabelSet::goemotions());
+    assert_eq!(dataset.examples[0].targets[27], 1.0);
+}
+
+#[test]
+fn what_is_hardly_a_set_of_names_is_refused() {
+    let none = ReadOptions::default();
+    let texts: Vec<String> = (0..60).map(|i| format!("comment {i}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for (cells, problem, remedy) in [
+        (&["joy|anger", "joy"][..], "\"joy|anger\" on line 2", "--label-separator \"|\""),
+        (&["joy", "joy; anger"], "\"joy; anger\" on line 3", "--label-separator \";\""),
+        (&["joy", "anger", "joy anger"], "\"joy anger\" on line 4", "--label-separator \" \""),
+        (&texts, "60 different labels in 60 mentions", "--labels-column"),
+        (&["joy", "nan"], "the missing value \"nan\"", "leave the cell empty"),
+        (&["joy", "True"], "the number \"True\" as a label", "--labels FILE"),
+        (&["joy", "4"], "the number \"4\" as a label", "--label-format names"),
+        (&["0, 1, 0, 0"], "the number \"0\" as a label", "--labels FILE"),
+        (&["", ""], "no row of", "--labels-column"),
+    ] {
+        let (error, hint) = refused("a.csv", &csv(cells), &none);
+        assert!(error.contains(problem), "{error}");
+        assert!(hint.contains(remedy), "{hint}");
+    }
+    let (error, hint) = refused("a.tsv", "sentence\temotion\nso glad\tjoy\nmeh\tcalm\n", &none);
+    assert!(error.contains("seem to name columns"), "{error}");
+    assert!(hint.contains("--text-column \"sentence\" --labels-column \"emotion\""), "{hint}");
+    for (name, text) in [
+        ("a.csv", "text,joy,anger,likes\na,1,0,7\nb,0,0.5,1\n"),
+        ("a.jsonl", "{\"text\": \"a\", \"joy\": 1, \"anger\": false, \"likes\": 7}\n"),
+    ] {
+        let (error, hint) = refused(name, text, &none);
+        assert!(error.contains("\"labels\""), "{error}");
+        assert!(hint.contains("--labels joy,anger") && !hint.contains("likes"), "{hint}");
+    }
+    // Names between blanks that are one, a name in a list with a separator in it.
+    let dataset = read("a.csv", &csv(&["very sad", "joy", "['sad, really']"]), &none).unwrap();
+    assert_eq!(dataset.labels.names(), ["joy", "sad, really", "very sad"]);
+    // Told to be names, numbers are names.
+    let told = ReadOptions { label_format: LabelFormat::Names, ..none.clone() };
+    let dataset = read("a.csv", &csv(&["5", "1", "3,5"]), &told).unwrap();
+    assert_eq!(dataset.labels.names(), ["1", "3", "5"]);
+    let told = ReadOptions { label_format: LabelFormat::Ids, ..none.clone() };
+    let (error, hint) = refused("a.csv", &csv(&["1"]), &told);
+    assert!(error.contains("no list of labels") && hint.contains("--labels"), "{error}");
+    let cells = vec!["optimism"; 40];
+    let dataset = read("a.csv", &csv(&[&cells[..], &["optimisn", "joy"]].concat()), &none).unwrap();
+    let warnings = &dataset.reading.warnings;
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("\"optimisn\" (1 row) may be \"optimism\" (40"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn ids_or_multi_hot_is_decided_for_the_whole_file() {
+    let two = given(&["joy", "anger"]);
+    // Each alone may be both; a row that is only one of them decides.
+    for (cells, expected) in [
+        (&["[0, 1]", "[0, 0]"][..], &[[0.0, 1.0], [0.0, 0.0]][..]),
+        (&["[1, 0]", "[1, 1]"], &[[1.0, 0.0], [1.0, 1.0]]),
+        (&["[1, 0]", "[0.5, 0]"], &[[1.0, 0.0], [0.5, 0.0]]),
+        (&["[1, 0]", "[0]"], &[[1.0, 1.0], [1.0, 0.0]]),
+        (&["[1, 0]", "joy"], &[[1.0, 1.0], [1.0, 0.0]]),
+        (&["[1, 0]", "[True, False]"], &[[1.0, 0.0], [1.0, 0.0]]),
+    ] {
+        assert_eq!(targets(&read("a.csv", &csv(cells), &two).unwrap()), expected, "{cells:?}");
+    }
+    for cells in [&["[0, 1]", "[1, 0]", ""][..], &["0,1"]] {
+        let (error, hint) = refused("a.csv", &csv(cells), &two);
+        assert!(error.contains("[0, 1] on line 2") && error.contains("ids or a vector"), "{error}");
+        assert!(hint.contains("--label-format"), "{hint}");
+    }
+    for (format, expected) in [(LabelFormat::Ids, [1.0, 1.0]), (LabelFormat::MultiHot, [0.0, 1.0])]
+    {
+        let told = ReadOptions { label_format: format, ..two.clone() };
+        let dataset = read("a.csv", &csv(&["[0, 1]"]), &told).unwrap();
+        assert_eq!(targets(&dataset), [expected], "{format:?}");
+    }
+    // Of one label, 1 is no id.
+    let one = given(&["toxic"]);
+    assert_eq!(targets(&read("a.csv", &csv(&["0", "1"]), &one).unwrap()), [[0.0], [1.0]]);
+    assert!(refused("a.csv", &csv(&["0", "0"]), &one).0.contains("ids or a vector"));
+
+    for (cells, problem) in [
+        (&["[0, 1, 0, 0]", "[2]"][..], "[0, 1, 0, 0] on line 2, a vector of 4 numbers, and [2] on"),
+        (&["joy", "[0, 1, 0, 0]"], "[joy] on line 2, a list of labels"),
+        (&["[0, 1, 0]"], "found [0, 1, 0], expected a vector of 4 numbers"),
+        (&["[0, 1, 0, 0]", "[0, 1, 0]"], ":3: found [0, 1, 0], expected a vector of 4 numbers"),
+        (&["[0, 1, 0, 0]", ""], ":3: found no labels, expected a vector of 4 numbers"),
+        (&["[0, 1, 0, 0]", "[0, nan, 0, 0]"], ":3: found \"nan\" for the label \"anger\""),
+        (&["[0, 1, 0, 0]", "[0, 2, 0, 0]"], ":3: found \"2\" for the label \"anger\""),
+        (&["2, 2"], "the label \"fear\" twice in [2, 2]"),
+        (&["joy, Joy"], "the label \"joy\" twice in [joy, Joy]"),
+        (&["joy, 0"], "the label \"joy\" twice in [joy, 0]"),
+        (&["joy", "NaN"], ":3: found the missing value \"NaN\""),
+        (&["4"], "label id 4 is out of range"),
+        (&["1.5"], "unknown label \"1.5\""),
+    ] {
+        let (error, hint) = refused("a.csv", &csv(cells), &four());
+        assert!(error.contains(problem) && !hint.is_empty(), "{cells:?}: {error}");
+    }
+    let none = given(&["joy", "none", "None at all"]);
+    assert_eq!(targets(&read("a.csv", &csv(&["None"]), &none).unwrap()), [[0.0, 1.0, 0.0]]);
+}
+
+#[test]
+fn numbers_are_names_or_ids_in_the_whole_file() {
+    let stars = given(&["1", "2", "3"]);
+    let hot = |cells: &[&str]| targets(&read("a.csv", &csv(cells), &stars).unwrap());
+    assert_eq!(hot(&["1", "3"]), [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]);
+    assert_eq!(hot(&["1.0", "3.0"]), [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]);
+    let (error, hint) = refused("a.csv", &csv(&["0", "1", "2"]), &stars);
+    assert!(error.contains("\"1\" on line 3, which is the name of a label, and \"0\""), "{error}");
+    assert!(hint.contains("--label-format ids"), "{hint}");
+    let told = ReadOptions { label_format: LabelFormat::Ids, ..stars.clone() };
+    let dataset = read("a.csv", &csv(&["0", "1", "2"]), &told).unwrap();
+    assert_eq!(targets(&dataset)[1], [0.0, 1.0, 0.0]);
+    let told = ReadOptions { label_format: LabelFormat::Names, ..stars };
+    assert!(refused("a.csv", &csv(&["1", "0"]), &told).0.contains("unknown label \"0\""));
+}
+
+#[test]
+fn a_models_labels_are_a_list_of_their_own_kind() {
+    let goemotions = LabelSet::goemotions();
+    let names: Vec<&str> = goemotions.names().iter().map(String::as_str).collect();
+    for role in [ListRole::Model, ListRole::Start] {
+        // Stars are no emotions, and published rows have ids whoever reads them.
+        let error = refused("a.csv", &csv(&["4", "1"]), &list(&names, role)).0;
+        assert!(error.contains("the number \"4\""), "{error}");
+        let mine = list(&["anger", "calm"], role);
+        let published = read("a.tsv", "a\t17\teebbqej\n", &mine).unwrap();
+        assert_eq!(published.labels, goemotions);
+        assert_eq!(targets(&read("a.csv", &csv(&["1", "0"]), &mine).unwrap())[0], [0.0, 1.0]);
+    }
+    let ekman = ["anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral"];
+    assert!(refused("a.csv", &csv(&["4"]), &list(&ekman, ListRole::Model)).0.contains("number"));
+
+    // Names beyond those of a model are added where training starts from it, and refused elsewhere.
+    let labels = |cells: &[&str], role| {
+        let dataset = read("a.csv", &csv(cells), &list(&["joy", "anger"], role))?;
+        Ok::<_, DataError>(dataset.labels.names().join(" "))
+    };
+    assert_eq!(labels(&["anger"], ListRole::Start).unwrap(), "joy anger");
+    assert_eq!(labels(&["anger", "calm", "awe"], ListRole::Start).unwrap(), "joy anger awe calm");
+    assert_eq!(labels(&["praise", "billing"], ListRole::Start).unwrap(), "billing praise");
+    assert_eq!(labels(&["anger"], ListRole::Model).unwrap(), "joy anger");
+    assert!(labels(&["calm"], ListRole::Model).unwrap_err().to_string().contains("\"calm\""));
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(name, text)| fs::write(place.path().join(name), text).unwrap());
+        Self(place)
+    }
+
+    fn open(&self, wanted: Wanted, options: &ReadOptions) -> Result<Splits, DataError> {
+        let cache = PathBuf::from("no-cache");
+        let (home, fetcher) = ("http://127.0.0.1:9".to_owned(), Fetcher::default());
+        let goemotions = goemotions::Source { cache, offline: true, home, fetcher };
+        let data = self.0.path().display().to_string();
+        let options = options.clone();
+        open(&DataSource { data, options, goemotions, wanted, dev_share: 0.0 })
+    }
+}
+
+#[test]
+fn the_train_split_decides_for_the_others_whichever_are_opened() {
+    // What dev alone leaves open is as train says.
+    for (train, format, expected) in [
+        (csv(&["[1, 1]"]), LabelFormat::MultiHot, [0.0, 1.0]),
+        (csv(&["[1]", "[0]"]), LabelFormat::Ids, [1.0, 1.0]),
+    ] {
+        let dev = csv(&["[0, 1]"]);
+        let folder = Folder::new(&[
+            ("labels.txt", "joy\nanger\n"),
+            ("train.csv", &train),
+            ("dev.csv", &dev),
+        ]);
+        for wanted in [Wanted::DEV, Wanted::ALL] {
+            let dev = folder.open(wanted, &ReadOptions::default()).unwrap().dev.unwrap();
+            assert_eq!((dev.reading.format, targets(&dev)), (format, vec![expected.to_vec()]));
+        }
+    }
+    let ambiguous = [("labels.txt", "joy\nanger\n"), ("dev.csv", &csv(&["[0, 1]"]))];
+    let error = Folder::new(&ambiguous).open(Wanted::DEV, &ReadOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("ids or a vector"), "{error}");
+
+    // Names are those of train, also for a dev split that lacks some, or that is opened alone.
+    let train = csv(&["joy", "anger", "calm"]);
+    let folder = Folder::new(&[("train.csv", &train), ("dev.csv", &csv(&["joy"]))]);
+    for wanted in [Wanted::DEV, Wanted::ALL] {
+        let splits = folder.open(wanted, &ReadOptions::default()).unwrap();
+        let dev = splits.dev.unwrap();
+        assert_eq!(dev.labels.names(), ["anger", "calm", "joy"]);
+        assert_eq!(targets(&dev), [[0.0, 0.0, 1.0]]);
+        assert_eq!(splits.train.is_some(), wanted.train);
+    }
+    let folder = Folder::new(&[("train.csv", &train), ("dev.csv", &csv(&["joy", "awe"]))]);
+    let error = folder.open(Wanted::DEV, &ReadOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("dev.csv:3: found unknown label \"awe\""), "{error}");
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("train.csv, anger, calm, joy"), "{hint}");
+}
+
+#[test]
+fn rows_are_refused_in_their_order() {
+    let rows = "{\"text\": \"a\", \"labels\": [\"awe\"]}\n{\n";
+    assert!(refused("a.jsonl", rows, &four()).0.contains(":1: found unknown label"));
+    let rows = "{\"text\": \"a\", \"labels\": [\"joy\"]}\n{\n{\"text\": \"b\", \"labels\": [9]}\n";
+    assert!(refused("a.jsonl", rows, &four()).0.contains(":2: found no JSON"));
+    let options = ReadOptions { skip_bad_rows: true, ..four() };
+    let dataset = read("a.jsonl", rows, &options).unwrap();
+    assert_eq!(dataset.bad_rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3]);
+}
