@@ -138,7 +138,8 @@ impl From<tinymood_text::TokenizerError> for ApiError {
     fn from(error: tinymood_text::TokenizerError) -> Self {
         let status = match error {
             // Another text may do.
-            tinymood_text::TokenizerError::Encode(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            tinymood_text::TokenizerError::Encode(_)
+            | tinymood_text::TokenizerError::NoEmbedding { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, "tokenizer", error.to_string())

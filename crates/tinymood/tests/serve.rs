@@ -295,6 +295,9 @@ fn a_log_says_as_much_as_it_is_told_to() {
         let mut stream = TcpStream::connect(&server.address).unwrap();
         stream.write_all(b"no HTTP\r\n\r\n").unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
+        drop(stream);
+        // The connection that asks is the only one left.
+        server.wait_for_metric("tinymood_connections 1");
         let (status, log) = server.stop();
         assert_eq!(status, Some(0));
         (log.contains("/health"), log.contains("a connection ended"))

@@ -38,10 +38,10 @@ fn bodies_that_are_not_json() {
         (br#"{"texts":"a","threshold":1e999}"#, 422),
         (&deep, 422),
         (&deep_field, 422),
-        // Well formed, if strange.
-        (br#"{"texts":"\u0000"}"#, 200),
+        // Well formed, if strange; where nothing is seen, there is no answer.
+        (br#"{"texts":"\u0000"}"#, 422),
         (br#"{"texts":"a\u0000b \ufffd\u202e [SEP] [PAD]"}"#, 200),
-        (br#"{"texts":" \t\r\n"}"#, 200),
+        (br#"{"texts":" \t\r\n"}"#, 422),
     ] {
         let mut client = server.connect();
         client.write(&post(body)).unwrap();

@@ -101,17 +101,12 @@ pub fn lasting(name: &str) -> PathBuf {
     tempfile::Builder::new().prefix(name).tempdir_in(all).unwrap().keep()
 }
 
-/// A folder with a run in `runs/quick`, trained once for all tests of a binary; in f32, whose figures do not
-/// depend on the machine.
+/// A folder with a run in `runs/quick`, trained once for all tests of a binary.
 pub fn trained() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let folder = lasting("trained");
-        run(
-            &folder,
-            &format!("train {QUICK} --max-steps 12 --output runs/quick --quiet --precision f32"),
-        )
-        .ok();
+        run(&folder, &format!("train {QUICK} --max-steps 12 --output runs/quick --quiet")).ok();
         folder
     })
 }

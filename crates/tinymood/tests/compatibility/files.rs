@@ -367,7 +367,7 @@ mod served {
             let length = body.len();
             write!(
                 stream,
-                "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+                "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                  connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
             )
             .unwrap();

@@ -152,7 +152,7 @@ impl Server {
         let body = body.to_string();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
