@@ -111,7 +111,7 @@ fn figures(comparison: &Comparison) -> Markup {
                         }
                     }
                     tr { th scope="row" { "steps" } @for run in runs { td { (thousands(run.log.last_step)) } } }
-                    tr { th scope="row" { "epochs, as they ran" } @for run in runs { td { (passed(run)) } } }
+                    tr { th scope="row" { "epochs" } @for run in runs { td { (passed(run)) } } }
                     tr { th scope="row" { "texts a second, training" } @for run in runs { td { (speed(run)) } } }
                     tr { th scope="row" { "time" } @for run in runs { td { (duration(run.log.seconds())) } } }
                     tr { th scope="row" { "parameters" } @for run in runs { td { (parameters(run)) } } }
