@@ -138,7 +138,7 @@ fn check_format(args: &PredictArgs, format: FormatArg) -> Result<(), Misuse> {
     } else if args.keep_columns && format == FormatArg::Table {
         "--keep-columns has no place in a table: --format must be jsonl or csv"
     } else if args.guard_formulas && !is_csv {
-        return Err(Misuse(format!("--guard-formulas is of CSV, and --format is {name}")));
+        return Err(Misuse(format!("--guard-formulas is for CSV, but --format is {name}")));
     } else if args.scores && format == FormatArg::CsvIndicators {
         "--scores has no place in csv-indicators: --format csv-scores writes them"
     } else if chosen && format == FormatArg::CsvScores {
