@@ -153,7 +153,10 @@ impl Opened {
             settings.api_key = Some(read_api_key(path)?);
         }
         if settings.api_key.is_none() && !settings.address.ip().is_loopback() {
-            tracing::warn!("everyone who reaches {} may ask: no --api-key", settings.address);
+            tracing::warn!(
+                "no --api-key: everyone who reaches {} may send requests",
+                settings.address
+            );
         }
         let mut opening = Opening { name: args.model, folder: None, global };
         let classifier = opening.open_first()?;
