@@ -169,11 +169,16 @@ impl LabelSet {
 
     /// The name within two edits of `label`, nearest first.
     fn nearest(&self, label: &str) -> Option<String> {
-        if label.chars().count() > 64 {
+        let length = label.chars().count();
+        if length > 64 {
             return None; // no label is near, and the distance would cost too much
         }
         let distances = self.names.iter().map(|name| (edits(label, &name.to_lowercase()), name));
-        distances.filter(|(edits, _)| *edits <= 2).min().map(|(_, name)| name.clone())
+        // Any two names of two characters are two edits apart.
+        let is_near = |&(edits, name): &(usize, &String)| {
+            edits <= 2 && edits < length.min(name.chars().count())
+        };
+        distances.filter(is_near).min().map(|(_, name)| name.clone())
     }
 }
 
@@ -214,6 +219,8 @@ mod tests {
         assert_eq!(unknown.to_string(), "unknown label \"hapiness\"");
         let near = labels.parse("gratitud").unwrap_err();
         assert_eq!(near.to_string(), "unknown label \"gratitud\", did you mean \"gratitude\"?");
+        let letters = LabelSet::new(["a", "b2"]).unwrap();
+        assert_eq!(letters.parse("v3").unwrap_err().to_string(), "unknown label \"v3\"");
         for id in ["28", "-1", "99999999999999999999999"] {
             assert!(matches!(labels.parse(id), Err(LabelError::OutOfRange { count: 28, .. })));
         }

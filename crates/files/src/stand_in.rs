@@ -46,7 +46,7 @@ impl StandIn {
     pub fn hint(self) -> &'static str {
         match self {
             Self::Empty => {
-                "the file was not copied to its end: fetch it again from where it came from"
+                "the file was not copied completely: fetch it again from where it came from"
             }
             Self::LfsPointer => {
                 "fetch the file itself: `git lfs install`, then `git lfs pull` in the folder"

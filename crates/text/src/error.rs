@@ -139,18 +139,17 @@ impl RowProblem {
     pub(crate) fn hint(&self, is_first: bool) -> &'static str {
         match self {
             Self::Number { .. } => {
-                "list the labels, one a line, in a labels.txt in the data's folder or in --labels FILE: a \
-                 number is then the name that is so written, else it counts lines from 0; --labels \
-                 goemotions where it is an id of GoEmotions'; --label-format names where numbers are the \
-                 labels' names"
+                "if numbers are ids, list the labels in their order, one a line, id 0 first: --labels FILE, or a \
+                 labels.txt in the data's folder; if they are GoEmotions' ids, --labels goemotions; if they are \
+                 the names of labels, --label-format names"
             }
             Self::Missing { .. } => {
-                "leave the cell empty where a text has no label; where this is a label, list all, one a line, \
-                 in a labels.txt in the data's folder or in --labels FILE"
+                "leave the cell empty if the text has no label; if this is a label, list all labels, one a \
+                 line: --labels FILE, or a labels.txt in the data's folder"
             }
             Self::Target { found, .. } if found.is_empty() || is_missing(found) => {
-                "write 0 where a text lacks the label; rows that nobody has labelled are no training rows: \
-                 remove them, or pass over them with --skip-bad-rows"
+                "write 0 if the text does not have the label; remove rows that nobody has labelled, or pass \
+                 over them with --skip-bad-rows"
             }
             Self::OpenQuote | Self::LongQuote { .. } => {
                 "a text that begins with a quote stands in quotes as a whole, with inner ones doubled: \
@@ -186,8 +185,8 @@ impl RowProblem {
                 }
             },
             Self::Cells { found, header: 1 } if *found > 1 => {
-                "quote the text where it has commas: \"so, glad\"; a file of plain lines, one text each, is \
-                 named .txt, or read with predict --input-format lines"
+                "quote the text where it has commas: \"so, glad\"; if each line is one text, without a header, \
+                 name the file .txt, or read it with predict --input-format lines"
             }
             Self::Cells { found, header } if found > header => match is_first {
                 true => {

@@ -110,11 +110,14 @@ impl DataSettings {
         if self.is_bundled() {
             return;
         }
-        let form = if form.is_empty() { "none" } else { form };
+        let form = match form.is_empty() {
+            true => "no row has labels".to_owned(),
+            false => format!("labels as {form}"),
+        };
         let from = if *collected { "collected from" } else { "of" };
         let count = labels.len();
         let shown = if labels == split.labels.names() { shown(split) } else { labels.join(", ") };
-        global.say(&format!("labels as {form}; {count} {from} {source}: {shown}"));
+        global.say(&format!("{form}; {count} {from} {source}: {shown}"));
         warnings.iter().for_each(|warning| global.warn(warning));
     }
 

@@ -52,8 +52,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             "save the tokenizer beside the model: tokenizer.save_pretrained(folder)".to_owned(),
         ),
         Some(TokenizerError::Field { field, .. }) if field == "tokenizer_class" => Some(
-            "save a tokenizer that transformers' BertTokenizerFast gives the same ids, or take another \
-             model"
+            "only tokenizers with the ids of transformers' BertTokenizerFast are supported: take another model, or \
+             save its tokenizer as a BertTokenizerFast if that gives the same ids"
                 .to_owned(),
         ),
         Some(TokenizerError::Row { source, .. }) => of_cause(&**source),

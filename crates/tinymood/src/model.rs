@@ -147,7 +147,7 @@ impl std::fmt::Display for ModelError {
             ),
             Self::UselessThresholds(path) => write!(
                 f,
-                "{} has a {THRESHOLDS}, and gives exactly one label for each text (problem_type is \
+                "{} has a {THRESHOLDS}, but gives exactly one label for each text (problem_type is \
                  single_label_classification)",
                 path.display()
             ),

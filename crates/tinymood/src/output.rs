@@ -89,7 +89,7 @@ pub(crate) fn check_folder(output: &Path) -> Result<(), Misuse> {
     let extension = output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.filter(|extension| OF_MODELS.contains(&&**extension)) {
         Some(extension) => Err(Misuse(format!(
-            "--output {}: no .{extension} file is written but a folder, expected the name of one",
+            "--output {}: a folder is written, not a .{extension} file: expected the name of a folder",
             output.display()
         ))),
         None => Ok(()),

@@ -222,7 +222,10 @@ fn predict_passes_other_columns_on() {
     assert_eq!(line(0), "z,a,text,row,tinymood_row,labels,scores,truncated,error");
     let first = "123456789012345678901,\"{\"\"b\"\": [1.50]}\",fine,,1,";
     assert!(line(1).starts_with(first), "{csv}");
-    assert!(line(2).contains("the field \"\"other\"\", which the first row has not"), "{csv}");
+    assert!(
+        line(2).contains("the field \"\"other\"\", which the first row does not have"),
+        "{csv}"
+    );
     assert!(line(3).starts_with("\"q, r\",,,,3,,,,\"found 3 in the field"), "{csv}");
 
     // Rows of several files are counted on, and tell their file.

@@ -117,8 +117,8 @@ impl Names {
         if different > MAX_LABELS || are_texts {
             return Err(Refused {
                 found: format!("{different} different labels in {mentions} mentions"),
-                hint: "name the column that has the labels: --labels-column NAME; where these are labels, \
-                       list them, one a line, in a labels.txt in the data's folder or in --labels FILE"
+                hint: "name the column that has the labels: --labels-column NAME; if these are labels, \
+                       list them, one a line: --labels FILE, or a labels.txt in the data's folder"
                     .to_owned(),
             });
         }
@@ -143,8 +143,8 @@ impl Names {
                     "{text:?} and {label:?} on its first line, which seem to name columns"
                 ),
                 hint: format!(
-                    "name them: --text-column {text:?} --labels-column {label:?}; where they are a text and its \
-                     label, list all labels: --labels FILE"
+                    "if so, name them: --text-column {text:?} --labels-column {label:?}; if they are a text and \
+                     its label, list all labels: --labels FILE"
                 ),
             });
         }
@@ -171,9 +171,8 @@ impl Names {
                 return Err(Refused {
                     found: format!("the label {item:?} on line {line}, with {other:?} in it"),
                     hint: format!(
-                        "where labels stand apart by {other:?}: --label-separator {other:?}; where this is \
-                         one label, list all, one a line, in a labels.txt in the data's folder or in \
-                         --labels FILE"
+                        "if {other:?} separates labels: --label-separator {other:?}; if this is one label, list \
+                         all labels, one a line: --labels FILE, or a labels.txt in the data's folder"
                     ),
                 });
             }
@@ -191,7 +190,7 @@ impl Names {
             };
             if let Some((name, many)) = counts.iter().find(is_likely) {
                 warnings.push(format!(
-                    "the label {rare:?} ({}) may be {name:?} ({}) misspelt",
+                    "the label {rare:?} ({}) may be {name:?} ({}), misspelt",
                     in_rows(few),
                     in_rows(*many)
                 ));

@@ -74,8 +74,8 @@ impl Decision {
                 if !decision.is_listed && told != LabelFormat::Names {
                     return Err(refused(Refused {
                         found: format!("no list of labels for --label-format {}", told.name()),
-                        hint: "list them in their order: --labels joy,anger or --labels FILE; --labels \
-                               goemotions where they are GoEmotions'"
+                        hint: "list them in their order: --labels joy,anger or --labels FILE; if they \
+                               are GoEmotions' labels, --labels goemotions"
                             .to_owned(),
                     }));
                 }
@@ -201,7 +201,7 @@ impl Decision {
                     return Err(Refused {
                         found: format!(
                             "the number {name:?} on line {name_line}, which is the name of a label, and \
-                             {id:?} on line {id_line}, which is none"
+                             {id:?} on line {id_line}, which is not"
                         ),
                         hint: "say what numbers are, ids from 0 or names: --label-format ids, or \
                                --label-format names"
@@ -231,8 +231,8 @@ impl Decision {
             (None, None, Some((line, shown))) => match leaning {
                 LabelFormat::Auto => Err(Refused {
                     found: format!(
-                        "{shown} on line {line}, which may be ids or a vector of {} numbers, and no row that says \
-                         which",
+                        "{shown} on line {line}, which may be ids or a vector of {} numbers, and no row that can \
+                         be only one of these",
                         self.labels.len()
                     ),
                     hint: settles.to_owned(),
@@ -431,12 +431,12 @@ impl Decision {
             && let Some(separator) = self.other_separator(found)
         {
             return format!(
-                "labels seem to stand apart by {separator:?}: --label-separator {separator:?}"
+                "{separator:?} seems to separate labels: --label-separator {separator:?}"
             );
         }
         let header = match may_be_header {
             true => {
-                "where this line names columns, name that of the texts: --text-column NAME; else "
+                "if this line names columns, name the one of the texts: --text-column NAME; if not, "
             }
             false => "",
         };
@@ -445,8 +445,8 @@ impl Decision {
             true => {
                 let source = &self.reading.source;
                 format!(
-                    "{header}the labels are those of {source}, {first}: mend the row, or give a list that has it \
-                     with --labels FILE"
+                    "{header}the labels are those of {source}, {first}: mend the row, or give a list that has \
+                     this label: --labels FILE"
                 )
             }
             false => format!("{header}the labels of the other rows are {first}: mend the row"),
@@ -475,8 +475,8 @@ pub(crate) fn columns_hint(list: Option<&LabelList>, numbers: &[String]) -> Stri
                 argument(&numbers.join(","), numbers.len())
             )
         }
-        _ => "where each has a column, list them: --labels joy,anger, or one a line in a labels.txt in the \
-              data's folder"
+        _ => "if each label has a column, list the labels: --labels joy,anger, or one a line in a labels.txt in \
+              the data's folder"
             .to_owned(),
     };
     format!("name the column that has the labels: --labels-column NAME; {each}")

@@ -93,8 +93,8 @@ impl LabelList {
         let is_path = |names: &&str| names.contains(['/', '\\']) || names.ends_with(".txt");
         let names = argument.to_str().filter(|names| names.contains(',') && !is_path(names));
         let Some(names) = names else {
-            let problem = "there is no such file; names of labels stand between commas, as joy,anger \
-                           or, of one, toxic,";
+            let problem = "there is no such file; for names of labels, write commas between them \
+                           (joy,anger), and one behind a single name (toxic,)";
             let source = io::Error::new(io::ErrorKind::NotFound, problem);
             return Err(DataError::io(argument)(source));
         };

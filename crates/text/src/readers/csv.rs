@@ -267,7 +267,7 @@ pub(crate) fn check_is_one(
     let hint = match (exact, flag) {
         (0, "") | (2.., _) => "rename or remove one of them".to_owned(),
         _ => format!(
-            "rename one of them, or name the one that is meant as it is written: {flag} NAME"
+            "rename one of them, or name the right one exactly as it is written: {flag} NAME"
         ),
     };
     Err(DataError::Header {

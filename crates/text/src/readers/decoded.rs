@@ -22,7 +22,7 @@ pub(crate) enum NotText {
     #[error("it seems to be UTF-16 without a byte order mark")]
     Utf16(Encoding),
     /// What begins like a file of another kind.
-    #[error("it is {0}, no text")]
+    #[error("it is {0}, not text")]
     Binary(&'static str, &'static str),
 }
 

@@ -411,7 +411,7 @@ fn no_rows(fields: &[FieldStart], text: &str) -> Option<NoRows> {
                 listed(&names)
             ),
             hint: format!(
-                "write that array alone: jq '.[{name:?}]' IN.json > OUT.json; where the object is a row, name \
+                "write that array alone: jq '.[{name:?}]' IN.json > OUT.json; if the object is a row, name \
                  the field of its text: --text-column NAME"
             ),
         });

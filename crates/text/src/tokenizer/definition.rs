@@ -189,7 +189,10 @@ pub(super) fn vocabulary_of(text: &str) -> Result<Parts, String> {
         return Err(LEFT.to_owned());
     }
     if model.vocabulary.end() > MAX_IDS {
-        return Err(format!("it has the id {}", model.vocabulary.end() - 1));
+        return Err(format!(
+            "it has the id {}, expected ids below {MAX_IDS}",
+            model.vocabulary.end() - 1
+        ));
     }
     let added = added_tokens.into_iter().map(Listed::into_token).collect();
     Ok((model.vocabulary, added))

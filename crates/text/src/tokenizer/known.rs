@@ -245,7 +245,7 @@ fn check_template(step: &Value) -> Result<(), String> {
             let count = |field: &str| token[field].as_array().map(Vec::len);
             if count("ids") != count("tokens") {
                 return Err(format!(
-                    "the token {name:?} of the template has other ids than tokens"
+                    "the token {name:?} of the template has not as many \"ids\" as \"tokens\""
                 ));
             }
         } else if piece["Sequence"]["id"] == "A" {

@@ -579,7 +579,9 @@ fn file_reference(source: &Source) -> Result<(tokenizers::Tokenizer, usize), Tok
         ids.chain(value["added_tokens"].as_array().into_iter().flatten().map(|it| &it["id"]));
     if let Some(id) = ids.find(|id| id.as_u64().is_some_and(|id| id >= definition::MAX_IDS as u64))
     {
-        return Err(source.wrong(format!("it has the id {id}")));
+        return Err(
+            source.wrong(format!("it has the id {id}, expected ids below {}", definition::MAX_IDS))
+        );
     }
     if value["truncation"]["direction"] == "Left" {
         return Err(source.wrong(definition::LEFT));

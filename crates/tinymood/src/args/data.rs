@@ -21,7 +21,7 @@ pub enum DataCommand {
         #[arg(long)]
         test: bool,
     },
-    /// Print rows of a split as parsed, one JSON object per line
+    /// Print rows of a split as parsed, one JSON object per line, and how their labels were read
     Show {
         #[command(flatten)]
         dataset: DatasetArgs,

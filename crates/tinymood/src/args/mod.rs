@@ -201,13 +201,13 @@ pub struct JudgingArgs {
 #[derive(Clone, Debug, PartialEq, Args)]
 #[command(next_help_heading = "Data")]
 pub struct ReadingArgs {
-    /// File of label names, one per line, or names between commas: `joy,anger`. Numbers in the data are their
-    /// places from 0. Or `goemotions`, for files with GoEmotions' ids [default: labels.txt in the data's
-    /// folder, else the model's labels, else the names in the data]
+    /// The list of labels: names with commas between them (`joy,anger`, or `toxic,` for one), a file of names,
+    /// one per line, or `goemotions`. With a list, rows may have ids, a label's place in it from 0
+    /// [default: labels.txt or emotions.txt in the data's folder, else the model's labels, else the names in
+    /// the train rows]
     #[arg(long, value_name = "LABELS")]
     pub labels: Option<PathBuf>,
-    /// What rows with a cell or list of labels have: names, ids (and names that are no numbers), or one number
-    /// from 0 to 1 for each label
+    /// How a row's cell or list gives its labels
     #[arg(long, value_enum, default_value = "auto")]
     pub label_format: LabelFormatArg,
     /// Name of the text column or field
@@ -250,13 +250,13 @@ impl Default for ReadingArgs {
 /// `--label-format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LabelFormatArg {
-    /// As the rows of the file say, which is refused where they say two things
+    /// Decided from all rows of the file, and printed; a file that allows two forms is refused
     Auto,
-    /// Names; a number is the name that is so written
+    /// Names; a number is the name of a label
     Names,
-    /// Ids, also where a name is so written
+    /// Ids; a number is never the name of a label, and other names are read too
     Ids,
-    /// Multi-hot or soft vectors
+    /// One number from 0 to 1 for each label of the list: multi-hot or soft vectors
     MultiHot,
 }
 
@@ -277,7 +277,7 @@ pub enum EncodingArg {
     /// UTF-8
     #[value(name = "utf-8", alias = "utf8")]
     Utf8,
-    /// ISO 8859-1, strictly: 0x80 to 0x9F are control characters, as in Python. (The web means cp1252 by it)
+    /// ISO 8859-1 as in Python: 0x80 to 0x9F are control characters (browsers read cp1252 instead)
     #[value(name = "latin-1", aliases = ["latin1", "iso-8859-1"])]
     Latin1,
     /// Windows-1252: Western European text of Windows, and most text that is called Latin-1

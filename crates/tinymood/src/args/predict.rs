@@ -45,7 +45,7 @@ pub enum InputFormatArg {
     Lines,
     /// With a header; commas, semicolons or tabs
     Csv,
-    /// Tabs; with a header where --text-column stands in the first line, else the first column
+    /// Tab-separated; a first line that has --text-column is a header, else texts are in the first column
     Tsv,
     /// One JSON object a line
     Jsonl,
@@ -72,9 +72,8 @@ Each text gets one row, even if no label reaches its threshold (an empty list) o
 read or is empty (the row says why, and the exit status is 1). A text that is longer than the model reads is marked \
 as truncated.
 
-In CSV, the labels of a text stand between commas in one cell; if the name of any label has a comma, all \
-cells of labels are JSON lists. Both are read back by tinymood, and so are csv-indicators and csv-scores (as \
-soft labels).
+In CSV, the labels of a text are in one cell, with commas between them; if the name of any label has a \
+comma, these cells are JSON lists. tinymood reads all CSV formats back, and csv-scores as soft labels.
 
 Examples:
   tinymood predict \"thank you so much!\" \"who knows\"
@@ -104,9 +103,9 @@ pub struct PredictArgs {
     /// Name of the text column or field [default: text]
     #[arg(long, value_name = "NAME", conflicts_with = "texts")]
     pub text_column: Option<String>,
-    /// Write the columns or fields of csv, tsv (with a header), json and jsonl input first, in their order and
-    /// under their names, then tinymood's own; to jsonl or csv output (csv: those of the first JSONL row).
-    /// A column of tinymood's whose name is taken is called tinymood_NAME, such as tinymood_labels
+    /// Write the input's columns or fields first, in their order and under their names, then tinymood's own,
+    /// which are called tinymood_NAME if a name is taken, such as tinymood_labels. For csv, tsv (with a
+    /// header), json and jsonl input, and jsonl or csv output (of JSON, csv takes the fields of the first row)
     #[arg(long, conflicts_with = "texts")]
     pub keep_columns: bool,
     /// File to write, named .csv or .jsonl, or anything with --format; - for standard output
@@ -116,7 +115,7 @@ pub struct PredictArgs {
     #[arg(long, short, value_enum)]
     pub format: Option<FormatArg>,
     /// Put a ' before cells of csv that a spreadsheet would run as a formula: those that begin with =, +, -,
-    /// @, a tab or a line's end, and are no number. This changes the cells
+    /// @, a tab or a line break, and are not numbers. This changes the cells
     #[arg(long)]
     pub guard_formulas: bool,
     /// The same as --format jsonl

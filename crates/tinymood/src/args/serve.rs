@@ -104,8 +104,8 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CHARACTERS", default_value_t = Settings::default().max_characters)]
     pub max_characters: usize,
     /// Maximum number of open connections. A new one beyond them waits until one closes; a connection
-    /// that has been idle for a second is closed for it. The limit of file descriptors (ulimit -n) is
-    /// raised for them if the system allows that, or the server does not start
+    /// that has been idle for a second is closed for it. If the limit of file descriptors (ulimit -n) is too
+    /// low for them, the server raises it, or does not start and names both numbers
     #[arg(long, value_name = "N", env = "TINYMOOD_MAX_CONNECTIONS", default_value_t = Settings::default().max_connections)]
     pub max_connections: usize,
     /// Maximum number of requests being read, waiting or answered at once

@@ -138,7 +138,7 @@ fn check_format(args: &PredictArgs, format: FormatArg) -> Result<(), Misuse> {
     } else if args.keep_columns && format == FormatArg::Table {
         "--keep-columns has no place in a table: --format must be jsonl or csv"
     } else if args.guard_formulas && !is_csv {
-        return Err(Misuse(format!("--guard-formulas is of CSV, and --format is {name}")));
+        return Err(Misuse(format!("--guard-formulas is for CSV, but --format is {name}")));
     } else if args.scores && format == FormatArg::CsvIndicators {
         "--scores has no place in csv-indicators: --format csv-scores writes them"
     } else if chosen && format == FormatArg::CsvScores {
@@ -241,8 +241,9 @@ fn known_names(columns: &Option<Columns>) -> HashSet<Arc<str>> {
 }
 
 const OF_CSV: &str =
-    "those of the first row, which are CSV's columns (--format jsonl passes on any)";
-const OF_JSONL: &str = "no field named as one of tinymood's own, unless the first row has it too";
+    "fields of the first row, which are the columns of the CSV (--format jsonl writes any)";
+const OF_JSONL: &str =
+    "other names than those of tinymood's own fields, unless the first row has the field too";
 
 /// A row of fields that may be passed on: one with others is no answer, since they would be lost.
 fn within(mut text: StreamedText, may_pass: impl Fn(&str) -> bool, expected: &str) -> StreamedText {
@@ -253,7 +254,7 @@ fn within(mut text: StreamedText, may_pass: impl Fn(&str) -> bool, expected: &st
     text.others.retain(|field| may_pass(&field.name));
     if text.text.is_ok() {
         text.text = Err(RowProblem::Json {
-            found: format!("the field {name:?}, which the first row has not"),
+            found: format!("the field {name:?}, which the first row does not have"),
             expected: expected.to_owned(),
         });
     }

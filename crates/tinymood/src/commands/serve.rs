@@ -153,7 +153,10 @@ impl Opened {
             settings.api_key = Some(read_api_key(path)?);
         }
         if settings.api_key.is_none() && !settings.address.ip().is_loopback() {
-            tracing::warn!("everyone who reaches {} may ask: no --api-key", settings.address);
+            tracing::warn!(
+                "no --api-key: everyone who reaches {} may send requests",
+                settings.address
+            );
         }
         let mut opening = Opening { name: args.model, folder: None, global };
         let classifier = opening.open_first()?;
@@ -247,10 +250,10 @@ fn reload(reloader: &Reloader, opening: &Opening) {
     tracing::info!("reloading the model");
     let opened = catch_unwind(AssertUnwindSafe(|| opening.open()));
     // A failure that counts as every other.
-    let opened = opened.unwrap_or_else(|_| Err(anyhow::anyhow!("opening another panicked")));
+    let opened = opened.unwrap_or_else(|_| Err(anyhow::anyhow!("opening the new model panicked")));
     match catch_unwind(AssertUnwindSafe(|| reloader.reload(opened))) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!("the model before goes on: {error:#}"),
-        Err(_) => tracing::error!("the model before goes on: trying another panicked"),
+        Err(_) => tracing::error!("the model before goes on: trying the new one panicked"),
     }
 }

@@ -156,7 +156,7 @@ fn columns_of_the_input_keep_their_places_and_names() {
         "{said}"
     );
     assert!(
-        lines[1].contains("the field \\\"tinymood_labels\\\", which the first row has not"),
+        lines[1].contains("the field \\\"tinymood_labels\\\", which the first row does not have"),
         "{said}"
     );
 }
