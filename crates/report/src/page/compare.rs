@@ -175,43 +175,46 @@ fn tests(comparison: &Comparison) -> Markup {
     let tuned =
         |run: &RunReport| run.evaluation.as_ref().is_some_and(Evaluation::is_tuned_on_its_rows);
     let is_tuned = comparison.runs.iter().any(tuned);
+    // One block: else Chromium may put a page break between the rows of this small table.
     html! {
-        h3 { "Is the difference more than chance?" }
-        p {
-            "Paired bootstrap: " (thousands(any.resamples as u64)) " times as many rows are drawn with replacement, "
-            "the same for both runs, and the difference of their figures is taken anew. The interval holds 95 % of "
-            "these differences. The p-value is the share in which they lie as far from the difference found as that "
-            "lies from none (Efron and Tibshirani, 1993; Koehn, 2004; Berg-Kirkpatrick et al., 2012). It does not see "
-            "what another seed would have given"
-            @if is_tuned { ", nor that thresholds were tuned on these rows" }
-            "."
-            @if adjusted.is_some() {
-                " With " (found.len()) " runs held against the first, chance has as many tries in each figure: the "
-                "adjusted p-value allows for them (Holm, 1979)."
+        div.whole {
+            h3 { "Is the difference more than chance?" }
+            p {
+                "Paired bootstrap: " (thousands(any.resamples as u64)) " times as many rows are drawn with replacement, "
+                "the same for both runs, and the difference of their figures is taken anew. The interval holds 95 % of "
+                "these differences. The p-value is the share in which they lie as far from the difference found as that "
+                "lies from none (Efron and Tibshirani, 1993; Koehn, 2004; Berg-Kirkpatrick et al., 2012). It does not see "
+                "what another seed would have given"
+                @if is_tuned { ", nor that thresholds were tuned on these rows" }
+                "."
+                @if adjusted.is_some() {
+                    " With " (found.len()) " runs held against the first, chance has as many tries in each figure: the "
+                    "adjusted p-value allows for them (Holm, 1979)."
+                }
             }
+            (scrolling("Paired bootstrap", html! {
+                table {
+                    caption { "Differences from " (first) ", the run named first" }
+                    thead {
+                        tr {
+                            th.text scope="col" { "run" }
+                            th.text scope="col" { "figure" }
+                            th scope="col" { "difference" }
+                            th scope="col" { "95 % interval" }
+                            th scope="col" { "p-value" }
+                            @if adjusted.is_some() { th scope="col" { "adjusted" } }
+                            th scope="col" { "better in" }
+                        }
+                    }
+                    tbody {
+                        @for (name, test, adjusted) in &found {
+                            (difference(name, "macro-F1", &test.macro_f1, adjusted.map(|p| p.macro_f1)))
+                            (difference(name, "micro-F1", &test.micro_f1, adjusted.map(|p| p.micro_f1)))
+                        }
+                    }
+                }
+            }))
         }
-        (scrolling("Paired bootstrap", html! {
-            table {
-                caption { "Differences from " (first) ", the run named first" }
-                thead {
-                    tr {
-                        th.text scope="col" { "run" }
-                        th.text scope="col" { "figure" }
-                        th scope="col" { "difference" }
-                        th scope="col" { "95 % interval" }
-                        th scope="col" { "p-value" }
-                        @if adjusted.is_some() { th scope="col" { "adjusted" } }
-                        th scope="col" { "better in" }
-                    }
-                }
-                tbody {
-                    @for (name, test, adjusted) in &found {
-                        (difference(name, "macro-F1", &test.macro_f1, adjusted.map(|p| p.macro_f1)))
-                        (difference(name, "micro-F1", &test.micro_f1, adjusted.map(|p| p.micro_f1)))
-                    }
-                }
-            }
-        }))
     }
 }
 
