@@ -133,8 +133,16 @@ impl RunRecord {
     }
 
     fn read_evaluation(&mut self) {
-        self.evaluation =
-            self.read_json(|run| run.join("evaluation.json"), "training's figures are lost");
+        let file = |run: &Path| run.join("evaluation.json");
+        let read: Option<TrainingEvaluation> = self.read_json(file, "training's figures are lost");
+        let Some(TrainingEvaluation { classifier_sha256, evaluation }) = read else { return };
+        // The model is replaced first, so a kill may leave the figures of the one before.
+        match (classifier_sha256, self.classifier_sha256()) {
+            (Some(judged), Some(found)) if judged != found => {
+                self.notes.push("evaluation.json is of another model than best/ holds.".to_owned());
+            }
+            _ => self.evaluation = Some(evaluation),
+        }
     }
 
     /// Takes kept predictions if they are whole and of the model that lies beside them.
@@ -190,21 +198,23 @@ impl RunRecord {
         let best = self.path.join("best");
         let text = read_text(&best.join("thresholds.json")).map_err(|error| why(&error))?;
         let tuning = Tuning::from_json(&text, labels).map_err(|error| error.to_string())?;
-        // What is wrong with the model is told elsewhere.
-        if let Some(expected) = &tuning.classifier_sha256
-            && let Ok(model) = read_model_folder(&best)
-        {
-            let tensors = &model.tensors.tensors;
-            let found = digest::of_classifier(|name| {
-                let mut tensors = tensors.iter();
-                let (_, tensor) = tensors.find(|(found, _)| canonical_name(found) == name)?;
-                Some(&*tensor.values)
-            });
-            if found.as_ref() != Some(expected) {
-                return Err("of other weights than best/ holds".to_owned());
+        match (&tuning.classifier_sha256, self.classifier_sha256()) {
+            (Some(tuned), Some(found)) if *tuned != found => {
+                Err("of other weights than best/ holds".to_owned())
             }
+            _ => Ok(tuning),
         }
-        Ok(tuning)
+    }
+
+    /// What identifies the classifier of the best model; `None` where it cannot be read, which is told elsewhere.
+    fn classifier_sha256(&self) -> Option<String> {
+        let model = read_model_folder(&self.path.join("best")).ok()?;
+        let tensors = &model.tensors.tensors;
+        digest::of_classifier(|name| {
+            let mut tensors = tensors.iter();
+            let (_, tensor) = tensors.find(|(found, _)| canonical_name(found) == name)?;
+            Some(&*tensor.values)
+        })
     }
 
     /// Puts all that is by label in the order of `labels`, where the run has these labels.
@@ -232,6 +242,15 @@ impl RunRecord {
         self.notes.retain(|note| !note.starts_with("predictions.jsonl"));
         self.read_thresholds();
     }
+}
+
+/// `evaluation.json`.
+#[derive(Deserialize)]
+struct TrainingEvaluation {
+    /// The classifier that was judged; `None` in files of earlier versions.
+    classifier_sha256: Option<String>,
+    #[serde(flatten)]
+    evaluation: Evaluation,
 }
 
 /// Puts the labels of runs that have the same ones in the order of the first run that was judged, so that runs

@@ -252,9 +252,12 @@ fn thresholds_of_other_weights_are_refused() {
         run(here, &format!("{command} a")).fails(1, &expected);
     }
     run(here, "serve --port 0 a").fails(1, &expected[..3]);
+    fs::copy(here.join("b/evaluation.json"), here.join("a/evaluation.json")).unwrap();
     let said = run(here, "report a").ok();
     let page = fs::read_to_string(here.join("a/report.html")).unwrap();
-    assert!(page.contains("thresholds.json: of other weights"), "{} {page}", said.stderr);
+    for note in ["thresholds.json: of other weights", "evaluation.json is of another model"] {
+        assert!(page.contains(note), "no {note:?} in {} {page}", said.stderr);
+    }
     // Either way out of the hint.
     run(here, "tune --model a").ok();
     run(here, "predict fine --model a").ok();
