@@ -449,6 +449,7 @@ impl Model {
             classifier.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         if tuning.classifier_sha256.is_some() && tuning.classifier_sha256 != sha256_of(&classifier)
         {
+            classifier.values().try_for_each(|tensor| check_finite(&tensor.values, &path))?;
             let weights = weights_file(&path);
             return Err(ModelError::OtherWeights { path, weights }.into());
         }
