@@ -7,7 +7,7 @@ use tinymood_core::{Logits, ProblemType};
 use crate::counts::{Counts, Decisions, macro_average, total};
 use crate::halves::halvings;
 use crate::predictions::Predictions;
-use crate::temperature::Calibration;
+use crate::temperature::{Calibration, CalibrationKind};
 use crate::thresholds::{ThresholdObjective, ThresholdPolicy, Thresholds};
 
 /// Figures with thresholds tuned on one half of the rows and judged on the other, and the reverse.
@@ -34,14 +34,15 @@ pub fn cross_validated(
     })
 }
 
-/// As [`cross_validated`], for a model that is calibrated first: temperatures too are fitted on one half and
-/// judged on the other. `targets` are (N, C), from 0 to 1.
+/// As [`cross_validated`], for a model that is calibrated first: temperatures of a `kind` too are fitted on one
+/// half and judged on the other. `targets` are (N, C), from 0 to 1.
 ///
 /// # Panics
 /// When there are not as many targets as logits.
 pub fn cross_validated_with_temperatures(
     policy: ThresholdPolicy,
     objective: ThresholdObjective,
+    kind: CalibrationKind,
     logits: &Logits,
     targets: &[f32],
 ) -> Option<CrossValidated> {
@@ -51,7 +52,7 @@ pub fn cross_validated_with_temperatures(
         let of = |rows| (take(&logits.values, rows, c), take(targets, rows, c));
         let (fitted_on, judged_on) = (of(fitted_on), of(judged_on));
         let part = Logits { values: fitted_on.0.clone(), num_labels: c };
-        let calibration = Calibration::choose(&part, &fitted_on.1);
+        let calibration = Calibration::fit(kind, &part, &fitted_on.1);
         let calibrated = |(values, targets): (Vec<f32>, Vec<f32>)| {
             let mut logits = Logits { values, num_labels: c };
             calibration.apply(&mut logits);
@@ -127,11 +128,12 @@ mod tests {
         let predictions = Predictions::new(&probabilities, &targets, 2).unwrap();
         let (policy, objective) = (ThresholdPolicy::Global, ThresholdObjective::MicroF1);
         let plain = cross_validated(policy, objective, &predictions).unwrap();
+        let kind = CalibrationKind::PerLabel;
         let calibrated =
-            cross_validated_with_temperatures(policy, objective, &logits, &targets).unwrap();
+            cross_validated_with_temperatures(policy, objective, kind, &logits, &targets).unwrap();
         assert!(calibrated.micro_f1 > plain.micro_f1 + 0.001, "{calibrated:?} {plain:?}");
         let none = Logits { values: Vec::new(), num_labels: 2 };
-        assert!(cross_validated_with_temperatures(policy, objective, &none, &[]).is_none());
+        assert!(cross_validated_with_temperatures(policy, objective, kind, &none, &[]).is_none());
     }
 
     #[test]

@@ -7,8 +7,9 @@
 //! counts            what a threshold decides: precision, recall, F1, MCC
 //! ranking           what no threshold decides: average precision, ROC AUC, LRAP
 //! calibration       whether probabilities mean what they say
-//! temperature       logits scaled so that they do
-//! thresholds        fixed, one for all, one a label; tuned, saved, read back
+//! temperature       logits divided by temperatures so that they do
+//! thresholds        fixed, one for all, one a label; tuned
+//! tuning            thresholds and temperatures, saved and read back
 //! halves            rows to fit on, and others to judge on
 //! cross_validation  thresholds on rows that they were not tuned on
 //! selection         probabilities to the labels that are told
@@ -41,6 +42,7 @@ mod selection;
 mod table;
 mod temperature;
 mod thresholds;
+mod tuning;
 
 pub use cross_validation::{CrossValidated, cross_validated, cross_validated_with_temperatures};
 pub use evaluation::{Evaluation, LabelEvaluation, ThresholdSummary};
@@ -48,5 +50,6 @@ pub use explain::{Explainer, Explanation, Faithfulness, MAX_SPANS, Occluded, Occ
 pub use infer::{infer_split, infer_split_with};
 pub use predictions::{EvalError, Predictions};
 pub use selection::{Choice, Selection};
-pub use temperature::{Calibration, CalibrationKind};
-pub use thresholds::{ThresholdError, ThresholdObjective, ThresholdPolicy, Thresholds};
+pub use temperature::{Calibrated, Calibration, CalibrationError, CalibrationKind, LogLosses};
+pub use thresholds::{ThresholdObjective, ThresholdPolicy, Thresholds};
+pub use tuning::{ThresholdError, Tuning};

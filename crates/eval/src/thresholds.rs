@@ -21,10 +21,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use tinymood_core::{LabelSet, shortest_decimal};
 
 use crate::counts::Counts;
 use crate::predictions::Predictions;
@@ -94,72 +91,6 @@ pub struct Thresholds {
     pub objective: Option<ThresholdObjective>,
     /// The split they were tuned on; none when fixed.
     pub split: Option<String>,
-}
-
-/// What is wrong with a `thresholds.json`.
-#[derive(Debug, thiserror::Error)]
-pub enum ThresholdError {
-    /// The text is not JSON of the right form.
-    #[error("not a thresholds file")]
-    Json(#[source] serde_json::Error),
-    /// A label of the model has no threshold.
-    #[error("no threshold for the label {0:?}")]
-    Missing(String),
-    /// A threshold for a label that the model does not have.
-    #[error("a threshold for {0:?}, which is no label of the model")]
-    Unknown(String),
-    /// A label that has two thresholds, by the same name or by names that differ in case alone.
-    #[error("two thresholds for the label {0:?}")]
-    Duplicate(String),
-    /// The policy of models without thresholds.
-    #[error("the policy is argmax, which has no thresholds")]
-    Argmax,
-    /// A policy of one threshold for all, and several thresholds.
-    #[error("the policy is {0}, one threshold for all, but the labels' thresholds differ")]
-    Policy(ThresholdPolicy),
-    /// A threshold that no probability can be compared with.
-    #[error("the threshold of {label:?} is {found}, expected a number from 0 to 1")]
-    Value {
-        /// The label.
-        label: String,
-        /// What stands there.
-        found: String,
-    },
-}
-
-#[derive(Deserialize)]
-struct File {
-    policy: ThresholdPolicy,
-    objective: Option<ThresholdObjective>,
-    split: Option<String>,
-    thresholds: Pairs,
-}
-
-/// The fields of an object, each as often as it stands there: a map keeps the last.
-struct Pairs(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PairsVisitor;
-
-        impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with a threshold for each label")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-
-        deserializer.deserialize_map(PairsVisitor)
-    }
 }
 
 impl Thresholds {
@@ -236,57 +167,6 @@ impl Thresholds {
             }
             (policy, ..) => policy.to_string(),
         }
-    }
-
-    /// As `thresholds.json` keeps them, by label name.
-    ///
-    /// # Panics
-    /// When labels and thresholds differ in number.
-    pub fn to_json(&self, labels: &LabelSet) -> Value {
-        assert_eq!(labels.len(), self.values.len(), "a threshold for each label");
-        let named = labels.names().iter().zip(&self.values);
-        let thresholds: Map<String, Value> =
-            named.map(|(name, value)| (name.clone(), json!(shortest_decimal(*value)))).collect();
-        json!({
-            "policy": self.policy,
-            "objective": self.objective,
-            "split": self.split,
-            "thresholds": thresholds,
-        })
-    }
-
-    /// Reads a `thresholds.json`, in the order of `labels`.
-    ///
-    /// # Errors
-    /// When it is not one, or does not have one threshold from 0 to 1 for each label.
-    pub fn from_json(text: &str, labels: &LabelSet) -> Result<Self, ThresholdError> {
-        let file: File = serde_json::from_str(text).map_err(ThresholdError::Json)?;
-        if file.policy == ThresholdPolicy::Argmax {
-            return Err(ThresholdError::Argmax);
-        }
-        let mut values = vec![None; labels.len()];
-        for (name, found) in &file.thresholds.0 {
-            let index = labels.index_of(name);
-            let index = index.ok_or_else(|| ThresholdError::Unknown(name.clone()))?;
-            let number = found.as_f64().filter(|number| (0.0..=1.0).contains(number));
-            let number = number.ok_or_else(|| ThresholdError::Value {
-                label: name.clone(),
-                found: found.to_string(),
-            })?;
-            if values[index].replace(number as f32).is_some() {
-                return Err(ThresholdError::Duplicate(labels.name(index).to_owned()));
-            }
-        }
-        let named = labels.names().iter().zip(values);
-        let missing = |name: &String| ThresholdError::Missing(name.clone());
-        let values: Vec<f32> = named
-            .map(|(name, value)| value.ok_or_else(|| missing(name)))
-            .collect::<Result<_, _>>()?;
-        let differ = values.iter().any(|value| *value != values[0]);
-        if differ && file.policy != ThresholdPolicy::PerLabel {
-            return Err(ThresholdError::Policy(file.policy));
-        }
-        Ok(Self { values, policy: file.policy, objective: file.objective, split: file.split })
     }
 }
 
@@ -479,10 +359,6 @@ mod tests {
     use crate::bootstrap::below;
     use crate::counts::Decisions;
 
-    fn labels() -> LabelSet {
-        LabelSet::new(["joy", "anger"]).unwrap()
-    }
-
     #[test]
     fn the_sweep_finds_the_best() {
         // Label 0 is separated at 0.6, label 1 at 0.2.
@@ -591,34 +467,6 @@ mod tests {
         assert_eq!(decided(&tuned(&predictions), &predictions), [80], "nearly all have it");
     }
 
-    #[test]
-    fn files_read_back_in_any_order_and_refuse_what_does_not_fit() {
-        let tuned = Thresholds {
-            values: vec![0.25, 0.5],
-            policy: ThresholdPolicy::PerLabel,
-            objective: Some(ThresholdObjective::MacroF1),
-            split: Some("dev".to_owned()),
-        };
-        let text = tuned.to_json(&labels()).to_string();
-        assert_eq!(Thresholds::from_json(&text, &labels()).unwrap(), tuned);
-        let turned = LabelSet::new(["anger", "joy"]).unwrap();
-        assert_eq!(Thresholds::from_json(&text, &turned).unwrap().values, [0.5, 0.25]);
-        let error = |text: &str| Thresholds::from_json(text, &labels()).unwrap_err().to_string();
-        assert!(error(&text.replace("anger", "fear")).contains("\"fear\""));
-        assert!(error(&text.replace(",\"anger\":0.5", "")).contains("no threshold for"));
-        for bad in ["1.5", "-0.1", "null", "\"a\""] {
-            let message = error(&text.replace("0.25", bad));
-            assert!(message.contains("joy") && message.contains(bad), "{message}");
-        }
-        assert!(error("{").contains("not a thresholds file"));
-        assert!(error(&text.replace("\"anger\"", "\"JOY\"")).contains("two thresholds"));
-        let twice = text.replace("\"anger\":0.5", "\"anger\":0.5,\"anger\":0.9");
-        assert!(error(&twice).contains("two thresholds for the label \"anger\""), "{twice}");
-        assert!(error(&text.replace("per-label", "global")).contains("differ"));
-        let loud = Thresholds::from_json(&text.replace("joy", "Joy"), &labels()).unwrap();
-        assert_eq!(loud.values, tuned.values);
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -672,29 +520,6 @@ mod tests {
                 prop_assert!(decided(&tuned, &predictions)[0] <= most, "{tuned:?}");
             } else {
                 prop_assert!(tuned.values[0] >= 0.5);
-            }
-        }
-
-        #[test]
-        fn no_file_panics(
-            threshold in prop_oneof![
-                any::<f64>().prop_map(|number| json!(number)),
-                any::<i64>().prop_map(|number| json!(number)),
-                "\\PC{0,4}".prop_map(|text| json!(text)),
-                Just(json!(null)),
-                Just(json!([0.5])),
-                Just(json!({"joy": 0.5})),
-            ],
-            field in "policy|objective|split|thresholds|joy|anger",
-        ) {
-            let mut file = Thresholds::fixed(0.5, 2).to_json(&labels());
-            let within = match field.as_str() {
-                "joy" | "anger" => &mut file["thresholds"][&field],
-                _ => &mut file[&field],
-            };
-            *within = threshold;
-            if let Ok(thresholds) = Thresholds::from_json(&file.to_string(), &labels()) {
-                prop_assert!(thresholds.values.iter().all(|value| (0.0..=1.0).contains(value)));
             }
         }
     }

@@ -3,7 +3,9 @@
 
 use tinymood_core::{LabelSet, ProblemType};
 use tinymood_eval::counts::Decisions;
-use tinymood_eval::{Evaluation, Predictions, ThresholdObjective, ThresholdPolicy, Thresholds};
+use tinymood_eval::{
+    Evaluation, Predictions, ThresholdObjective, ThresholdPolicy, Thresholds, Tuning,
+};
 
 /// Of three labels; no probability of row 3 reaches 0.5, and two of row 4 are equal.
 const PROBABILITIES: [f32; 15] =
@@ -42,6 +44,6 @@ fn the_most_probable_label_is_decided() {
 fn no_file_of_thresholds_says_argmax() {
     let labels = LabelSet::new(["a", "b"]).unwrap();
     let text = Thresholds::argmax(2).to_json(&labels).to_string();
-    let error = Thresholds::from_json(&text, &labels).unwrap_err().to_string();
+    let error = Tuning::from_json(&text, &labels).unwrap_err().to_string();
     assert!(error.contains("argmax"), "{error}");
 }

@@ -2,8 +2,8 @@
 //! texts and their labels. `train` keeps it, so that a report needs neither the data, which may have
 //! moved, nor the model, which may be elsewhere; and it is there for whoever wants to look at rows.
 //!
-//! The first line says what it is of: split, labels, and the SHA-256 of the weights, by which a file
-//! of an older model is known.
+//! The first line says what it is of: split, labels, the SHA-256 of the weights and the temperatures, by which a
+//! file of an older model is known.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -38,6 +38,8 @@ pub struct KeptPredictions {
     pub probabilities: Vec<f32>,
     /// What kind of model they are of.
     pub problem_type: ProblemType,
+    /// What logits were divided by, (C); `None` where they stayed as they were.
+    pub temperatures: Option<Vec<f32>>,
 }
 
 /// A row, but for its numbers.
@@ -61,6 +63,8 @@ struct Header {
     /// Files of earlier versions are all of multi-label models.
     #[serde(default)]
     problem_type: ProblemType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    temperatures: Option<Vec<f32>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,6 +118,9 @@ impl KeptPredictions {
                 row.copy_from_slice(&ordered);
             }
         }
+        if let Some(temperatures) = &mut self.temperatures {
+            *temperatures = places.iter().map(|&place| temperatures[place]).collect();
+        }
         self.labels = labels.clone();
         Some(places)
     }
@@ -152,6 +159,7 @@ impl KeptPredictions {
             max_length: self.max_length,
             labels: self.labels.names().to_vec(),
             problem_type: self.problem_type,
+            temperatures: self.temperatures.clone(),
         };
         serde_json::to_writer(&mut *out, &header)?;
         out.write_all(b"\n")?;
@@ -198,6 +206,10 @@ impl KeptPredictions {
         next(&mut bytes)?;
         let header: Header = serde_json::from_slice(&bytes).map_err(|error| wrong(1, &error))?;
         let labels = LabelSet::new(header.labels).map_err(|error| wrong(1, &error))?;
+        let is_whole = |t: &Vec<f32>| t.len() == labels.len();
+        if !header.temperatures.as_ref().is_none_or(is_whole) {
+            return Err(wrong(1, &"not one temperature for each label"));
+        }
         let mut kept = Self {
             split: header.split,
             model_sha256: header.model_sha256,
@@ -207,6 +219,7 @@ impl KeptPredictions {
             targets: Vec::new(),
             probabilities: Vec::new(),
             problem_type: header.problem_type,
+            temperatures: header.temperatures,
         };
         while next(&mut bytes)? {
             let line = kept.rows.len() + 2;
@@ -261,6 +274,7 @@ mod tests {
             targets: vec![1.0, 0.0, 0.1, 0.7],
             probabilities: vec![0.1, 1e-7, 0.999_999_9, 0.333_333_34],
             problem_type: ProblemType::MultiLabel,
+            temperatures: None,
         }
     }
 

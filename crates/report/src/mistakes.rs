@@ -153,6 +153,7 @@ mod tests {
             targets: vec![0.0, 1.0, 1.0, 0.0, 0.0, 0.0],
             probabilities: vec![0.9, 0.2, 0.4, 0.6, 0.95, 0.1],
             problem_type: tinymood_core::ProblemType::MultiLabel,
+            temperatures: None,
         };
         let predictions = kept.predictions().unwrap();
         let found = Mistakes::new(&kept, &predictions, &[0.5, 0.5], 9);

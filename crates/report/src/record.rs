@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tinymood_core::LabelSet;
-use tinymood_eval::{Evaluation, Thresholds};
+use tinymood_eval::{Evaluation, Thresholds, Tuning};
 use tinymood_train::RunFolderError;
-use tinymood_weights::{digest, regular};
+use tinymood_weights::{canonical_name, digest, read_model_folder, regular};
 
 use crate::data::DataSummary;
 use crate::error::{ReportError, failed};
@@ -133,8 +133,16 @@ impl RunRecord {
     }
 
     fn read_evaluation(&mut self) {
-        self.evaluation =
-            self.read_json(|run| run.join("evaluation.json"), "training's figures are lost");
+        let file = |run: &Path| run.join("evaluation.json");
+        let read: Option<TrainingEvaluation> = self.read_json(file, "training's figures are lost");
+        let Some(TrainingEvaluation { classifier_sha256, evaluation }) = read else { return };
+        // The model is replaced first, so a kill may leave the figures of the one before.
+        match (classifier_sha256, self.classifier_sha256()) {
+            (Some(judged), Some(found)) if judged != found => {
+                self.notes.push("evaluation.json is of another model than best/ holds.".to_owned());
+            }
+            _ => self.evaluation = Some(evaluation),
+        }
     }
 
     /// Takes kept predictions if they are whole and of the model that lies beside them.
@@ -147,7 +155,13 @@ impl RunRecord {
             }
         };
         match digest::of_file(&self.path.join("best").join("model.safetensors")) {
-            Ok(found) if found == kept.model_sha256 => self.kept = Some(kept),
+            Ok(found) if found == kept.model_sha256 => match self.read_tuning(&kept.labels) {
+                Ok(tuning) if tuning.temperatures != kept.temperatures => self.notes.push(
+                    "predictions.jsonl is of other temperatures than best/thresholds.json has."
+                        .to_owned(),
+                ),
+                _ => self.kept = Some(kept),
+            },
             Ok(_) => {
                 self.notes
                     .push("predictions.jsonl is of another model than best/ holds.".to_owned());
@@ -168,13 +182,8 @@ impl RunRecord {
             self.thresholds = Some(Thresholds::argmax(labels.len()));
             return;
         }
-        let file = self.path.join("best").join("thresholds.json");
-        let read = match read_text(&file) {
-            Ok(text) => Thresholds::from_json(&text, labels).map_err(|error| error.to_string()),
-            Err(error) => Err(why(&error)),
-        };
-        match read {
-            Ok(thresholds) => self.thresholds = Some(thresholds),
+        match self.read_tuning(labels) {
+            Ok(tuning) => self.thresholds = Some(tuning.thresholds),
             Err(problem) => {
                 let told = self.evaluation.as_ref().and_then(|told| of_evaluation(told, labels));
                 let instead = if told.is_some() { "those of evaluation.json" } else { "0.5" };
@@ -182,6 +191,30 @@ impl RunRecord {
                 self.thresholds = told.or_else(|| Some(Thresholds::fixed(0.5, labels.len())));
             }
         }
+    }
+
+    /// Reads what lies beside the model, in words what is wrong with it.
+    fn read_tuning(&self, labels: &LabelSet) -> Result<Tuning, String> {
+        let best = self.path.join("best");
+        let text = read_text(&best.join("thresholds.json")).map_err(|error| why(&error))?;
+        let tuning = Tuning::from_json(&text, labels).map_err(|error| error.to_string())?;
+        match (&tuning.classifier_sha256, self.classifier_sha256()) {
+            (Some(tuned), Some(found)) if *tuned != found => {
+                Err("of other weights than best/ holds".to_owned())
+            }
+            _ => Ok(tuning),
+        }
+    }
+
+    /// What identifies the classifier of the best model; `None` where it cannot be read, which is told elsewhere.
+    fn classifier_sha256(&self) -> Option<String> {
+        let model = read_model_folder(&self.path.join("best")).ok()?;
+        let tensors = &model.tensors.tensors;
+        digest::of_classifier(|name| {
+            let mut tensors = tensors.iter();
+            let (_, tensor) = tensors.find(|(found, _)| canonical_name(found) == name)?;
+            Some(&*tensor.values)
+        })
     }
 
     /// Puts all that is by label in the order of `labels`, where the run has these labels.
@@ -209,6 +242,15 @@ impl RunRecord {
         self.notes.retain(|note| !note.starts_with("predictions.jsonl"));
         self.read_thresholds();
     }
+}
+
+/// `evaluation.json`.
+#[derive(Deserialize)]
+struct TrainingEvaluation {
+    /// The classifier that was judged; `None` in files of earlier versions.
+    classifier_sha256: Option<String>,
+    #[serde(flatten)]
+    evaluation: Evaluation,
 }
 
 /// Puts the labels of runs that have the same ones in the order of the first run that was judged, so that runs

@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context;
-use tinymood_core::{Engine, Infer, LabelSet, Logits, ProblemType, TensorSet, TokenizedText};
+use tinymood_core::{
+    Engine, Infer, LabelSet, Logits, ProblemType, TensorMap, TensorSet, TokenizedText,
+};
 use tinymood_engine::{CpuEngine, CpuSettings};
-use tinymood_eval::{Explainer, Occlusion, Thresholds, infer_split};
+use tinymood_eval::{
+    Calibrated, CalibrationError, Explainer, Occlusion, Thresholds, Tuning, infer_split,
+};
 use tinymood_kernels::Precision;
 use tinymood_text::Tokenizer;
 use tinymood_weights::{
@@ -25,7 +29,7 @@ pub(crate) const TOKENS_PER_BATCH: usize = 512;
 /// The threshold of a model that brings none.
 const DEFAULT_THRESHOLD: f32 = 0.5;
 
-const THRESHOLDS: &str = "thresholds.json";
+pub(crate) const THRESHOLDS: &str = "thresholds.json";
 
 /// Larger texts are no part of a model.
 const MOST_TEXT_BYTES: u64 = 16 << 20;
@@ -89,8 +93,15 @@ pub enum ModelError {
     },
     /// Logits that are no numbers.
     NotFinite(PathBuf),
-    /// To be calibrated, and rounded already.
-    CalibrateInt8(PathBuf),
+    /// Thresholds that were tuned for other weights.
+    OtherWeights {
+        /// The model's folder.
+        path: PathBuf,
+        /// The file of its weights.
+        weights: PathBuf,
+    },
+    /// To be calibrated, which does not help or cannot be told to.
+    NotCalibrated(CalibrationError),
     /// To be exported as int8, and so already.
     AlreadyInt8(PathBuf),
     /// To be exported, and nothing says on which data to judge it.
@@ -167,9 +178,13 @@ impl std::fmt::Display for ModelError {
                     path.display()
                 )
             }
-            Self::CalibrateInt8(path) => {
-                write!(f, "{} is int8, whose weights stay as they are", path.display())
-            }
+            Self::OtherWeights { path, weights } => write!(
+                f,
+                "{} was tuned for other weights than {} holds (its classifier_sha256 differs)",
+                path.join(THRESHOLDS).display(),
+                weights.display()
+            ),
+            Self::NotCalibrated(why) => write!(f, "{why}"),
             Self::AlreadyInt8(path) => write!(f, "{} is int8 already", path.display()),
             Self::NoData(path) => write!(
                 f,
@@ -229,7 +244,16 @@ impl ModelError {
                 "name data of the model's labels with --data, or these labels with --labels if the \
                  data's ids stand for them"
             }
-            Self::CalibrateInt8(_) => "calibrate the model that it was made of, then export that",
+            Self::OtherWeights { .. } => {
+                "tune them for these weights (`tinymood tune`), take both files of one model, or remove \
+                 thresholds.json: labels then hold from 0.5 on"
+            }
+            Self::NotCalibrated(CalibrationError::TooFew { .. }) => {
+                "name more rows with --data, or tune without --calibrate; nothing was written"
+            }
+            Self::NotCalibrated(CalibrationError::NoGain(_)) => {
+                "tune without --calibrate; nothing was written"
+            }
             Self::AlreadyInt8(_) => "export from the model that it was made of",
             Self::NoData(_) => {
                 "name labelled rows that it was not trained on: --data with a file, or a folder with a dev \
@@ -251,8 +275,8 @@ impl ModelError {
 
 /// A classifier with all that it needs.
 pub struct Model {
-    /// Computes logits.
-    pub engine: CpuEngine,
+    /// Computes logits, divided by the temperatures of `thresholds.json`.
+    pub engine: Calibrated<CpuEngine>,
     /// Texts to ids.
     pub tokenizer: Tokenizer,
     /// The labels, in the order of the outputs.
@@ -267,6 +291,17 @@ pub struct Model {
     pub origin: Origin,
     /// Whether its `config.json` says what its outputs mean together.
     names_problem_type: bool,
+    /// The tensors of its classifier, as they were read.
+    classifier: TensorMap,
+}
+
+/// What to do with a model's `thresholds.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TuningFile {
+    /// It belongs to the model.
+    Read,
+    /// It is about to be replaced, whatever it holds.
+    Ignore,
 }
 
 /// Where a model lies.
@@ -299,7 +334,20 @@ impl Model {
     /// # Errors
     /// When there is none, or a file of it is missing or damaged.
     pub fn open(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
-        let model = Self::open_with(name, global, read_model_folder)?;
+        Self::open_with(name, global, read_model_folder, TuningFile::Read)?.said(global)
+    }
+
+    /// [`Model::open`] for what replaces `thresholds.json`, which need not fit the weights then: thresholds are 0.5,
+    /// and logits are as the weights give them.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn open_untuned(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
+        Self::open_with(name, global, read_model_folder, TuningFile::Ignore)?.said(global)
+    }
+
+    fn said(self, global: &GlobalArgs) -> anyhow::Result<Self> {
+        let model = self;
         if !model.names_problem_type && model.labels.len() > 1 {
             global.say(
                 "problem: config.json names no problem_type, so each label has a sigmoid and several may \
@@ -314,48 +362,54 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn load(name: Option<&str>, global: &GlobalArgs) -> anyhow::Result<Self> {
-        Self::open_with(name, global, load_model_folder)
+        Self::open_with(name, global, load_model_folder, TuningFile::Read)
     }
 
     fn open_with(
         name: Option<&str>,
         global: &GlobalArgs,
         read: fn(&Path) -> Result<ModelFolder, WeightsError>,
+        tuning: TuningFile,
     ) -> anyhow::Result<Self> {
         let name = match name {
-            None | Some(bundled::NAME) => return Self::bundled(global),
+            None | Some(bundled::NAME) => return Self::bundled(global, tuning),
             Some(name) => name,
         };
         let path = model_folder(name, global)?;
         if name == LATEST {
             global.say(&format!("model: {}", path.display()));
         }
-        let model = Self::read_folder(&path, global, read)
+        let model = Self::read_folder(&path, global, read, tuning)
             .with_context(|| format!("cannot open the model {}", path.display()))?;
         let is_of_hub = name != LATEST && is_of_hub(name);
         let origin = if is_of_hub { Origin::Hub(name.to_owned()) } else { Origin::Folder };
         Ok(Self { origin, ..model })
     }
 
-    fn bundled(global: &GlobalArgs) -> anyhow::Result<Self> {
+    fn bundled(global: &GlobalArgs, tuning: TuningFile) -> anyhow::Result<Self> {
         let (model, thresholds) = bundled::classifier()?.ok_or(ModelError::NotBundled)?;
-        let model = Self::new(model, Tokenizer::bundled(), Some(thresholds.to_owned()), global)?;
+        let thresholds = (tuning == TuningFile::Read).then(|| thresholds.to_owned());
+        let model = Self::new(model, Tokenizer::bundled(), thresholds, global)?;
         Ok(Self { origin: Origin::Bundled, ..model })
     }
 
     pub(crate) fn open_folder(path: &Path, global: &GlobalArgs) -> anyhow::Result<Self> {
-        Self::read_folder(path, global, read_model_folder)
+        Self::read_folder(path, global, read_model_folder, TuningFile::Read)
     }
 
     fn read_folder(
         path: &Path,
         global: &GlobalArgs,
         read: fn(&Path) -> Result<ModelFolder, WeightsError>,
+        tuning: TuningFile,
     ) -> anyhow::Result<Self> {
         let model = read(path)?;
         let file = path.join(THRESHOLDS);
-        let thresholds = regular::read_document(&file, MOST_TEXT_BYTES);
-        let thresholds = thresholds.with_context(|| format!("cannot read {}", file.display()))?;
+        let thresholds = match tuning {
+            TuningFile::Read => regular::read_document(&file, MOST_TEXT_BYTES)
+                .with_context(|| format!("cannot read {}", file.display()))?,
+            TuningFile::Ignore => None,
+        };
         Self::new(model, Tokenizer::from_folder(path)?, thresholds, global)
     }
 
@@ -369,12 +423,12 @@ impl Model {
         let path = model.path;
         let tokenizer = of_model(tokenizer, &model.config)?.with_threads(global.threads);
         let is_single_label = model.config.problem_type.is_single_label();
-        let thresholds = match thresholds {
+        let tuning = match thresholds {
             Some(_) if is_single_label => return Err(ModelError::UselessThresholds(path).into()),
-            None if is_single_label => Thresholds::argmax(labels.len()),
-            Some(text) => Thresholds::from_json(&text, &labels)
+            None if is_single_label => Tuning::of_thresholds(Thresholds::argmax(labels.len())),
+            Some(text) => Tuning::from_json(&text, &labels)
                 .with_context(|| format!("cannot use {}", path.join(THRESHOLDS).display()))?,
-            None => Thresholds::fixed(DEFAULT_THRESHOLD, labels.len()),
+            None => Tuning::of_thresholds(Thresholds::fixed(DEFAULT_THRESHOLD, labels.len())),
         };
         let quantised = model.tensors.quantised;
         let precision = match global.precision {
@@ -389,18 +443,30 @@ impl Model {
             return Err(ModelError::NoClassifier(path))
                 .with_context(|| format!("missing: {}", report.initialised.join(", ")));
         }
+        // Values are shared, not copied.
+        let classifier = weights.iter().filter(|(name, _)| name.starts_with("classifier."));
+        let classifier: TensorMap =
+            classifier.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        if tuning.classifier_sha256.is_some() && tuning.classifier_sha256 != sha256_of(&classifier)
+        {
+            classifier.values().try_for_each(|tensor| check_finite(&tensor.values, &path))?;
+            let weights = weights_file(&path);
+            return Err(ModelError::OtherWeights { path, weights }.into());
+        }
         let mut engine = engine(model.config, labels.len(), precision, global)?;
         engine.load_tensors(TensorSet::Parameters, &weights)?;
+        let engine = Calibrated::new(engine, tuning.temperatures);
         let origin = Origin::Folder;
         Ok(Self {
             engine,
             tokenizer,
             labels,
-            thresholds,
+            thresholds: tuning.thresholds,
             path,
             quantised,
             origin,
             names_problem_type,
+            classifier,
         })
     }
 
@@ -428,13 +494,9 @@ impl Model {
         }
     }
 
-    /// The file of `thresholds` for a folder with this model; `None` for a single-label model.
-    pub fn thresholds_file(&self, thresholds: &Thresholds) -> Option<(String, Vec<u8>)> {
-        if self.problem_type().is_single_label() {
-            return None;
-        }
-        let text = format!("{:#}\n", thresholds.to_json(&self.labels));
-        Some((THRESHOLDS.to_owned(), text.into_bytes()))
+    /// What identifies its classifier in `thresholds.json`.
+    pub fn classifier_sha256(&self) -> Option<String> {
+        sha256_of(&self.classifier)
     }
 
     /// SHA-256 of its weights, in hexadecimal.
@@ -445,16 +507,13 @@ impl Model {
         if self.origin == Origin::Bundled {
             return Ok(bundled::classifier_sha256());
         }
-        let names = ["model.safetensors", "pytorch_model.bin"];
-        let files = names.map(|name| self.path.join(name));
-        let is_there = |file: &&PathBuf| regular::is_there(file).unwrap_or(true);
-        let file = files.iter().find(is_there).unwrap_or(&files[0]);
-        digest::of_file(file).with_context(|| format!("cannot read {}", file.display()))
+        let file = weights_file(&self.path);
+        digest::of_file(&file).with_context(|| format!("cannot read {}", file.display()))
     }
 
     /// What its multiplications multiply, as PyTorch calls it.
     pub fn dtype(&self) -> &'static str {
-        match self.engine.cpu().precision() {
+        match self.engine.engine.cpu().precision() {
             Precision::F32 => "float32",
             Precision::Bf16 => "bfloat16",
             Precision::Int8 => "int8",
@@ -465,11 +524,33 @@ impl Model {
     ///
     /// # Errors
     /// When the tokenizer cannot be built.
-    pub fn explainer(&self) -> anyhow::Result<Explainer<'_, CpuEngine>> {
+    pub fn explainer(&self) -> anyhow::Result<Explainer<'_, Calibrated<CpuEngine>>> {
         let mask = self.tokenizer.mask_token()?;
         let occlusion = mask.map_or(Occlusion::Delete, Occlusion::Mask);
         Ok(Explainer { engine: &self.engine, occlusion, tokens_per_batch: TOKENS_PER_BATCH })
     }
+}
+
+/// The `thresholds.json` of a model with these labels, by name; `None` for a single-label model.
+pub(crate) fn thresholds_file(
+    tuning: &Tuning,
+    labels: &LabelSet,
+    problem_type: ProblemType,
+) -> Option<(String, Vec<u8>)> {
+    let text = || format!("{:#}\n", tuning.to_json(labels)).into_bytes();
+    (!problem_type.is_single_label()).then(|| (THRESHOLDS.to_owned(), text()))
+}
+
+/// The file of the weights of the model in `path`.
+fn weights_file(path: &Path) -> PathBuf {
+    let files = ["model.safetensors", "pytorch_model.bin"].map(|name| path.join(name));
+    let is_there = |file: &&PathBuf| regular::is_there(file).unwrap_or(true);
+    files.iter().find(is_there).unwrap_or(&files[0]).clone()
+}
+
+/// [`digest::of_classifier`] of tensors that engines take.
+pub(crate) fn sha256_of(tensors: &TensorMap) -> Option<String> {
+    digest::of_classifier(|name| tensors.get(name).map(|tensor| &*tensor.values))
 }
 
 /// # Errors

@@ -4,9 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{
-    QUICK, change_weights, copy_model, json, make_too_sure, rows, run, run_with, trained,
-};
+use common::{QUICK, change_weights, copy_model, json, rows, run, run_with, trained};
 
 const QUICK_RUN: &str = "runs/quick";
 
@@ -613,30 +611,6 @@ fn export_refuses_what_it_cannot_stand_for() {
     let config = json(&fs::read_to_string(here.join("x/config.json")).unwrap());
     assert_eq!(config["tinymood"]["int8"]["passed"], false);
     run(here, "export --int8 --model x --output y --data sample").fails(1, &["int8 already"]);
-}
-
-#[test]
-fn calibrating_changes_the_classifier_and_helps() {
-    let place = copied();
-    let here = place.path();
-    let loss = || {
-        let said =
-            run(here, "evaluate --model copy --data sample --json --bootstrap 0").ok().stdout;
-        json(&said)["loss"].as_f64().unwrap()
-    };
-    make_too_sure(&here.join("copy"));
-    let before = loss();
-    let said = run(here, "tune --model copy --data sample --calibrate --json").ok();
-    assert!(said.stderr.contains("calibrated: "), "{}", said.stderr);
-    let after = loss();
-    assert!(after < before - 0.01, "{before} {after}");
-    let document = json(&said.stdout);
-    assert_eq!(document["evaluation"]["loss"], after);
-    let macro_f1 = |part: &str| document[part]["macro_f1"].as_f64().unwrap();
-    assert!(macro_f1("cross_validated") < macro_f1("fitted_exactly"), "{document}");
-    run(here, "tune --model copy --calibrate --dry-run").fails(2, &["--dry-run"]);
-    run(here, "export --int8 --model copy --output small --data sample --force").ok();
-    run(here, "tune --model small --calibrate").fails(1, &["int8", "hint:", "export"]);
 }
 
 #[cfg(feature = "bundled")]

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use serde_json::json;
 use tinymood_core::{Engine, EngineError, Objective, PackedBatch, Randomness, Targets, TensorSet};
-use tinymood_weights::{ModelParts, durable, replace_model_folder};
+use tinymood_eval::Tuning;
+use tinymood_weights::{ModelParts, digest, durable, replace_model_folder};
 
 use crate::error::TrainError;
 use crate::judging::{self, JudgeError, Judgement};
@@ -87,12 +89,18 @@ impl<E: Engine> Lesson<E> for LabelLesson<'_> {
         let card =
             model_card(inputs.facts, inputs.settings, inputs.labels, &of_thresholds, figures);
         let mut files = inputs.tokenizer_files.to_vec();
-        files.push(("thresholds.json".to_owned(), pretty(&thresholds.to_json(inputs.labels))));
+        let tensors = engine.tensors(set);
+        let values =
+            |name: &str| tensors.iter().find(|tensor| tensor.name == name).map(|t| &*t.values);
+        let classifier_sha256 = digest::of_classifier(values);
+        let classifier = json!(classifier_sha256);
+        let tuning = Tuning { classifier_sha256, ..Tuning::of_thresholds(thresholds) };
+        files.push(("thresholds.json".to_owned(), pretty(&tuning.to_json(inputs.labels))));
         files.push(("README.md".to_owned(), card.into_bytes()));
         let parts = ModelParts {
             config: &config,
             labels: Some(inputs.labels),
-            tensors: engine.tensors(set),
+            tensors,
             quantised: Vec::new(),
             facts: serde_json::Map::new(),
             files,
@@ -103,7 +111,9 @@ impl<E: Engine> Lesson<E> for LabelLesson<'_> {
         })?;
         if let Some(judgement) = judgement {
             let path = inputs.run.evaluation();
-            let json = pretty(&judgement.evaluation.to_json());
+            let mut json = judgement.evaluation.to_json();
+            json["classifier_sha256"] = classifier;
+            let json = pretty(&json);
             durable::write_file(&path, &json).map_err(failed("write", &path))?;
         }
         Ok(())

@@ -183,6 +183,7 @@ fn body(
         "A label holds when its probability is at least its threshold. Thresholds are {policy}; \
          they stand in `thresholds.json`. Tools that do not read that file decide otherwise.\n"
     ));
+    line(TEMPERATURES_NOTE.to_owned());
     if let Some(figures) = figures {
         let Figures { split, metrics, cross_validated, details } = figures;
         line(format!("## Figures on the {} split\n", plain(split)));
@@ -237,6 +238,13 @@ fn body(
     }
 }
 
+/// What a model card says of models that were calibrated, which may happen after it was written.
+const TEMPERATURES_NOTE: &str = r#"If `thresholds.json` has `temperatures` (`tinymood tune --calibrate`), the logit of each label is divided by its own
+before the sigmoid. Probabilities of tools that do not read that file, transformers' pipeline among them, are
+uncalibrated then. In Python: `logits / torch.tensor([temperatures[id2label[i]] for i in range(len(id2label))])`, with
+`temperatures = json.load(open("thresholds.json"))["temperatures"]` and `id2label = model.config.id2label`.
+"#;
+
 /// What a model card says of a model with mean pooling: how to use it without tinymood.
 /// `reference/check_transformers.py` runs the code.
 pub const MEAN_POOLING_NOTE: &str = r#"## In Python
@@ -246,6 +254,7 @@ and so `pipeline`, does not do this: it opens the folder, but with a pooler of r
 noise. The encoder opens as it is:
 
 ```python
+import json
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
@@ -254,6 +263,8 @@ folder, texts = ".", ["what a lovely day"]
 tokenizer = AutoTokenizer.from_pretrained(folder)
 encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False)
 head = load_file(f"{folder}/model.safetensors")
+names = [encoder.config.id2label[i] for i in range(encoder.config.num_labels)]
+temperatures = json.load(open(f"{folder}/thresholds.json")).get("temperatures", {})
 
 inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
 mask = inputs["attention_mask"].unsqueeze(-1)
@@ -261,7 +272,8 @@ with torch.inference_mode():
     states = encoder(**inputs).last_hidden_state
     means = (states * mask).sum(1) / mask.sum(1)
     logits = means @ head["classifier.weight"].T + head["classifier.bias"]
-probabilities = logits.sigmoid()  # of the labels in `encoder.config.id2label`
+    logits /= torch.tensor([temperatures.get(name, 1.0) for name in names])
+probabilities = logits.sigmoid()  # of `names`
 ```
 "#;
 

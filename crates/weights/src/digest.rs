@@ -23,6 +23,23 @@ pub fn of_file(path: &Path) -> io::Result<String> {
     }
 }
 
+/// That of a classifier: of the values of `classifier.weight`, (C, H), then of those of `classifier.bias`, (C), as
+/// f32 in little-endian order. `tensor` finds the values by these names; `None` where it does not.
+///
+/// It tells trained models apart, and costs a thousandth of what hashing all weights does.
+pub fn of_classifier<'a>(tensor: impl Fn(&str) -> Option<&'a [f32]>) -> Option<String> {
+    let mut hasher = Sha256::new();
+    for name in ["classifier.weight", "classifier.bias"] {
+        let mut bytes = [0; 4096];
+        for values in tensor(name)?.chunks(bytes.len() / 4) {
+            let places = bytes.chunks_exact_mut(4).zip(values);
+            places.for_each(|(place, value)| place.copy_from_slice(&value.to_le_bytes()));
+            hasher.update(&bytes[..4 * values.len()]);
+        }
+    }
+    Some(hexadecimal(&hasher.finalize()))
+}
+
 /// Bytes as digits.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -31,6 +48,22 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_classifier_has_the_sum_of_its_floats() {
+        // hashlib.sha256(np.r_[np.arange(2500), [1.5]].astype("<f4").tobytes()).hexdigest()
+        let weight: Vec<f32> = (0..2500_u16).map(f32::from).collect();
+        let sum = of_classifier(|name| match name {
+            "classifier.weight" => Some(&weight[..]),
+            "classifier.bias" => Some(&[1.5]),
+            _ => None,
+        });
+        assert_eq!(
+            sum.as_deref(),
+            Some("f7d02c83fb87dc938badb9652360e74e68c3009ac9a10194581f16630f2e180f")
+        );
+        assert_eq!(of_classifier(|_| None), None);
+    }
 
     #[test]
     fn a_file_has_the_sum_that_others_give_it() {

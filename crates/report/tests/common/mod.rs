@@ -67,6 +67,7 @@ pub fn kept(labels: &LabelSet, rows: usize, seed: usize) -> KeptPredictions {
             .collect(),
         probabilities: (0..numbers).map(guess).collect(),
         problem_type: tinymood_core::ProblemType::MultiLabel,
+        temperatures: None,
         targets,
     }
 }

@@ -45,12 +45,12 @@ pub struct TuneArgs {
     /// What the global threshold maximises
     #[arg(long, value_enum, default_value = "micro_f1")]
     pub objective: ObjectiveArg,
-    /// First calibrate probabilities by scaling the classifier's outputs: with one temperature, one per
-    /// label, or none, whichever does best on rows it was not fitted on. This rewrites the model's
-    /// weights
-    #[arg(long, conflicts_with = "dry_run")]
+    /// First calibrate probabilities: divide logits by one temperature, or by one per label, whichever
+    /// has the lower log loss on rows it was not fitted on. If neither lowers it, or rows are too few,
+    /// this is an error. Temperatures are saved in thresholds.json; tune without this flag to drop them
+    #[arg(long)]
     pub calibrate: bool,
-    /// Show the thresholds without saving them
+    /// Show the thresholds, and temperatures, without saving them
     #[arg(long)]
     pub dry_run: bool,
     /// Print one JSON document on standard output

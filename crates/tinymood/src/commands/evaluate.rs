@@ -5,8 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 use tinymood_core::{LabelSet, Logits, ProblemType, Taxonomy, TokenizedText};
 use tinymood_eval::{
-    Calibration, CrossValidated, Evaluation, Faithfulness, Predictions, ThresholdObjective,
-    ThresholdPolicy, Thresholds, cross_validated, cross_validated_with_temperatures,
+    Calibration, CalibrationError, CalibrationKind, CrossValidated, Evaluation, Faithfulness,
+    LogLosses, Predictions, ThresholdObjective, ThresholdPolicy, Thresholds, cross_validated,
+    cross_validated_with_temperatures,
 };
 use tinymood_report::{KeptPredictions, KeptRow};
 use tinymood_text::{Dataset, EncodedSplit, Example, LabelList, ListRole, Splits};
@@ -129,6 +130,7 @@ impl Judged {
             targets: self.encoded.targets.clone(),
             probabilities: self.probabilities.clone(),
             problem_type: self.problem_type,
+            temperatures: model.engine.temperatures().map(<[f32]>::to_vec),
         }
     }
 
@@ -150,23 +152,30 @@ impl Judged {
         Ok(predictions.with_problem_type(self.problem_type))
     }
 
-    /// What makes the model's probabilities mean what they say.
-    pub(super) fn calibration(&self) -> Calibration {
+    /// What makes the model's probabilities mean what they say, and what it is worth on other rows.
+    pub(super) fn calibration(&self) -> Result<(Calibration, LogLosses), CalibrationError> {
         Calibration::choose(&self.logits, &self.encoded.targets)
     }
 
-    /// Figures on rows that thresholds, and temperatures where there are to be any, were not fitted on.
+    /// Calibrates the model's answers.
+    pub(super) fn calibrate(&mut self, calibration: &Calibration) {
+        calibration.apply(&mut self.logits);
+        self.probabilities = self.problem_type.probabilities(&self.logits);
+    }
+
+    /// Figures on rows that thresholds, and temperatures of a kind where there are to be any, were not fitted on.
     pub(super) fn cross_validated(
         &self,
         policy: ThresholdPolicy,
         objective: ThresholdObjective,
-        calibrate: bool,
+        calibration: Option<CalibrationKind>,
     ) -> anyhow::Result<Option<CrossValidated>> {
-        Ok(if calibrate {
-            let targets = &self.encoded.targets;
-            cross_validated_with_temperatures(policy, objective, &self.logits, targets)
-        } else {
-            cross_validated(policy, objective, &self.predictions()?)
+        let targets = &self.encoded.targets;
+        Ok(match calibration {
+            Some(kind) => {
+                cross_validated_with_temperatures(policy, objective, kind, &self.logits, targets)
+            }
+            None => cross_validated(policy, objective, &self.predictions()?),
         })
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use tinymood_core::TokenizedText;
 use tinymood_engine::CpuEngine;
-use tinymood_eval::{Choice, Explainer, Selection};
+use tinymood_eval::{Calibrated, Choice, Explainer, Selection};
 use tinymood_text::{
     Columns, DataError, Encoding, RowProblem, StreamOptions, StreamedText, TextFormat, TextStream,
     TokenizerError, is_empty_text,
@@ -316,7 +316,7 @@ struct Answering<'a> {
     /// Whether rows tell the file that they are of.
     tells_file: bool,
     /// When words are asked for.
-    explainer: Option<Explainer<'a, CpuEngine>>,
+    explainer: Option<Explainer<'a, Calibrated<CpuEngine>>>,
 }
 
 impl Answering<'_> {
@@ -387,7 +387,7 @@ impl Answering<'_> {
     /// What carried each label that a text was given.
     fn explain(
         &self,
-        explainer: &Explainer<'_, CpuEngine>,
+        explainer: &Explainer<'_, Calibrated<CpuEngine>>,
         text: &str,
         encoded: &TokenizedText,
         logits: &[f32],

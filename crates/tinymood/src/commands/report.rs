@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tinymood_core::LabelSet;
-use tinymood_eval::{CrossValidated, Thresholds};
+use tinymood_eval::{CrossValidated, Tuning};
 use tinymood_report::{
     Comparison, DataSummary, KeptPredictions, ReportOptions, RunRecord, RunReport, SplitSummary,
     Written, card_details, order_labels_alike, predictions_file, training_summary,
@@ -144,7 +144,7 @@ fn write_card(record: &RunRecord, report: &RunReport) -> anyhow::Result<()> {
         None => {
             let file = record.path.join("best").join("thresholds.json");
             let Some(thresholds) = read_text(&file)? else { return Ok(()) };
-            let thresholds = Thresholds::from_json(&thresholds, &labels)?;
+            let thresholds = Tuning::from_json(&thresholds, &labels)?.thresholds;
             model_card(&facts, &settings, &labels, &(&thresholds).into(), None)
         }
     };

@@ -18,14 +18,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use tinymood_core::{LabelSet, ProblemType};
-use tinymood_eval::infer_split_with;
+use tinymood_eval::{Tuning, infer_split_with};
 use tinymood_hub::sha256;
 use tinymood_train::{Meter, RunFolder, Unfinished};
 use tinymood_weights::{digest, read_model_folder, regular};
 
 use crate::args::{GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::model::{Model, ModelError, TOKENS_PER_BATCH, find_model, labels_of};
+use crate::model::{
+    Model, ModelError, THRESHOLDS, TOKENS_PER_BATCH, find_model, labels_of, read_text,
+};
 pub(crate) use altered::altered;
 use answers::Answers;
 
@@ -111,6 +113,8 @@ struct Teacher {
     problem_type: ProblemType,
     /// SHA-256 of its files, or of the bundled weights.
     digest: String,
+    /// What its logits are divided by; `None` where they stay as they are.
+    temperatures: Option<Vec<f32>>,
 }
 
 impl Teachers {
@@ -143,8 +147,11 @@ impl Teachers {
 
     /// What tells these teachers from others.
     pub(crate) fn identity(&self) -> String {
-        let digests: Vec<&str> = self.teachers.iter().map(|one| one.digest.as_str()).collect();
-        digests.join(" ")
+        let digest = |one: &Teacher| match &one.temperatures {
+            Some(temperatures) => sha256(format!("{} {temperatures:?}", one.digest).as_bytes()),
+            None => one.digest.clone(),
+        };
+        self.teachers.iter().map(digest).collect::<Vec<_>>().join(" ")
     }
 
     /// The mean of what they say of texts, row-major; (N, C). From the run's folder, or from the
@@ -261,18 +268,28 @@ impl Teacher {
     fn find(name: &str, labels: &LabelSet, global: &GlobalArgs) -> anyhow::Result<Self> {
         let is_bundled = name == bundled::NAME;
         let mut name = name.to_owned();
-        let (folder, model, digest) = if is_bundled {
-            let (model, _) = bundled::classifier()?.ok_or(ModelError::NotBundled)?;
-            (PathBuf::from(bundled::NAME), model, bundled::classifier_sha256())
+        let (folder, model, thresholds, digest) = if is_bundled {
+            let (model, thresholds) = bundled::classifier()?.ok_or(ModelError::NotBundled)?;
+            let (folder, thresholds) = (PathBuf::from(bundled::NAME), Some(thresholds.to_owned()));
+            (folder, model, thresholds, bundled::classifier_sha256())
         } else {
             let found = find_model(&name, global)?;
             name = found.name;
             let folder = found.folder;
             let digest = digest_of(&folder)?;
             let model = read_model_folder(&folder)?;
-            (folder, model, digest)
+            let thresholds = read_text(&folder.join(THRESHOLDS))?;
+            (folder, model, thresholds, digest)
         };
         let known = labels_of(&model)?;
+        let temperatures = match thresholds {
+            Some(text) => {
+                Tuning::from_json(&text, &known)
+                    .with_context(|| format!("cannot use {}", folder.join(THRESHOLDS).display()))?
+                    .temperatures
+            }
+            None => None,
+        };
         let outputs = labels.names().iter().map(|label| {
             known.index_of(label).ok_or_else(|| TeacherError::Label {
                 teacher: folder.clone(),
@@ -281,7 +298,7 @@ impl Teacher {
         });
         let outputs = outputs.collect::<Result<_, _>>()?;
         let problem_type = model.config.problem_type;
-        Ok(Self { name, folder, is_bundled, outputs, problem_type, digest })
+        Ok(Self { name, folder, is_bundled, outputs, problem_type, digest, temperatures })
     }
 
     fn open(&self, global: &GlobalArgs) -> anyhow::Result<Model> {

@@ -151,7 +151,8 @@ pub fn rows(text: &str) -> Vec<Value> {
     text.lines().map(json).collect()
 }
 
-/// Changes single weights of a file of f32: `set(name, index, change)`.
+/// Changes single weights of a file of f32: `set(name, index, change)`. Thresholds beside it no longer name the
+/// weights that they are for, as those of earlier versions do not.
 pub fn change_weights(
     file: &Path,
     changes: impl Fn(&mut dyn FnMut(&str, usize, &dyn Fn(f32) -> f32)),
@@ -165,6 +166,12 @@ pub fn change_weights(
         bytes[start..start + 4].copy_from_slice(&change(value).to_le_bytes());
     });
     fs::write(file, bytes).unwrap();
+    let thresholds = file.with_file_name("thresholds.json");
+    if let Ok(text) = fs::read_to_string(&thresholds) {
+        let mut tuning = json(&text);
+        tuning.as_object_mut().unwrap().remove("classifier_sha256");
+        fs::write(&thresholds, tuning.to_string()).unwrap();
+    }
 }
 
 /// Makes a model of [`QUICK`] surer of itself than it may be: its logits are three times what they were.

@@ -1,15 +1,17 @@
-//! A model as 32-bit floats, which other tools read: of int8 weights, what they stand for.
+//! A model as 32-bit floats, which other tools read: of int8 weights, what they stand for. Other tools know no
+//! temperatures, so the classifier is divided by them, and gives calibrated logits by itself.
 
 use serde_json::Map;
-use tinymood_core::{Engine, Infer, TensorSet};
+use tinymood_core::{Engine, Infer, TensorSet, TensorView};
+use tinymood_eval::Tuning;
 use tinymood_train::MEAN_POOLING_NOTE;
-use tinymood_weights::{ModelParts, read_model_folder, write_new_model_folder};
+use tinymood_weights::{ModelParts, digest, read_model_folder, write_new_model_folder};
 
 use super::encoder::{Encoder, is_encoder};
 use super::{check_weights, read_card, written};
 use crate::args::{ExportArgs, GlobalArgs, PrecisionArg};
 use crate::bundled;
-use crate::model::{Model, Origin, model_folder};
+use crate::model::{Model, Origin, model_folder, thresholds_file};
 
 /// The card of the bundled classifier, which has no folder to keep one in.
 const BUNDLED_CARD: &str = "\
@@ -54,11 +56,21 @@ pub(super) fn export(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<(
         _ => read_card(&model.path)?,
     };
     let mut files = model.tokenizer.files()?;
-    files.extend(model.thresholds_file(&model.thresholds));
-    files.push(("README.md".to_owned(), with_note(card, model.quantised)));
     let config = model.engine.config().clone();
-    let tensors = model.engine.tensors(TensorSet::Parameters);
+    let temperatures = model.engine.temperatures().map(<[f32]>::to_vec);
+    let mut tensors = model.engine.engine.tensors(TensorSet::Parameters);
     check_weights(&tensors, &model.path)?;
+    if let Some(temperatures) = &temperatures {
+        divide_classifier(&mut tensors, temperatures);
+    }
+    let values = |name: &str| tensors.iter().find(|tensor| tensor.name == name).map(|t| &*t.values);
+    let tuning = Tuning {
+        classifier_sha256: digest::of_classifier(values),
+        ..Tuning::of_thresholds(model.thresholds)
+    };
+    files.extend(thresholds_file(&tuning, &model.labels, config.problem_type));
+    let card = if temperatures.is_some() { card + CALIBRATED_NOTE } else { card };
+    files.push(("README.md".to_owned(), with_note(card, model.quantised)));
     let parts = ModelParts {
         config: &config,
         labels: Some(&model.labels),
@@ -69,6 +81,16 @@ pub(super) fn export(args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<(
     };
     write_new_model_folder(&args.output, &parts)?;
     written(args, global)
+}
+
+/// Divides the outputs of a classifier by temperatures, (C).
+fn divide_classifier(tensors: &mut [TensorView<'_>], temperatures: &[f32]) {
+    for tensor in tensors.iter_mut().filter(|tensor| tensor.name.starts_with("classifier.")) {
+        let width = tensor.values.len() / temperatures.len();
+        for (row, temperature) in tensor.values.to_mut().chunks_exact_mut(width).zip(temperatures) {
+            row.iter_mut().for_each(|value| *value /= temperature);
+        }
+    }
 }
 
 fn export_encoder(encoder: &Encoder, args: &ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
@@ -88,6 +110,11 @@ fn export_encoder(encoder: &Encoder, args: &ExportArgs, global: &GlobalArgs) -> 
     write_new_model_folder(&args.output, &parts)?;
     written(args, global)
 }
+
+/// What the card says of a classifier that was divided.
+const CALIBRATED_NOTE: &str = "\n## Calibration\n\nThe classifier of this copy is divided by the temperatures of \
+                               the model that it was made of, so its probabilities are calibrated in every tool, \
+                               and its `thresholds.json` has no `temperatures`.\n";
 
 /// The card, and where the floats came from.
 fn with_note(card: String, is_quantised: bool) -> Vec<u8> {

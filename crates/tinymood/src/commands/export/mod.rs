@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::bail;
 use serde_json::{Map, Value, json};
 use tinymood_core::{Engine, Infer, Logits, Tensor, TensorMap, TensorSet, TensorView};
-use tinymood_eval::{Evaluation, Predictions, Thresholds, infer_split};
+use tinymood_eval::{Calibrated, Evaluation, Predictions, Thresholds, Tuning, infer_split};
 use tinymood_kernels::matmul::quantise_row;
 use tinymood_text::EncodedSplit;
 use tinymood_weights::{
@@ -21,7 +21,8 @@ use crate::bundled;
 use crate::commands::evaluate::{Rows, in_labels};
 use crate::commands::{print, print_json};
 use crate::model::{
-    Model, ModelError, TOKENS_PER_BATCH, check_finite, engine, model_folder, read_text,
+    Model, ModelError, TOKENS_PER_BATCH, check_finite, engine, model_folder, read_text, sha256_of,
+    thresholds_file,
 };
 use crate::output::check_folder;
 
@@ -51,7 +52,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let Rows { settings: data, split, tuned_on, dataset } =
         Rows::open(&model, &args.judging, SplitArg::Dev, global)?;
     let encoded = EncodedSplit::new(&in_labels(dataset, &model.labels)?, &model.tokenizer)?;
-    let tensors = model.engine.tensors(TensorSet::Parameters);
+    let tensors = model.engine.engine.tensors(TensorSet::Parameters);
     check_weights(&tensors, &model.path)?;
     let (rounded, kept) = quantise(tensors, args.embedding_bits);
     let as_read = read_back(&rounded, &kept);
@@ -59,7 +60,10 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
     let config = model.engine.config().clone();
     let mut int8 = engine(config.clone(), num_labels, PrecisionArg::Int8, global)?;
     int8.load_tensors(TensorSet::Parameters, &as_read)?;
+    let classifier_sha256 = sha256_of(&as_read);
     drop(as_read);
+    let temperatures = model.engine.temperatures().map(<[f32]>::to_vec);
+    let int8 = Calibrated::new(int8, temperatures.clone());
 
     let (gate, thresholds) = judge(&model, &int8, &encoded, &split, &tuned_on)?;
     let losses = gate.losses();
@@ -90,7 +94,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
             tensors: tensors.collect(),
             quantised: rounded,
             facts: Map::from_iter([("int8".to_owned(), judgement.clone())]),
-            files: files(&model, &thresholds, &table)?,
+            files: files(&model, &Tuning { thresholds, temperatures, classifier_sha256 }, &table)?,
         };
         write_new_model_folder(&args.output, &parts)?;
     }
@@ -206,18 +210,14 @@ fn tuned_alike(saved: &Thresholds, form: &Predictions<'_>, tuned_on: &str) -> Th
 }
 
 /// The tokenizer, the thresholds, and the card with what was found.
-fn files(
-    model: &Model,
-    thresholds: &Thresholds,
-    table: &str,
-) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+fn files(model: &Model, tuning: &Tuning, table: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut files = model.tokenizer.files()?;
     let alike = if model.problem_type().is_single_label() {
         ""
     } else {
         ", the thresholds of each tuned alike"
     };
-    files.extend(model.thresholds_file(thresholds));
+    files.extend(thresholds_file(tuning, &model.labels, model.problem_type()));
     let mut card = read_card(&model.path)?;
     card += &format!(
         "\n## int8\n\nThe weights of this copy are 8-bit integers with a scale for each output, those \
