@@ -121,6 +121,16 @@ FOLDERS = {
     "config: empty extra": VOCABULARY | config(extra_special_tokens=[], additional_special_tokens=["thank"]),
     "config: null additional": VOCABULARY | config(additional_special_tokens=None),
     "config: extra by name": VOCABULARY | config(extra_special_tokens={"name_token": "[NAME]"}),
+    "config: extra by name beside the map": VOCABULARY
+    | config(extra_special_tokens={"name_token": "[NAME]"}) | special(additional_special_tokens=["thank"]),
+    "config: extra without a name beside the map": VOCABULARY
+    | config(extra_special_tokens={}) | special(additional_special_tokens=["[NAME]"]),
+    "special: extra by name": VOCABULARY
+    | special(extra_special_tokens={"name_token": "[NAME]"}, additional_special_tokens=["thank"]),
+    "special: extra by name, config: additional": VOCABULARY
+    | special(extra_special_tokens={"name_token": "[NAME]"}) | config(additional_special_tokens=["thank"]),
+    "special: a name that the config has too": VOCABULARY
+    | special(name_token="[NAME]") | config(name_token="thank"),
     "config: a field of its own": VOCABULARY | config(name_token=typed("[NAME]")),
     "config: before special": VOCABULARY
     | config(additional_special_tokens=["[NAME]"]) | special(additional_special_tokens=["thank"]),

@@ -24,6 +24,9 @@ CSV = {
     "short rows": "text,labels,id\na,joy\nb,love,2\n",
     "a short row without its text": "id,text\n1\n2,b\n",
     "two columns of one name": "text,text\na,b\n",
+    "returns": 'text,labels\r"a, b",joy\rc,love\r',
+    "returns around quoted ends of lines": 'text,labels\r"a\nb",joy\r"c\rd",love\r"e\r\nf",love',
+    "returns alone and blank lines": "text,labels\r\ra,joy\r \rb,love\r\r",
     "sep": "sep=;\ntext;labels\na;joy\n",
 }
 

@@ -1,12 +1,14 @@
 """What transformers answers with a model folder: labels and scores of texts, as its text-classification pipeline does.
 
-Four departures, each on purpose:
+Five departures, each on purpose:
 
 - A text is cut to the model's positions where the tokenizer has no length or a larger one. The pipeline passes on all
   tokens there and fails.
 - Several labels without a `problem_type` get a sigmoid each, since the public multi-label models omit it. The pipeline
   takes a softmax.
 - Numbers are 32-bit floats, whatever `dtype` says: `--precision` is the user's to choose.
+- Tokens with their flags in a list of special_tokens_map.json are read as transformers 4 writes and reads them, without
+  `"__type": "AddedToken"`. transformers 5 fails on them.
 - Weights that transformers would make up at random, since the folder lacks them, are a refusal.
 """
 
@@ -15,6 +17,7 @@ import io
 import json
 import os
 import pathlib
+import tempfile
 import warnings
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -36,6 +39,27 @@ def load():
 
 class Refused(Exception):
     """What transformers raises, and what counts as that."""
+
+
+def tokenizer_of(folder):
+    """The tokenizer of a folder, in which tokens of transformers 4 are given their type."""
+    from transformers import AutoTokenizer
+
+    name, field = "special_tokens_map.json", "additional_special_tokens"
+    fields = None
+    with contextlib.suppress(ValueError, OSError):
+        fields = json.loads((folder / name).read_text(encoding="utf-8")) if (folder / name).is_file() else None
+    tokens = fields.get(field) if isinstance(fields, dict) else None
+    if not isinstance(tokens, list) or not any(isinstance(token, dict) and "__type" not in token for token in tokens):
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    typed = {"__type": "AddedToken", "special": True}
+    fields[field] = [token | typed if isinstance(token, dict) else token for token in tokens]
+    with tempfile.TemporaryDirectory() as place:
+        for path in folder.iterdir():
+            if path.name != name:
+                (pathlib.Path(place) / path.name).symlink_to(path.absolute())
+        (pathlib.Path(place) / name).write_text(json.dumps(fields), encoding="utf-8")
+        return AutoTokenizer.from_pretrained(place, local_files_only=True)
 
 
 class Oracle:
@@ -69,7 +93,7 @@ class Oracle:
     def answers(self, folder, texts):
         """A list with a dict of scores by label for each text, or a text that says why there is none."""
         import torch
-        from transformers import AutoConfig, AutoTokenizer
+        from transformers import AutoConfig
 
         folder = pathlib.Path(folder)
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -77,7 +101,7 @@ class Oracle:
             raise Refused("another architecture")
         if config.num_hidden_layers > 64:  # transformers makes them all before it misses their weights
             raise Refused("more layers than there are weights")
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = tokenizer_of(folder)
         model = self.model(folder)
         config = model.config
         # A length of 0 cuts nothing in transformers.

@@ -13,8 +13,9 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::readers::{
-    BadBytes, Elements, Encoding, Format, Record, Records, Table, csv_text_column, decoded_as,
-    inner_name, json_bare_text, json_fields, json_object, json_place, json_text, listed, open_file,
+    BadBytes, Elements, Encoding, Format, Record, Records, Returns, Table, csv_text_column,
+    decoded_as, inner_name, json_bare_text, json_fields, json_object, json_place, json_text, lines,
+    listed, open_file,
 };
 use crate::{DataError, RowError, RowProblem, is_empty_text};
 
@@ -183,15 +184,12 @@ enum Rows {
     /// Records with the text in this column, of as many as the header has, or the first row without a header
     /// (0 before it is read), and the columns to keep.
     Table {
-        records: Box<Records<Started>>,
+        records: Box<Records<Returns<Box<dyn BufRead + Send>>>>,
         column: usize,
         header: usize,
         kept: Vec<(usize, Arc<str>)>,
     },
 }
-
-/// A file of which the first line was looked at.
-type Started = io::Chain<io::Cursor<Vec<u8>>, Box<dyn BufRead + Send>>;
 
 /// A line's number, its text or why there is none, and what stands beside it.
 type NumberedText = (u64, Result<String, RowProblem>, Vec<Field>);
@@ -231,7 +229,10 @@ impl TextStream {
             decoded_as(source, options.encoding).map_err(DataError::io(path))?;
         let mut place = TextColumn { place: 0, name: text_column.into() };
         let rows = match format {
-            TextFormat::Lines => Rows::Lines { source, line: 0, buffer: Vec::new() },
+            TextFormat::Lines => {
+                let source = lines(source).map_err(DataError::io(path))?;
+                Rows::Lines { source, line: 0, buffer: Vec::new() }
+            }
             TextFormat::Rows(format @ (Format::Json | Format::Jsonl)) => {
                 let elements = Elements::open(source, format, text_column);
                 let elements = elements.map_err(|error| error.at(path))?;

@@ -120,6 +120,13 @@ fn what_would_change_the_ids_is_refused_by_name() {
         ("additional_special_tokens", json!("[NAME]")),
         ("additional_special_tokens", json!([7])),
         ("extra_special_tokens", json!([{"lstrip": true}])),
+        ("extra_special_tokens", json!([{"content": "[NAME]"}])),
+        ("extra_special_tokens", json!({"name_token": {"content": "[NAME]"}})),
+        ("extra_special_tokens", json!({"name_token": null})),
+        ("extra_special_tokens", json!({"cls_token": "world"})),
+        ("additional_special_tokens", json!([{"content": "[NAME]"}])),
+        ("cls_token", json!({"content": "[CLS]"})),
+        ("mask_token", json!({"content": "[MASK]", "__type": "Token"})),
         ("added_tokens_decoder", json!(null)),
         ("added_tokens_decoder", json!({"seven": "x"})),
         ("added_tokens_decoder", json!({"7": {"content": "x", "lstrip": "yes"}})),
@@ -132,6 +139,11 @@ fn what_would_change_the_ids_is_refused_by_name() {
         ("config.json", json!({"auto_map": {"AutoTokenizer": "a.B"}}), "auto_map"),
         ("special_tokens_map.json", json!({"do_basic_tokenize": false}), "do_basic_tokenize"),
         ("special_tokens_map.json", json!({"mask_token": {"content": 3}}), "mask_token"),
+        (
+            "special_tokens_map.json",
+            json!({"additional_special_tokens": {"name_token": "[NAME]"}}),
+            "additional_special_tokens",
+        ),
         ("added_tokens.json", json!({"[NAME]": "7"}), "[NAME]"),
         ("added_tokens.json", json!({"[NAME]": -7}), "[NAME]"),
         ("tokenizer_config.json", json!(""), "tokenizer_config.json"),
@@ -145,13 +157,15 @@ fn what_would_change_the_ids_is_refused_by_name() {
     }
     // transformers would give these another id, or none.
     for (file, content) in [
+        (config, json!({"added_tokens_decoder": {"7": {"content": "a"}, "9": {"content": "b"}}})),
         (config, json!({"added_tokens_decoder": {"9": {"content": "[NAME]"}}})),
         (config, json!({"added_tokens_decoder": {"5": {"content": "world"}}})),
         ("added_tokens.json", json!({"[NAME]": 8})),
     ] {
         let message = error(&json!({file: content}));
         assert!(
-            message.contains("vocab.txt") && message.contains("cannot have the id"),
+            message.contains(&format!("{file} is no usable"))
+                && message.contains("vocab.txt gives"),
             "{message}"
         );
     }
@@ -162,6 +176,25 @@ fn what_would_change_the_ids_is_refused_by_name() {
     assert!(error(&json!({config: {"sep_token": null}})).contains("lacks the token \"sep_token\""));
     let message = error(&json!({config: {"tokenizer_class": "PreTrainedTokenizerFast"}}));
     assert!(message.contains("tokenizer.json, which is not there"), "{message}");
+}
+
+#[test]
+fn a_frame_that_the_configuration_takes_away_is_refused() {
+    let place = folder(&json!({"vocab.txt": VOCABULARY}));
+    let files = Tokenizer::from_folder(place.path()).unwrap().files().unwrap();
+    let definition: Value = serde_json::from_slice(&files[0].1).unwrap();
+    for (field, value) in [
+        ("cls_token", json!("")),
+        ("cls_token", json!("<s>")),
+        ("sep_token", json!(null)),
+        ("unk_token", json!("<unk>")),
+    ] {
+        for file in ["tokenizer_config.json", "special_tokens_map.json"] {
+            let message = error(&json!({"tokenizer.json": definition, file: {field: value}}));
+            let expected = format!("{file}: {field} is {value}, expected a token of ");
+            assert!(message.contains(&expected), "{message}");
+        }
+    }
 }
 
 #[test]

@@ -628,12 +628,23 @@ fn files_of_other_kinds_are_refused_by_what_they_are() {
         ("a.txt", &compressed(b"one\n"), "gzip"),
         ("a.jsonl", b"PAR1\x15\0", "Parquet"),
         ("a.txt", b"BZh91AY&SY\x1F\0", "bzip2"),
+        ("a.tsv", b"\xFF\xFE\0\0a\0\0\0", "UTF-32"),
+        ("a.csv", b"\0\0\xFE\xFF\0\0\0a", "UTF-32"),
+        ("a.txt", b"a\0\0\0\xAC \0\0b\0\0\0\0\xF6\x01\0", "UTF-32"),
+        ("a.jsonl", b"\0\0\0{\0\0\0}", "UTF-32"),
     ] {
         let error = stream_as(name, bytes, &StreamOptions::default()).unwrap_err();
         assert!(error.source().unwrap().to_string().contains(kind), "{error:?}");
         assert!(error.hint().is_some());
     }
     assert_eq!(stream("a.txt", "BZh is a name\n"), [ok("BZh is a name")]);
+    // Also where the encoding is named: it is that of UTF-16, with a NUL behind each letter.
+    let options = StreamOptions { encoding: Some(Encoding::Utf16Le), ..StreamOptions::default() };
+    let error = stream_as("a.txt", b"a\0\0\0b\0\0\0", &options).unwrap_err();
+    assert!(error.source().unwrap().to_string().contains("UTF-32"), "{error:?}");
+    assert_eq!(stream_as("a.txt", b"a\0\n\0b\0\n\0", &options).unwrap(), [ok("a"), ok("b")]);
+    assert_eq!(stream("a.txt", b"\xFF\xFEa\0"), [ok("a")]);
+    assert_eq!(stream("a.txt", b"\xFF\xFE"), []);
     for name in ["a.zip", "a.csv.bz2", "a.csv.zst", "a.ods", "a.pdf"] {
         let error = TextFormat::of(PathBuf::from(name).as_path()).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
@@ -659,6 +670,10 @@ fn excel_says_what_cells_are_cut_at() {
         assert_eq!(stream("a.csv", &file), [ok("a; b"), ok("c")]);
     }
     assert_eq!(stream("a.tsv", "sep=\t\ntext\tid\na\t1\n"), [ok("a")]);
+    // Also before rows without a header.
+    assert_eq!(stream("a.tsv", "sep=|\na|joy\n\"b|\"|love\n"), [ok("a"), ok("b|")]);
+    let dataset = read("a.tsv", "sep=;\na;joy\nb;love\n", &options()).unwrap();
+    assert_eq!(texts_of(&dataset), ["a", "b"]);
     let (error, _) = refused("a.csv", semicolon.replace("c;love", "c;love;joy"));
     assert!(error.contains("a.csv:4: found 3 columns"), "{error}");
     assert_eq!(stream("a.txt", "sep=;\n"), [ok("sep=;")]);

@@ -1,12 +1,13 @@
 //! Records between commas, semicolons or tabs, quoted as RFC 4180 says.
 
 use std::fmt::Debug;
-use std::io::{self, BufRead, Chain, Cursor, Read};
+use std::io::{self, BufRead, Chain, Read};
 use std::path::Path;
 
 use ::csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use super::Format;
+use super::returns::{Returns, ends_in_returns, first_line};
 use crate::stream::MAX_LINE;
 use crate::{DataError, RowProblem};
 
@@ -33,7 +34,7 @@ const END: &[u8] = b"\0end\0";
 /// What is added to a file.
 const ENDING: &[u8] = b"\n\0end\0\n";
 
-impl<R: BufRead> Records<R> {
+impl<R: Read> Records<R> {
     pub(crate) fn new(source: R, delimiter: u8) -> Self {
         let reader = ReaderBuilder::new()
             .delimiter(delimiter)
@@ -174,8 +175,8 @@ impl<'a> Record<'a> {
 }
 
 /// A file of records, and the names of its columns where it has any.
-pub(crate) struct Table<R: Read> {
-    pub(crate) records: Records<Chain<Cursor<Vec<u8>>, R>>,
+pub(crate) struct Table<R: BufRead> {
+    pub(crate) records: Records<Returns<R>>,
     /// `None` in files as GoEmotions has them.
     pub(crate) header: Option<Vec<String>>,
 }
@@ -184,7 +185,7 @@ impl<R: BufRead> Table<R> {
     /// Opens what is CSV or TSV by its name. CSV stands between commas, unless its header `fits` only when
     /// it is cut at semicolons, as spreadsheets write it in much of Europe, or at tabs. TSV has a header where
     /// the cells of its first line are one, as `is_header` says. A first line `sep=;`, as Excel understands it,
-    /// says what to cut at.
+    /// says what to cut at. Rows may [end in `\r`](ends_in_returns) alone.
     pub(crate) fn open(
         mut source: R,
         format: Format,
@@ -192,32 +193,42 @@ impl<R: BufRead> Table<R> {
         fits: impl Fn(&[String]) -> bool,
     ) -> io::Result<Self> {
         let mut start = first_line(&mut source)?;
-        let told = separator(&start).filter(|&told| format != Format::Tsv || told == b'\t');
+        let has_returns = ends_in_returns(&start);
         let mut lines_before = 0;
+        let end = first_end(&start, has_returns);
+        let told = separator(&start[..end]);
         if told.is_some() {
-            lines_before = start.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            start = first_line(&mut source)?;
+            let is_end = |byte: &&u8| matches!((has_returns, byte), (true, b'\r') | (false, b'\n'));
+            lines_before = start[..end].iter().filter(is_end).count() as u64;
+            start.drain(..end);
+            if start.trim_ascii().is_empty() {
+                start.extend(first_line(&mut source)?);
+            }
         }
+        let cut_at = |delimiter| header_of(&start, delimiter, has_returns);
         let (delimiter, has_header) = match format {
-            Format::Tsv => (b'\t', is_header(&header_of(&start, b'\t'))),
-            _ => (told.unwrap_or_else(|| delimiter(&start, fits)), true),
+            Format::Tsv => {
+                let delimiter = told.unwrap_or(b'\t');
+                (delimiter, is_header(&cut_at(delimiter)))
+            }
+            _ => (told.unwrap_or_else(|| delimiter(cut_at, fits)), true),
         };
-        let mut records = Records::new(Cursor::new(start).chain(source), delimiter);
+        let source = Returns::new(start, source, delimiter, has_returns);
+        let mut records = Records::new(source, delimiter);
         records.lines_before = lines_before;
         let header = has_header.then(|| records.header()).transpose()?;
         Ok(Self { records, header })
     }
 }
 
-/// What a file begins with, up to the end of the first line that is not blank.
-fn first_line(source: &mut impl BufRead) -> io::Result<Vec<u8>> {
-    let mut start = Vec::new();
-    while start.len() < MAX_LINE && start.iter().all(u8::is_ascii_whitespace) {
-        if source.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut start)? == 0 {
-            break;
-        }
+/// How many bytes of a file's start are blank lines and the first other line.
+fn first_end(start: &[u8], has_returns: bool) -> usize {
+    if !has_returns {
+        return start.len();
     }
-    Ok(start)
+    let blank = start.len() - start.trim_ascii_start().len();
+    let end = start[blank..].iter().position(|&byte| byte == b'\r');
+    end.map_or(start.len(), |end| blank + end + 1)
 }
 
 /// What a line `sep=;` names.
@@ -233,13 +244,14 @@ fn separator(line: &[u8]) -> Option<u8> {
 }
 
 /// Column names as they are when cut at `delimiter`; none where they go on behind `start`.
-fn header_of(start: &[u8], delimiter: u8) -> Vec<String> {
-    Records::new(start, delimiter).header().unwrap_or_default()
+fn header_of(start: &[u8], delimiter: u8, has_returns: bool) -> Vec<String> {
+    let source = Returns::new(Vec::new(), start, delimiter, has_returns);
+    Records::new(source, delimiter).header().unwrap_or_default()
 }
 
 /// What a header is to be cut at: the first that makes it fit, else what makes most columns of it.
-fn delimiter(start: &[u8], fits: impl Fn(&[String]) -> bool) -> u8 {
-    let headers = [b',', b';', b'\t'].map(|delimiter| (delimiter, header_of(start, delimiter)));
+fn delimiter(cut_at: impl Fn(u8) -> Vec<String>, fits: impl Fn(&[String]) -> bool) -> u8 {
+    let headers = [b',', b';', b'\t'].map(|delimiter| (delimiter, cut_at(delimiter)));
     let fitting = headers.iter().find(|(_, header)| fits(header));
     let most = || headers.iter().rev().max_by_key(|(_, header)| header.len());
     fitting.or_else(most).map_or(b',', |(delimiter, _)| *delimiter)

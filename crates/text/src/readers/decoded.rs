@@ -8,6 +8,8 @@ use super::encoding::Encoding;
 const UTF_8: &[u8] = b"\xEF\xBB\xBF";
 const UTF_16_LITTLE: &[u8] = b"\xFF\xFE";
 const UTF_16_BIG: &[u8] = b"\xFE\xFF";
+const UTF_32_LITTLE: &[u8] = b"\xFF\xFE\0\0";
+const UTF_32_BIG: &[u8] = b"\0\0\xFE\xFF";
 
 /// How much of a file's start tells what it is.
 const LOOKED_AT: usize = 4096;
@@ -18,6 +20,9 @@ pub(crate) type Decoded<'a> = (Box<dyn BufRead + Send + 'a>, Encoding);
 /// A file that is no text in UTF-8, as its first bytes tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotText {
+    /// UTF-32, by its mark or by its NULs. Hardly any program writes it, so it is not read.
+    #[error("it is UTF-32")]
+    Utf32,
     /// UTF-16, of which every other byte is NUL where letters are ASCII.
     #[error("it seems to be UTF-16 without a byte order mark")]
     Utf16(Encoding),
@@ -34,6 +39,7 @@ impl NotText {
                 "read it with --encoding utf-16be, or save the file as UTF-8"
             }
             Self::Utf16(_) => "read it with --encoding utf-16le, or save the file as UTF-8",
+            Self::Utf32 => "save the file as UTF-8",
             Self::Binary(_, hint) => hint,
         }
     }
@@ -62,30 +68,33 @@ pub(crate) fn decoded_as<'a>(
     let mut source = BufReader::with_capacity(1 << 16, source);
     let mut start = Vec::new();
     // Byte by byte: who writes little at a time is not waited for longer than a mark asks.
-    while [UTF_8, UTF_16_LITTLE, UTF_16_BIG].iter().any(|mark| begins(mark, &start)) {
+    let marks = [UTF_8, UTF_16_BIG, UTF_32_LITTLE, UTF_32_BIG];
+    while marks.iter().any(|mark| begins(mark, &start)) {
         if source.by_ref().take(1).read_to_end(&mut start)? == 0 {
             break;
         }
     }
-    let marked = match &start[..] {
-        UTF_8 => Some(Encoding::Utf8),
-        UTF_16_LITTLE => Some(Encoding::Utf16Le),
-        UTF_16_BIG => Some(Encoding::Utf16Be),
-        _ => None,
+    let marked = [
+        (UTF_8, Encoding::Utf8),
+        (UTF_16_LITTLE, Encoding::Utf16Le),
+        (UTF_16_BIG, Encoding::Utf16Be),
+    ];
+    let marked = marked.into_iter().find(|(mark, _)| start.starts_with(mark));
+    let more = source.buffer().iter().copied();
+    let looked_at: Vec<u8> = start.iter().copied().chain(more).take(LOOKED_AT).collect();
+    let found = match (marked, encoding) {
+        _ if is_utf32(&looked_at) => Some(NotText::Utf32),
+        (Some(_), _) => None,
+        (None, Some(_)) => binary(&looked_at),
+        (None, None) => binary(&looked_at).or_else(|| utf16_without_mark(&looked_at)),
     };
-    if marked.is_some() {
-        start.clear();
-    } else {
-        let more = source.buffer().iter().copied();
-        let looked_at: Vec<u8> = start.iter().copied().chain(more).take(LOOKED_AT).collect();
-        let found = binary(&looked_at).or_else(|| match encoding {
-            None => utf16_without_mark(&looked_at),
-            Some(_) => None,
-        });
-        if let Some(found) = found {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, found));
-        }
+    if let Some(found) = found {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, found));
     }
+    if let Some((mark, _)) = marked {
+        start.drain(..mark.len());
+    }
+    let marked = marked.map(|(_, encoding)| encoding);
     let encoding = marked.or(encoding).unwrap_or(Encoding::Utf8);
     let source = Cursor::new(start).chain(source);
     Ok(match encoding {
@@ -117,6 +126,21 @@ fn binary(start: &[u8]) -> Option<NotText> {
     // Of these a text may begin with the same letters.
     let is_text = start.len() > 8 && start.iter().all(|&byte| byte.is_ascii() && byte != 0);
     found.filter(|_| !is_text).map(|(_, kind, hint)| NotText::Binary(kind, hint))
+}
+
+/// UTF-32 with a mark; or without one, if each four bytes are a character, and most of them below U+10000. As
+/// UTF-16, every second character would be NUL.
+fn is_utf32(start: &[u8]) -> bool {
+    let (units, _) = start.as_chunks::<4>();
+    let is_written = |number: fn([u8; 4]) -> u32| {
+        let mut numbers = units.iter().map(|&unit| number(unit));
+        let low = numbers.clone().filter(|number| *number < 0x1_0000).count();
+        let is_character = |number| number != 0 && char::from_u32(number).is_some();
+        units.len() >= 2 && 4 * low >= 3 * units.len() && numbers.all(is_character)
+    };
+    [UTF_32_LITTLE, UTF_32_BIG].iter().any(|mark| start.starts_with(mark))
+        || is_written(u32::from_le_bytes)
+        || is_written(u32::from_be_bytes)
 }
 
 /// UTF-16 of mostly ASCII letters: NUL is every other byte of at least a quarter of the units, and hardly any of

@@ -6,6 +6,7 @@ mod elements;
 mod encoding;
 mod gzip;
 mod jsonl;
+mod returns;
 mod table;
 mod unique;
 
@@ -29,6 +30,7 @@ pub(crate) use self::jsonl::{
     bare_text as json_bare_text, fields as json_fields, object as json_object, place as json_place,
     text as json_text,
 };
+pub(crate) use self::returns::{Returns, lines};
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Rows of tables, `.csv` and `.tsv`, to texts and targets.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use super::csv::{Record, Records, Table, check_is_one, listed, position, text_column};
@@ -47,7 +47,7 @@ pub(super) fn read(
 }
 
 /// The names of columns in whose first rows there are only numbers from 0 to 1 and truth values.
-fn number_columns<R: BufRead>(records: &mut Records<R>, header: &[String]) -> Vec<String> {
+fn number_columns<R: Read>(records: &mut Records<R>, header: &[String]) -> Vec<String> {
     let mut numbers = vec![true; header.len()];
     let mut rows = 0;
     while rows < LOOKED_INTO

@@ -6,7 +6,8 @@
 //!
 //! 1. With `added_tokens_decoder` in `tokenizer_config.json`, no other file names added tokens.
 //! 2. Without it, `special_tokens_map.json` replaces fields of `tokenizer_config.json`, and
-//!    `added_tokens.json` and `tokenizer.json` list added tokens.
+//!    `added_tokens.json` and `tokenizer.json` list added tokens. Tokens with their flags need no
+//!    `"__type": "AddedToken"` there, as `transformers` 4 writes and reads them.
 //! 3. A field that would change the ids, but is not implemented here, is an error that names it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,10 +95,14 @@ pub(super) struct Config {
     pub(super) special: Named,
     /// Names that are `null`, which take BERT's name away.
     pub(super) absent: BTreeSet<String>,
+    /// Where the fields of [`NAMES`] stand, and what they say there.
+    pub(super) said: BTreeMap<String, (String, String)>,
     /// Further special tokens.
     pub(super) extra: Vec<AddedToken>,
     /// Added tokens by their ids.
     pub(super) listed: BTreeMap<u32, AddedToken>,
+    /// The file that lists them; `None` for the tokenizer's own.
+    pub(super) listed_in: Option<String>,
     /// Whether `tokenizer.json` may list more.
     pub(super) is_legacy: bool,
     /// Tokens of `never_split`, which must be added tokens.
@@ -114,8 +119,10 @@ impl Default for Config {
             max_length: None,
             special: Vec::new(),
             absent: BTreeSet::new(),
+            said: BTreeMap::new(),
             extra: Vec::new(),
             listed: BTreeMap::new(),
+            listed_in: None,
             is_legacy: true,
             never_split: Vec::new(),
             from: CONFIG.to_owned(),
@@ -147,26 +154,31 @@ impl Config {
             Value::Object(map) => map.is_empty(),
             _ => false,
         };
-        let mut extra = "extra_special_tokens";
-        if fields.get(extra).is_none_or(is_empty)
-            && let Some(tokens) = fields.remove("additional_special_tokens")
+        let mut extra = EXTRA;
+        if fields.get(EXTRA).is_none_or(is_empty)
+            && let Some(tokens) = fields.remove(ADDITIONAL)
         {
-            fields.insert(extra.to_owned(), tokens);
-            extra = "additional_special_tokens";
+            fields.insert(EXTRA.to_owned(), tokens);
+            extra = ADDITIONAL;
         }
         let is_legacy = !fields.contains_key("added_tokens_decoder");
-        let mut of = Fields { from: from.clone(), extra, special: None, fields };
-        let mut listed = BTreeMap::new();
+        let mut of = Fields { from: from.clone(), extra, special: None, fields, named: Vec::new() };
+        of.take_named()?;
+        let (mut listed, mut listed_in) = (BTreeMap::new(), None);
         if is_legacy {
             let path = folder.join(SPECIAL);
             if let Some(map) = object(&path)? {
-                of.merge(path.display().to_string(), map)?;
+                of.merge(path.display().to_string(), map);
+                of.take_named()?;
             }
             let path = folder.join(ADDED);
             if let Some(map) = object(&path)? {
-                listed = of.added_tokens(&path.display().to_string(), &map)?;
+                let path = path.display().to_string();
+                listed = of.added_tokens(&path, &map)?;
+                listed_in = Some(path);
             }
         } else {
+            listed_in = Some(from.clone());
             let value = of.fields.remove("added_tokens_decoder").unwrap_or_default();
             let wrong = |expected| field(&from, "added_tokens_decoder", &value, expected);
             let Value::Object(map) = &value else { return Err(wrong("an object of tokens by id")) };
@@ -175,7 +187,7 @@ impl Config {
                 listed.insert(id, added_token(&from, "added_tokens_decoder", token, false)?);
             }
         }
-        of.resolve(class, listed, is_legacy)
+        Ok(Config { listed, listed_in, is_legacy, ..of.resolve(class)? })
     }
 
     /// The name of a special token, as the files say it, or BERT's.
@@ -222,6 +234,10 @@ impl Config {
     }
 }
 
+/// Further special tokens: the name of the field since `transformers` 5, and that before.
+const EXTRA: &str = "extra_special_tokens";
+const ADDITIONAL: &str = "additional_special_tokens";
+
 /// The name that BERT has for a special token.
 fn bert_name(name: &str) -> Option<&'static str> {
     Some(match name {
@@ -245,30 +261,73 @@ struct Fields {
     /// `special_tokens_map.json`, and the fields it replaced.
     special: Option<(String, BTreeSet<String>)>,
     fields: Map<String, Value>,
+    /// Tokens of [`EXTRA`] where it is an object.
+    named: Named,
 }
 
 impl Fields {
     /// Takes the fields of `special_tokens_map.json`, which replace those that are there.
-    fn merge(&mut self, from: String, map: Map<String, Value>) -> Result<(), TokenizerError> {
+    fn merge(&mut self, from: String, map: Map<String, Value>) {
         let mut replaced = BTreeSet::new();
         for (name, value) in map {
-            if name == "additional_special_tokens"
-                && self.fields.contains_key("extra_special_tokens")
-            {
-                continue;
-            }
-            let value = match (&*name, self.fields.get("extra_special_tokens"), value) {
-                ("extra_special_tokens", Some(Value::Array(known)), Value::Array(more)) => {
+            let value = match (&*name, self.fields.get(EXTRA), value) {
+                (EXTRA, Some(Value::Array(known)), Value::Array(more)) => {
                     let new = more.into_iter().filter(|token| !known.contains(token));
                     Value::Array(known.iter().cloned().chain(new).collect())
                 }
                 (_, _, value) => value,
             };
+            let is_own = name.ends_with("_token") && !NAMES.contains(&&*name);
+            if is_own && self.fields.get(&name).is_some_and(Value::is_string) {
+                continue; // here tokenizer_config.json counts more
+            }
+            if name == EXTRA {
+                self.extra = EXTRA;
+            }
             replaced.insert(name.clone());
             self.fields.insert(name, value);
         }
         self.special = Some((from, replaced));
+    }
+
+    /// Takes [`EXTRA`] away where it is an object of tokens by their names.
+    fn take_named(&mut self) -> Result<(), TokenizerError> {
+        let Some(Value::Object(map)) = self.fields.get(EXTRA) else { return Ok(()) };
+        let mut named = self.named.clone();
+        for (name, value) in map {
+            if NAMES.contains(&&**name) {
+                let expected = format!("no token {name:?}, which is a field of its own");
+                return Err(self.wrong(EXTRA, &Value::Object(map.clone()), &expected));
+            }
+            let token = self.typed_token(EXTRA, value)?;
+            named.retain(|(other, _)| other != name);
+            named.push((name.clone(), token));
+        }
+        self.named = named;
+        self.fields.remove(EXTRA);
         Ok(())
+    }
+
+    /// A special token as a text, or with its flags and its type.
+    fn typed_token(&self, name: &str, value: &Value) -> Result<AddedToken, TokenizerError> {
+        if value.is_object() && value.get("__type") != Some(&Value::from("AddedToken")) {
+            let expected = "a token as a text, or its flags with \"__type\": \"AddedToken\"";
+            return Err(self.wrong(name, value, expected));
+        }
+        added_token(self.from(name), self.shown(name), value, true)
+    }
+
+    /// A special token of a field. In `special_tokens_map.json` flags need no type.
+    fn token(&self, name: &str, value: &Value) -> Result<AddedToken, TokenizerError> {
+        match self.is_of_map(name) {
+            true => added_token(self.from(name), self.shown(name), value, true),
+            false => self.typed_token(name, value),
+        }
+    }
+
+    /// Whether `special_tokens_map.json` has a field.
+    fn is_of_map(&self, name: &str) -> bool {
+        self.special.as_ref().is_some_and(|(_, replaced)| replaced.contains(name))
     }
 
     /// The file that a field is of.
@@ -280,7 +339,12 @@ impl Fields {
     }
 
     fn wrong(&self, name: &str, value: &Value, expected: &str) -> TokenizerError {
-        field(self.from(name), name, value, expected)
+        field(self.from(name), self.shown(name), value, expected)
+    }
+
+    /// The name of a field in its file.
+    fn shown<'a>(&self, name: &'a str) -> &'a str {
+        if name == EXTRA { self.extra } else { name }
     }
 
     /// The tokens of `added_tokens.json`. `transformers` takes those for special that
@@ -297,7 +361,7 @@ impl Fields {
         };
         let named = NAMES.iter().filter_map(|name| content(self.fields.get(*name)?));
         let mut special: BTreeSet<String> = named.collect();
-        if let Some(Value::Array(extra)) = self.fields.get("extra_special_tokens") {
+        if let Some(Value::Array(extra)) = self.fields.get(EXTRA) {
             special.extend(extra.iter().filter_map(content));
         }
         let mut listed = BTreeMap::new();
@@ -336,35 +400,18 @@ impl Fields {
         }
     }
 
-    /// The further special tokens: those with a name of their own, and others.
-    fn extra(&self) -> Result<(Named, Vec<AddedToken>), TokenizerError> {
-        let (name, value) = match self.fields.get("extra_special_tokens") {
-            Some(value) => (self.extra, value),
-            None => {
-                let name = "additional_special_tokens";
-                (name, self.fields.get(name).unwrap_or(&Value::Null))
-            }
-        };
-        let token = |value: &Value| added_token(self.from(name), name, value, true);
-        match value {
-            Value::Null => Ok(Default::default()),
-            Value::Array(list) => {
-                Ok((Vec::new(), list.iter().map(token).collect::<Result<_, _>>()?))
-            }
-            Value::Object(map) => {
-                let tokens = map.iter().map(|(name, value)| Ok((name.clone(), token(value)?)));
-                Ok((tokens.collect::<Result<_, _>>()?, Vec::new()))
-            }
-            other => Err(self.wrong(name, other, "a list of tokens")),
+    /// The further special tokens without a name of their own. [`ADDITIONAL`] of `special_tokens_map.json` counts
+    /// only where there is no [`EXTRA`].
+    fn extra(&self) -> Result<Vec<AddedToken>, TokenizerError> {
+        let key = if self.fields.contains_key(EXTRA) { EXTRA } else { ADDITIONAL };
+        match self.fields.get(key) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(list)) => list.iter().map(|value| self.token(key, value)).collect(),
+            Some(other) => Err(self.wrong(key, other, "a list of tokens")),
         }
     }
 
-    fn resolve(
-        self,
-        class: Class,
-        listed: BTreeMap<u32, AddedToken>,
-        is_legacy: bool,
-    ) -> Result<Config, TokenizerError> {
+    fn resolve(self, class: Class) -> Result<Config, TokenizerError> {
         for (name, allowed) in FIXED {
             let value = self.fields.get(name).filter(|value| !value.is_null());
             if let Some(value) = value
@@ -398,25 +445,28 @@ impl Fields {
                 .flag("tokenize_chinese_chars")?
                 .unwrap_or(default.chinese_characters),
         };
-        let (mut special, mut absent) = (Vec::new(), BTreeSet::new());
+        let (mut special, mut absent, mut said) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
         for (name, value) in self.fields.iter().filter(|(name, _)| name.ends_with("_token")) {
             let is_named = NAMES.contains(&&**name);
+            if is_named {
+                said.insert(name.clone(), (self.from(name).to_owned(), excerpt(value)));
+            }
             match value {
                 Value::Null if is_named => {
                     absent.insert(name.clone());
                 }
-                Value::Object(map) if !is_named && !map.contains_key("__type") => {}
+                Value::Object(map)
+                    if !is_named && !map.contains_key("__type") && !self.is_of_map(name) => {}
                 Value::String(_) | Value::Object(_) => {
-                    let token = added_token(self.from(name), name, value, true)?;
-                    special.push((name.clone(), token));
+                    special.push((name.clone(), self.token(name, value)?));
                 }
                 value if is_named => return Err(self.wrong(name, value, "a token")),
                 _ => {} // such as add_bos_token
             }
         }
-        let (more, extra) = self.extra()?;
-        special.extend(more);
+        let extra = self.extra()?;
         let max_length = self.max_length()?;
+        special.extend(self.named);
         let from = self.from;
         Ok(Config {
             class,
@@ -424,11 +474,11 @@ impl Fields {
             max_length,
             special,
             absent,
+            said,
             extra,
-            listed,
-            is_legacy,
             never_split,
             from,
+            ..Config::default()
         })
     }
 }

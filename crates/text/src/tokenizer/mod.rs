@@ -251,11 +251,19 @@ impl Tokenizer {
         if source.config.class == Class::Bert {
             let parts = definition::vocabulary_of(&source.text);
             let (vocabulary, listed) = parts.map_err(|problem| source.wrong(problem))?;
-            if lacking(&source.config, &vocabulary, &listed).is_none() {
+            let Some(field) = lacking(&source.config, &vocabulary, &listed) else {
                 if source.config.is_legacy {
                     source.config.listed.extend(listed);
                 }
                 return Self::bert(source, vocabulary);
+            };
+            if let Some((from, found)) = source.config.said.get(field) {
+                return Err(TokenizerError::Field {
+                    from: from.clone(),
+                    field: field.to_owned(),
+                    found: found.clone(),
+                    expected: format!("a token of {}", source.from),
+                });
             }
             // A BertTokenizer cannot be made of it: its special tokens have other names, which no file says.
             source.config.read_as_file();
@@ -294,7 +302,10 @@ impl Tokenizer {
             vocabulary.insert(token, id);
         }
         match lacking(&source.config, &vocabulary, &[]) {
-            Some(token) => Err(source.wrong(format!("it lacks the token {token:?}"))),
+            Some(field) => {
+                let token = source.config.name(field).unwrap_or(field);
+                Err(source.wrong(format!("it lacks the token {token:?}")))
+            }
             None => Self::bert(source, vocabulary),
         }
     }
@@ -337,8 +348,13 @@ impl Tokenizer {
         for (&id, token) in config.listed.iter().filter(|(_, token)| !token.content.is_empty()) {
             let content = &token.content;
             if tokenizer.id(content)? != Some(id) {
-                let problem = format!("the added token {content:?} cannot have the id {id}");
-                return Err(wrong(format!("{problem}: the vocabulary gives it another")));
+                let vocabulary = &tokenizer.shared.source.from;
+                return Err(TokenizerError::Contents {
+                    from: config.listed_in.as_ref().unwrap_or(vocabulary).clone(),
+                    problem: format!(
+                        "the added token {content:?} cannot have the id {id}: {vocabulary} gives it another"
+                    ),
+                });
             }
         }
         for token in &config.never_split {
@@ -550,23 +566,20 @@ impl Tokenizer {
     }
 }
 
-/// The first token that a `BertTokenizer` needs and that neither the vocabulary nor the listed tokens
-/// have. Of these, the unknown token must be in the vocabulary.
-fn lacking<'a>(
-    config: &'a Config,
+/// The field of the first token that a `BertTokenizer` needs and that neither the vocabulary nor the listed
+/// tokens have. Of these, the unknown token must be in the vocabulary.
+fn lacking(
+    config: &Config,
     vocabulary: &Vocabulary,
     listed: &[(u32, tokenizers::AddedToken)],
-) -> Option<&'a str> {
+) -> Option<&'static str> {
     let is_known = |field: &str, name: &str| {
         let of_file = listed.iter().filter(|_| config.is_legacy).map(|(_, token)| token);
         let is_listed = || config.listed.values().chain(of_file).any(|it| it.content == name);
         vocabulary.id(name).is_some() || (field != "unk_token" && is_listed())
     };
-    ["unk_token", "cls_token", "sep_token"].into_iter().find_map(|field| match config.name(field) {
-        Some(name) if is_known(field, name) => None,
-        Some(name) => Some(name),
-        None => Some(field),
-    })
+    let is_lacking = |field: &&str| config.name(field).is_none_or(|name| !is_known(field, name));
+    ["unk_token", "cls_token", "sep_token"].into_iter().find(is_lacking)
 }
 
 /// The crate's tokenizer of a `tokenizer.json` as it is, with the tokens that other files add; and how many

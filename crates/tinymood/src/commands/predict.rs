@@ -96,6 +96,7 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
     };
     let mut bad_rows = 0;
     let mut advised = HashMap::new();
+    let mut read = HashSet::new();
     let mut coming = ReadAhead::new(texts)?;
     let mut waiting = Vec::new();
     loop {
@@ -103,8 +104,14 @@ pub(super) fn run(args: PredictArgs, global: &GlobalArgs) -> anyhow::Result<()> 
         if waiting.is_empty() {
             break;
         }
+        read.extend(waiting.iter().map(|row| Arc::clone(&row.file)));
         advise(&waiting, &mut advised, global);
         bad_rows += answering.answer(&mut waiting, &mut writer)?;
+    }
+    for name in args.input.iter().map(|path| input_name(path)) {
+        if !read.contains(&*name) {
+            global.warn(&format!("{name} has no rows: nothing in it is answered"));
+        }
     }
     if bad_rows > 0 {
         let plural = if bad_rows == 1 { "row" } else { "rows" };
@@ -264,6 +271,14 @@ fn within(mut text: StreamedText, may_pass: impl Fn(&str) -> bool, expected: &st
 /// What names standard input.
 const STDIN: &str = "-";
 
+/// What an input is called in messages and answers.
+fn input_name(path: &Path) -> String {
+    match path == Path::new(STDIN) {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    }
+}
+
 /// The texts of a file, or of standard input.
 fn open(path: &Path, args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<TextStream> {
     let is_stdin = path == Path::new(STDIN);
@@ -273,7 +288,7 @@ fn open(path: &Path, args: &PredictArgs, global: &GlobalArgs) -> anyhow::Result<
         None if is_stdin => TextFormat::Lines,
         None => TextFormat::of(path)?,
     };
-    let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
+    let name = input_name(path);
     let asked =
         [("--text-column", args.text_column.is_some()), ("--keep-columns", args.keep_columns)];
     if let Some((flag, _)) = asked.iter().find(|(_, is_given)| *is_given)

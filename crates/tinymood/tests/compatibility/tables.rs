@@ -55,6 +55,39 @@ fn a_text_with_commas_is_not_cut() {
 }
 
 #[test]
+fn rows_that_end_in_returns_are_rows() {
+    let folder = place(&[
+        ("a.csv", b"text,labels\rso glad,joy\r\"I hate it,\rall\",anger\r"),
+        ("b.tsv", b"sep=|\rso glad|joy\rI hate it|anger\r"),
+        ("c.txt", b"so glad\rI hate it"),
+    ]);
+    let folder = folder.path();
+    let said_of = |name: &str| said(&predict(folder, &["-i", name], b"").ok());
+    assert_eq!(said_of("a.csv"), ["so glad", "I hate it,\rall"]);
+    assert_eq!(said_of("b.tsv"), ["so glad", "I hate it"]);
+    assert_eq!(said_of("c.txt"), ["so glad", "I hate it"]);
+    let shown = run(folder, "data show --data a.csv").ok();
+    let labels = |row: &Value| row["labels"][0].as_str().unwrap().to_owned();
+    assert_eq!(rows(&shown.stdout).iter().map(labels).collect::<Vec<_>>(), ["joy", "anger"]);
+}
+
+#[test]
+fn a_file_without_rows_is_named() {
+    let files = [("a.csv", &b"text\n"[..]), ("a.json", b"[]"), ("a.txt", b""), ("b.txt", b"fine")];
+    let folder = place(&files);
+    for (name, _) in &files[..3] {
+        let ran = predict(folder.path(), &["-i", name, "-i", "b.txt"], b"").ok();
+        assert_eq!(said(&ran), ["fine"]);
+        assert!(ran.stderr.contains(&format!("warning: {name} has no rows")), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("b.txt"), "{}", ran.stderr);
+    }
+    let utf32 = "text\nfine\n".chars().flat_map(|letter| u32::from(letter).to_le_bytes());
+    fs::write(folder.path().join("c.csv"), utf32.collect::<Vec<_>>()).unwrap();
+    predict(folder.path(), &["-i", "c.csv"], b"")
+        .fails(1, &["c.csv", "it is UTF-32", "hint: save"]);
+}
+
+#[test]
 fn an_empty_text_has_no_answer() {
     let folder =
         place(&[("a.txt", b"fine\n\n  \n\xE2\x80\x8B\n"), ("a.csv", b"id,text\n1,\n2,fine\n")]);

@@ -71,6 +71,12 @@ fn additional_special_tokens_are_tokens() {
         with(&[("added_tokens.json", json!({"[unused5]": 6}))]),
         with(&[(CONFIG, json!({"added_tokens_decoder": {"6": flags}}))]),
         with(&[(CONFIG, json!({"extra_special_tokens": ["[unused5]"]}))]),
+        with(&[("special_tokens_map.json", json!({"additional_special_tokens": [flags]}))]),
+        with(&[
+            (CONFIG, json!({"extra_special_tokens": {}})),
+            ("special_tokens_map.json", json!({"additional_special_tokens": ["[unused5]"]})),
+        ]),
+        with(&[("special_tokens_map.json", json!({"extra_special_tokens": {"a": "[unused5]"}}))]),
     ];
     for found in &all {
         assert_ne!(found[0], plain[0]);
