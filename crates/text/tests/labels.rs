@@ -378,17 +378,30 @@ fn what_python_prints_is_read_or_refused() {
         r#"{"choices":["joy","anger"]}"#,
         "[{'label': 'joy', 'score': 0.9}]",
         "[['joy'], ['awe']]",
-        "array(['joy'], dtype=object)",
+        "array(['joy', 'love'], dtype=object)",
+        "dict_keys(['joy'])",
+        "tensor([0, 1])",
     ] {
         let (error, hint) = refused("a.csv", &csv(&["joy", cell]), &none);
         assert!(error.contains(":3: found ") && error.contains("as labels, expected"), "{error}");
         assert!(hint.contains("--labels FILE"), "{hint}");
     }
-    for cell in ["['joy'", "\"joy\": 1", "'joy'", "joy {mild}"] {
+    for cell in [
+        "['joy'",
+        "\"joy\": 1",
+        "'joy'",
+        "joy {mild}",
+        "joy\nlove",
+        "__label__joy __label__love",
+        "#joy #love",
+        "array(joy",
+    ] {
         let (error, hint) = refused("a.csv", &csv(&["joy", cell]), &none);
         assert!(error.contains("has the label"), "{error}");
         assert!(hint.contains("--labels FILE"), "{hint}");
     }
+    let emoticons = read("a.csv", &csv(&[":(", ":)", "#happy", "joy (mild)"]), &none).unwrap();
+    assert_eq!(emoticons.labels.names(), ["#happy", ":(", ":)", "joy (mild)"]);
     // A list may have such names.
     let listed = given(&["joy", "set()", "joy {mild}"]);
     let dataset = read("a.csv", &csv(&["set()", "joy {mild}"]), &listed).unwrap();

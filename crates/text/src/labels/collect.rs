@@ -152,15 +152,23 @@ impl Names {
         Ok(())
     }
 
-    /// Refuses names that are parts of something printed: `["joy"`, `"score": 0.5`.
+    /// Refuses names that are parts of something printed, as `["joy"` or `"score": 0.5`, or several names in one:
+    /// lines, `#joy #love`.
     fn check_structure(&self) -> Result<(), Refused> {
         let is_part = |name: &&str| {
-            let is_quoted =
-                |quote| name.len() > 1 && name.starts_with(quote) && name.ends_with(quote);
+            let is_in = |quote| name.len() > 1 && name.starts_with(quote) && name.ends_with(quote);
+            let count = |mark| name.matches(mark).count();
+            let has_letters = name.contains(char::is_alphanumeric); // ":(" is a name
+            let are_marked =
+                |mark| count(' ') > 0 && name.split_whitespace().all(|word| word.starts_with(mark));
             name.contains(['[', ']', '{', '}'])
+                || name.contains(|c: char| c.is_control() && c != '\t')
                 || ["\":", "':"].into_iter().any(|colon| name.contains(colon))
-                || is_quoted('"')
-                || is_quoted('\'')
+                || is_in('"')
+                || is_in('\'')
+                || has_letters && count('(') != count(')')
+                || are_marked("#")
+                || are_marked("__label__")
         };
         match self.counts().into_keys().find(is_part) {
             None => Ok(()),
