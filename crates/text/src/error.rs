@@ -93,6 +93,14 @@ pub enum RowProblem {
         /// Those that have numbers from 0 to 1, or truth values.
         fields: Vec<String>,
     },
+    /// Something else than labels in their place: a dictionary of lists, say.
+    #[error(
+        "{found:?} as labels, expected names or ids, a list of them, or a number for each label"
+    )]
+    Structure {
+        /// What stands there.
+        found: String,
+    },
     /// A line that is not the JSON expected.
     #[error("{found}, expected {expected}")]
     Json {
@@ -146,6 +154,10 @@ impl RowProblem {
             Self::Missing { .. } => {
                 "leave the cell empty if the text has no label; if this is a label, list all labels, one a \
                  line: --labels FILE, or a labels.txt in the data's folder"
+            }
+            Self::Structure { .. } => {
+                "write joy,anger, ['joy', 'anger'] or {'joy': 0.5, 'anger': 1}; if this is the name of a label, list \
+                 all labels, one a line: --labels FILE, or a labels.txt in the data's folder"
             }
             Self::Target { found, .. } if found.is_empty() || is_missing(found) => {
                 "write 0 if the text does not have the label; remove rows that nobody has labelled, or pass \
@@ -326,6 +338,18 @@ pub enum DataError {
         /// The other.
         second: PathBuf,
     },
+    /// A line of a file of labels that is hardly a label's name.
+    #[error("{}:{line}: found {found:?}, expected the name of a label", path.display())]
+    LabelLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What stands there.
+        found: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// A file of labels that are none.
     #[error("{path:?} is no list of label names")]
     Labels {
@@ -374,6 +398,7 @@ impl DataError {
             | Self::Row { hint, .. }
             | Self::AllBad { hint, .. }
             | Self::LabelForm { hint, .. }
+            | Self::LabelLine { hint, .. }
             | Self::Document { hint, .. } => Some(hint.clone()),
             Self::NoLabels(_) => Some(
                 "name the column or field that has the labels: --labels-column NAME; texts without \

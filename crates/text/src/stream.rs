@@ -13,9 +13,9 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::readers::{
-    BadBytes, Elements, Encoding, Format, Record, Records, Returns, Table, csv_text_column,
-    decoded_as, inner_name, json_bare_text, json_fields, json_object, json_place, json_text, lines,
-    listed, open_file,
+    BadBytes, Elements, Encoding, Format, Record, Records, Returns, Table, begins_without_text,
+    csv_position, csv_text_column, decoded_as, inner_name, json_bare_text, json_fields,
+    json_object, json_place, json_text, lines, listed, open_file,
 };
 use crate::{DataError, RowError, RowProblem, is_empty_text};
 
@@ -241,7 +241,10 @@ impl TextStream {
             TextFormat::Rows(format) => {
                 let fits = |header: &[String]| csv_text_column(header, text_column, path).is_ok();
                 let needs_header = options.needs_header || options.keeps_columns;
-                let has_header = |header: &[String]| needs_header || fits(header);
+                let has_header = |header: &[String]| {
+                    let is_named = csv_position(header, text_column).is_some();
+                    needs_header || is_named || begins_without_text(header)
+                };
                 let table = Table::open(source, format, has_header, fits);
                 let Table { records, header } = table.map_err(DataError::io(path))?;
                 let header = header.as_deref();

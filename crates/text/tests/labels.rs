@@ -337,3 +337,139 @@ fn rows_are_refused_in_their_order() {
     let dataset = read("a.jsonl", rows, &options).unwrap();
     assert_eq!(dataset.bad_rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3]);
 }
+
+#[test]
+fn ids_with_decimal_commas_are_refused_or_read() {
+    for text in ["text;labels\na;3,0\nb;1,0\nc;\n", "text,labels\na,\"3,0\"\nb,\"0,0\"\n"] {
+        let (error, hint) = refused("a.csv", text, &four());
+        assert!(error.contains("\"3,0\" on line 2, which may be two ids or one with"), "{error}");
+        assert!(hint.contains("--label-separator \"|\"") && hint.contains("ids"), "{hint}");
+    }
+    let text = "text;labels\na;3,0\nb;1,0\nc;\n";
+    let told = ReadOptions { label_separator: "|".to_owned(), ..four() };
+    let (joy, anger, love) = ([1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(targets(&read("a.csv", text, &told).unwrap()), [love, anger, [0.0; 4]]);
+    let told = ReadOptions { label_format: LabelFormat::Ids, ..four() };
+    let both = [1.0, 0.0, 0.0, 1.0];
+    assert_eq!(targets(&read("a.csv", text, &told).unwrap())[0], both);
+    // A row that has another form decides.
+    assert_eq!(targets(&read("a.csv", &csv(&["3,0", "0"]), &four()).unwrap()), [both, joy]);
+    // Of two labels, they may be vectors.
+    let two = given(&["joy", "anger"]);
+    let (error, hint) = refused("a.csv", &csv(&["0,0", "1,0"]), &two);
+    assert!(error.contains("decimal comma") && hint.contains("multi-hot"), "{error}: {hint}");
+    // Ids of train without a comma say nothing about those of dev.
+    let files = [("labels.txt", "joy\nanger\nfear\nlove\n"), ("train.csv", &csv(&["3", "1"]))];
+    let folder = Folder::new(&[&files[..], &[("dev.csv", &csv(&["3,0", ""]))]].concat());
+    let error = folder.open(Wanted::ALL, &ReadOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("dev.csv") && error.contains("decimal comma"), "{error}");
+}
+
+#[test]
+fn what_python_prints_is_read_or_refused() {
+    let none = ReadOptions::default();
+    let cells = ["{'joy'}", "set()", "frozenset({'joy', 'awe'})", "frozenset()"];
+    for options in [none.clone(), given(&["awe", "joy"])] {
+        let dataset = read("a.csv", &csv(&cells), &options).unwrap();
+        assert_eq!(dataset.labels.names(), ["awe", "joy"]);
+        assert_eq!(targets(&dataset), [[0.0, 1.0], [0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]);
+    }
+    for cell in [
+        r#"{"choices":["joy","anger"]}"#,
+        "[{'label': 'joy', 'score': 0.9}]",
+        "[['joy'], ['awe']]",
+        "array(['joy', 'love'], dtype=object)",
+        "dict_keys(['joy'])",
+        "tensor([0, 1])",
+    ] {
+        let (error, hint) = refused("a.csv", &csv(&["joy", cell]), &none);
+        assert!(error.contains(":3: found ") && error.contains("as labels, expected"), "{error}");
+        assert!(hint.contains("--labels FILE"), "{hint}");
+    }
+    for cell in [
+        "['joy'",
+        "\"joy\": 1",
+        "'joy'",
+        "joy {mild}",
+        "joy\nlove",
+        "__label__joy __label__love",
+        "#joy #love",
+        "array(joy",
+    ] {
+        let (error, hint) = refused("a.csv", &csv(&["joy", cell]), &none);
+        assert!(error.contains("has the label"), "{error}");
+        assert!(hint.contains("--labels FILE"), "{hint}");
+    }
+    let emoticons = read("a.csv", &csv(&[":(", ":)", "#happy", "joy (mild)"]), &none).unwrap();
+    assert_eq!(emoticons.labels.names(), ["#happy", ":(", ":)", "joy (mild)"]);
+    // A list may have such names.
+    let listed = given(&["joy", "set()", "joy {mild}"]);
+    let dataset = read("a.csv", &csv(&["set()", "joy {mild}"]), &listed).unwrap();
+    assert_eq!(targets(&dataset), [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+}
+
+#[test]
+fn a_file_of_labels_has_one_name_for_each_id() {
+    let names = |text: &str| {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("list.txt");
+        fs::write(&path, text).unwrap();
+        let list = LabelList::read(&path).map(|list| list.labels.names().join("|"));
+        list.map_err(|error| (error.to_string(), error.hint().unwrap_or_default()))
+    };
+    for text in [
+        "joy\nanger\nfear\n",
+        "joy\r\n\r\nanger\r\nfear",
+        "\"joy\"\n\"anger\"\n\"fear\"\n",
+        "[\"joy\", \"anger\", \"fear\"]",
+        "[\n  \"joy\",\n  \"anger\",\n  \"fear\"\n]\n",
+        "0\tjoy\n1\tanger\n2\tfear\n",
+        "0,joy\n1,anger\n2,\"fear\"\n",
+        "index,label\n0,joy\n1,anger\n2,fear\n",
+        ",0\n0,joy\n1,anger\n2,fear\n",
+    ] {
+        assert_eq!(names(text).as_deref(), Ok("joy|anger|fear"), "{text:?}");
+    }
+    for (text, expected) in [
+        ("0\n1\n2\n", "0|1|2"),
+        ("1\n2\n3\n", "1|2|3"),
+        ("1 star\n2 stars\n", "1 star|2 stars"),
+        ("billing, payments\npraise \"loud\"\n", "billing, payments|praise \"loud\""),
+        ("\"0 stars\"\n\"1 star\"\n", "0 stars|1 star"),
+        ("\"say \"\"no\"\"\"\n\"# 1\"\n", "say \"no\"|# 1"),
+        ("[unk]\n#happy\nlabel noise\n", "[unk]|#happy|label noise"),
+        ("labels", "labels"),
+    ] {
+        assert_eq!(names(text).as_deref(), Ok(expected), "{text:?}");
+    }
+    for (text, line) in [
+        ("labels\njoy\nanger\n", 1),
+        ("\"Label\"\n\"joy\"\n", 1),
+        ("0\njoy\nanger\n", 1),
+        ("joy\n\n# not used\nanger\n", 3),
+        ("joy,anger,fear,love\n", 1),
+        ("['joy', 'anger']\n", 1),
+        ("{\"0\": \"joy\", \"1\": \"anger\"}\n", 1),
+        ("0 joy\n1 anger\n", 1),
+        ("0: joy\n1: anger\n", 1),
+        ("1. joy\n2. anger\n", 1),
+        ("1,joy\n2,anger\n", 1),
+        ("1\tjoy\n2\tanger\n", 1),
+        ("id\tname\n3\tjoy\n1\tanger\n", 1),
+        ("0,joy,12\n1,anger,3\n", 1),
+        ("joy,0\nanger,1\n", 1),
+        ("joy: 0\nanger: 1\n", 1),
+        ("\"joy\",\n\"anger\",\n", 1),
+        ("- joy\n- anger\n", 1),
+        ("'joy'\n'anger'\n", 1),
+        ("anger\n\"joy\n", 2),
+    ] {
+        let (error, hint) = names(text).unwrap_err();
+        let place = format!("list.txt:{line}: found ");
+        assert!(
+            error.contains(&place) && error.contains("the name of a label"),
+            "{text:?}: {error}"
+        );
+        assert!(!hint.is_empty(), "{text:?}");
+    }
+}

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tinymood_core::LabelSet;
 use tinymood_text::{
-    DataError, Dataset, Encoding, LabelList, ListRole, ReadOptions, RowProblem, StreamOptions,
-    TextFormat, TextStream, Unlabelled, read_dataset,
+    DataError, Dataset, Encoding, Format, LabelList, ListRole, ReadOptions, RowProblem,
+    StreamOptions, TextFormat, TextStream, Unlabelled, read_dataset,
 };
 
 fn goldens() -> Value {
@@ -701,5 +701,37 @@ proptest! {
         let seen: Vec<String> =
             texts.into_iter().filter(|text| !tinymood_text::is_empty_text(text)).collect();
         prop_assert_eq!(found, seen);
+    }
+}
+
+#[test]
+fn a_line_of_names_is_no_text() {
+    let open = |bytes: &str| {
+        let format = Some(TextFormat::Rows(Format::Tsv));
+        let options = StreamOptions { format, ..StreamOptions::default() };
+        let source = std::io::Cursor::new(bytes.as_bytes().to_vec());
+        let stream = TextStream::read_from(source, "a.tsv", &options);
+        let stream =
+            stream.map_err(|error| (error.to_string(), error.hint().unwrap_or_default()))?;
+        Ok::<_, (String, String)>(stream.map(|row| row.unwrap().text.unwrap()).collect::<Vec<_>>())
+    };
+    for (bytes, problem, remedy) in [
+        ("text\ttext\na\tb\n", "one column \"text\"", "rename"),
+        ("id\ttweet\tjoy\n1\tI love it\t1\n", "a column \"text\"", "--text-column"),
+        ("tweet\nI love it\n", "a column \"text\"", "--text-column"),
+        ("1\tI love it\t1\n", "a column \"text\"", "a line that names its columns"),
+    ] {
+        let (error, hint) = open(bytes).unwrap_err();
+        assert!(error.contains("a.tsv") && error.contains(problem), "{bytes:?}: {error}");
+        assert!(hint.contains(remedy), "{bytes:?}: {hint}");
+    }
+    for (bytes, texts) in [
+        ("id\tText\tjoy\n1\tI love it\t1\n", vec!["I love it"]),
+        ("meh\t27\teebbqej\n5\t0\teebbqek\n", vec!["meh", "5"]),
+        ("my tweet\tjoy\ntweet\tjoy\n", vec!["my tweet", "tweet"]),
+        ("great\tjoy\n", vec!["great"]),
+        ("10\t3\teebbqej\n", vec!["10"]),
+    ] {
+        assert_eq!(open(bytes), Ok(texts.iter().map(|text| text.to_string()).collect()));
     }
 }

@@ -31,9 +31,12 @@ pub(crate) struct DataSettings {
     /// The names of the labels, where they are given or were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<String>>,
-    /// How rows have them.
+    /// How rows of all splits have them, where it is told, or numbers are no ids.
     #[serde(default, skip_serializing_if = "is_default")]
     label_format: LabelFormat,
+    /// How the rows of train had them, which settles what could be either in others.
+    #[serde(default, skip_serializing_if = "is_default")]
+    train_label_format: LabelFormat,
     /// What gave them, for hints.
     #[serde(skip, default = "settings_of_a_run")]
     labels_source: String,
@@ -96,12 +99,23 @@ impl DataSettings {
         ["sample", "goemotions"].contains(&self.data.as_str())
     }
 
-    /// The same data as it was read: with the labels and their form that were found.
+    /// The same data as it was read: with the labels and their form that were found. Other splits may have another
+    /// form, where the labels are enough to tell it.
     pub(crate) fn with_reading(self, reading: &LabelReading) -> Self {
         if self.is_bundled() {
             return self;
         }
-        Self { labels: Some(reading.labels.clone()), label_format: reading.format, ..self }
+        // Labels of settings have ids; those that were collected must not.
+        let is_free = reading.has_ids && (!reading.collected || reading.format == LabelFormat::Ids);
+        let label_format = match self.label_format {
+            LabelFormat::Auto if !is_free => reading.format,
+            told => told,
+        };
+        let train_label_format = match label_format {
+            LabelFormat::Auto => reading.format,
+            _ => LabelFormat::Auto,
+        };
+        Self { labels: Some(reading.labels.clone()), label_format, train_label_format, ..self }
     }
 
     /// Says how the labels of a split were read, where that is not of the dataset's name.
@@ -134,6 +148,7 @@ impl DataSettings {
             dev_share: 0.0,
             labels: None,
             label_format: LabelFormat::Auto,
+            train_label_format: LabelFormat::Auto,
             labels_source: settings_of_a_run(),
             role: Some(ListRole::Given),
         }
@@ -153,6 +168,7 @@ impl DataSettings {
             label_separator: self.label_separator.clone(),
             labels,
             label_format: self.label_format,
+            leaning: self.train_label_format,
             skip_bad_rows: self.skip_bad_rows,
             encoding: self.encoding,
         };

@@ -16,7 +16,7 @@ const FEW_LABELS: usize = 50;
 const MISSPELT: usize = 20;
 
 /// What columns beside texts are called.
-const COLUMNS: [&str; 17] = [
+pub(super) const COLUMNS: [&str; 17] = [
     "label",
     "labels",
     "emotion",
@@ -110,6 +110,7 @@ impl Names {
     /// Refuses what is hardly a set of labels: texts, or several labels in one.
     pub(super) fn check(&self, rows: &[LabelRow], separator: &str) -> Result<(), Refused> {
         self.check_first_line(rows)?;
+        self.check_structure()?;
         self.check_separator(rows, separator)?;
         let different = self.spellings.len();
         let mentions: usize = self.spellings.values().flat_map(BTreeMap::values).sum();
@@ -149,6 +150,35 @@ impl Names {
             });
         }
         Ok(())
+    }
+
+    /// Refuses names that are parts of something printed, as `["joy"` or `"score": 0.5`, or several names in one:
+    /// lines, `#joy #love`.
+    fn check_structure(&self) -> Result<(), Refused> {
+        let is_part = |name: &&str| {
+            let is_in = |quote| name.len() > 1 && name.starts_with(quote) && name.ends_with(quote);
+            let count = |mark| name.matches(mark).count();
+            let has_letters = name.contains(char::is_alphanumeric); // ":(" is a name
+            let are_marked =
+                |mark| count(' ') > 0 && name.split_whitespace().all(|word| word.starts_with(mark));
+            name.contains(['[', ']', '{', '}'])
+                || name.contains(|c: char| c.is_control() && c != '\t')
+                || ["\":", "':"].into_iter().any(|colon| name.contains(colon))
+                || is_in('"')
+                || is_in('\'')
+                || has_letters && count('(') != count(')')
+                || are_marked("#")
+                || are_marked("__label__")
+        };
+        match self.counts().into_keys().find(is_part) {
+            None => Ok(()),
+            Some(name) => {
+                let name: String = name.chars().take(60).collect();
+                let hint = "write joy,anger, ['joy', 'anger'] or {'joy': 0.5, 'anger': 1}; if this is one label, \
+                            list all labels, one a line: --labels FILE, or a labels.txt in the data's folder";
+                Err(Refused { found: format!("the label {name:?}"), hint: hint.to_owned() })
+            }
+        }
     }
 
     /// Refuses names in which there are other separators than the one that is given, and names made of

@@ -11,7 +11,7 @@ use std::path::Path;
 use tinymood_core::{LabelError, LabelSet};
 
 use super::collect::{Names, Refused, is_truth_value};
-use super::raw::{Items, RawLabels};
+use super::raw::{ItemSource, Items, RawLabels};
 use super::{
     LabelFormat, LabelList, LabelReading, ListRole, is_missing, is_number, without_fraction,
 };
@@ -84,6 +84,7 @@ impl Decision {
             }
         };
         decision.reading.format = format;
+        decision.reading.has_ids = decision.has_ids;
         decision.reading.form = decision.describe(rows);
         Ok(decision)
     }
@@ -178,6 +179,9 @@ impl Decision {
 
     /// The form of a file, as its rows say.
     fn form(&mut self, rows: &[LabelRow], leaning: LabelFormat) -> Result<LabelFormat, Refused> {
+        if leaning != LabelFormat::MultiHot || self.labels.len() != 2 {
+            check_decimal_commas(rows, self.labels.len())?;
+        }
         let mut evidence = Evidence::default();
         for row in rows {
             match row.labels() {
@@ -461,6 +465,43 @@ impl Decision {
         };
         ["|", ";", ",", " "].into_iter().find(all_known)
     }
+}
+
+/// Refuses labels that all are written as `3,0`: the ids 3 and 0, or the id 3 with a decimal comma, as pandas
+/// and spreadsheets write a column with gaps in much of Europe.
+fn check_decimal_commas(rows: &[LabelRow], labels: usize) -> Result<(), Refused> {
+    let is_decimal = |items: &Items| {
+        let digits = |item: &str| item.bytes().all(|digit| digit.is_ascii_digit());
+        let mut parts = items.iter();
+        let (whole, zeros) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        items.len() == 2
+            && items.source == ItemSource::Cell
+            && !items.is_published
+            && !whole.is_empty()
+            && digits(whole)
+            && !zeros.is_empty()
+            && zeros.bytes().all(|digit| digit == b'0')
+    };
+    let mut cells = rows.iter().filter_map(|row| Some((row.line, row.items()?)));
+    let Some((line, first)) = cells.next() else { return Ok(()) };
+    if !is_decimal(first) || !cells.all(|(_, items)| is_decimal(items)) {
+        return Ok(());
+    }
+    let vectors = match labels {
+        2 => "; if they are vectors, --label-format multi-hot",
+        _ => "",
+    };
+    let shown = first.iter().collect::<Vec<_>>().join(",");
+    Err(Refused {
+        found: format!(
+            "\"{shown}\" on line {line}, which may be two ids or one with a decimal comma, and no row that \
+             can be only one of these"
+        ),
+        hint: format!(
+            "if each is one id, name a separator that is not in the cells: --label-separator \"|\"; if they are \
+             two ids, --label-format ids{vectors}"
+        ),
+    })
 }
 
 /// What to do where labels have neither a column or field of their own nor one each; `numbers` are those that

@@ -6,11 +6,13 @@
 //! ```text
 //! raw      a cell or a JSON value to labels as they are written
 //! collect  names to a label set, where no list is given
+//! file     a file of names to a label set
 //! decide   names, ids or multi-hot vectors: one form for a whole file; rows to targets
 //! ```
 
 mod collect;
 mod decide;
+mod file;
 mod raw;
 
 use std::io::{self, Read};
@@ -64,10 +66,11 @@ impl LabelList {
         Self { role: ListRole::Names, ..Self::goemotions() }
     }
 
-    /// Reads a file of label names, one a line; blank lines are passed over.
+    /// Reads a file of label names: one a line, quoted or not; a JSON list; or `0,joy` or `0<TAB>joy`, counted
+    /// from 0. Blank lines are passed over.
     ///
     /// # Errors
-    /// When it cannot be read, or the names make no label set.
+    /// When it cannot be read, a line is hardly a name, or the names make no label set.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let mut text = String::new();
         let limited = open_file(path)?.take(MAX_LIST + 1); // a device never ends
@@ -77,7 +80,7 @@ impl LabelList {
             let problem = format!("larger than {MAX_LIST} bytes, which no list of labels is");
             return Err(DataError::io(path)(io::Error::other(problem)));
         }
-        let labels = LabelSet::new(text.lines().filter(|line| !line.trim().is_empty()))
+        let labels = LabelSet::new(file::names(&text, path)?)
             .map_err(|source| DataError::Labels { path: path.to_owned(), source })?;
         Ok(Self { labels, source: path.display().to_string(), role: ListRole::Given })
     }
@@ -173,22 +176,29 @@ pub struct LabelReading {
     pub collected: bool,
     /// The labels' names, before any taxonomy.
     pub labels: Vec<String>,
+    /// Whether numbers were ids of the labels, where nobody told the form.
+    pub has_ids: bool,
     /// What looks like a mistake and is none for certain.
     pub warnings: Vec<String>,
 }
 
-/// Whether a label is written in digits, as `4`, `-1` or `4.0`.
+/// Whether a label is written in digits, as `4`, `-1`, `4.0` or `4,0`.
 fn is_number(label: &str) -> bool {
-    let label = label.trim();
+    let label = without_fraction(label);
     let digits = label.strip_prefix('-').unwrap_or(label);
     digits.starts_with(|first: char| first.is_ascii_digit()) && digits.parse::<f64>().is_ok()
 }
 
-/// A whole number without the zeros that pandas writes behind it in a column with gaps: `3.0` is `3`.
+/// A whole number without the zeros that pandas writes behind it in a column with gaps: `3.0` is `3`, and so is
+/// `3,0`, as much of Europe writes it.
 fn without_fraction(label: &str) -> &str {
     let label = label.trim();
-    match label.split_once('.') {
-        Some((whole, zeros)) if is_number(whole) && zeros.bytes().all(|digit| digit == b'0') => {
+    let is_whole = |whole: &str| {
+        let digits = whole.strip_prefix('-').unwrap_or(whole);
+        !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+    };
+    match label.split_once(['.', ',']) {
+        Some((whole, zeros)) if is_whole(whole) && zeros.bytes().all(|digit| digit == b'0') => {
             whole
         }
         _ => label,
@@ -236,9 +246,15 @@ mod tests {
 
     #[test]
     fn only_zeros_are_cut_off_a_number() {
-        for (label, expected) in
-            [("3.0", "3"), (" 12. ", "12"), ("3.5", "3.5"), ("v3.0", "v3.0"), ("-1.00", "-1")]
-        {
+        for (label, expected) in [
+            ("3.0", "3"),
+            (" 12. ", "12"),
+            ("3.5", "3.5"),
+            ("v3.0", "v3.0"),
+            ("-1.00", "-1"),
+            ("3,0", "3"),
+            ("3,5", "3,5"),
+        ] {
             assert_eq!(without_fraction(label), expected);
         }
     }

@@ -88,19 +88,41 @@ impl CellForm<'_> {
     /// it is blank. One separator at the end, as many programs write it, separates nothing.
     ///
     /// # Errors
-    /// When a dictionary has other values than numbers from 0 to 1.
+    /// When a dictionary has other values than numbers from 0 to 1, or something else is printed.
     pub(crate) fn parse(self, cell: &str) -> Result<RawLabels, RowProblem> {
         let cell = cell.trim();
-        if let Some(list) = self.inside(cell, '[', ']') {
-            return Ok(RawLabels::Items(Items::of_list(printed(list))));
+        let structure = || RowProblem::Structure { found: cell.chars().take(60).collect() };
+        let list = |inside: &str| {
+            let items = printed(inside).ok_or_else(structure)?;
+            Ok(RawLabels::Items(Items::of_list(items)))
+        };
+        match self.called(cell) {
+            Some(("set" | "frozenset" | "list" | "tuple" | "dict", "")) => return list(""),
+            Some(("set" | "frozenset" | "list" | "tuple", inside)) => {
+                // In Python, set(['joy']) is {'joy'}, and so on; a dictionary's keys are none that is printed.
+                return match self.parse(inside)? {
+                    RawLabels::Items(items) if items.source == ItemSource::List => {
+                        Ok(RawLabels::Items(items))
+                    }
+                    _ => Err(structure()),
+                };
+            }
+            Some(_) => return Err(structure()),
+            None => {}
+        }
+        if let Some(inside) = self.inside(cell, '[', ']') {
+            return list(inside);
         }
         // A single word in parentheses is no tuple: Python prints (0,).
-        let tuple = self.inside(cell, '(', ')').filter(|tuple| tuple.contains(','));
+        let tuple = self
+            .inside(cell, '(', ')')
+            .filter(|tuple| tuple.contains(',') || tuple.trim().is_empty());
         if let Some(tuple) = tuple {
-            return Ok(RawLabels::Items(Items::of_list(printed(tuple))));
+            return list(tuple);
         }
         if let Some(inside) = self.inside(cell, '{', '}') {
             return match pairs(inside) {
+                Some(pairs) if pairs.iter().any(|(_, value)| is_printed(value)) => Err(structure()),
                 Some(pairs) => {
                     let weight = |(label, value): (String, &str)| {
                         let target = soft_target(value, &label)?;
@@ -108,7 +130,7 @@ impl CellForm<'_> {
                     };
                     pairs.into_iter().map(weight).collect::<Result<_, _>>().map(RawLabels::Weights)
                 }
-                None => Ok(RawLabels::Items(Items::of_list(printed(inside)))),
+                None => list(inside),
             };
         }
         let items: Vec<&str> = match (cell.is_empty(), self.separator.is_empty()) {
@@ -126,6 +148,17 @@ impl CellForm<'_> {
         Ok(RawLabels::Items(Items::new(items, ItemSource::Cell)))
     }
 
+    /// The name and the inside of what Python prints as a call, `set()` or `frozenset({'joy'})`, unless a label is so
+    /// named.
+    fn called(self, cell: &str) -> Option<(&str, &str)> {
+        let (name, inside) = cell.strip_suffix(')')?.split_once('(')?;
+        let is_name = name.starts_with(|first: char| first.is_alphabetic() || first == '_')
+            && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+        let is_value = inside.trim().is_empty() || is_printed(inside);
+        let is_listed = self.list.is_some_and(|list| list.labels.index_of(cell).is_some());
+        (is_name && is_value && !is_listed).then_some((name, inside.trim()))
+    }
+
     /// What stands between two brackets, unless the name of a label begins so.
     fn inside(self, cell: &str, open: char, close: char) -> Option<&str> {
         let inside = cell.strip_prefix(open)?.strip_suffix(close)?;
@@ -134,21 +167,35 @@ impl CellForm<'_> {
     }
 }
 
+/// Whether something begins with a bracket, or a quote, as values of lists and calls do.
+fn is_printed(value: &str) -> bool {
+    value.trim_start().starts_with(['[', '{', '(', '\'', '"'])
+}
+
 /// What stands in a list as Python, NumPy or JSON print it, between commas or white space: `2 14`,
-/// `'joy', "it's"`, `np.int64(0), np.int64(1)`.
-fn printed(list: &str) -> Vec<String> {
+/// `'joy', "it's"`, `np.int64(0), np.int64(1)`. `None` if there are lists or dictionaries in it.
+fn printed(list: &str) -> Option<Vec<String>> {
     let apart = |c: char| c == ',' || c.is_whitespace();
     let mut items = Vec::new();
     let mut rest = list.trim_start_matches(apart);
     while !rest.is_empty() {
-        let (item, after) = quoted(rest).or_else(|| scalar(rest)).unwrap_or_else(|| {
-            let (item, after) = rest.split_at(rest.find(apart).unwrap_or(rest.len()));
-            (item.to_owned(), after)
-        });
+        let (item, after) = match quoted(rest).or_else(|| scalar(rest)) {
+            Some(value) => value,
+            None => {
+                let (item, after) = rest.split_at(rest.find(apart).unwrap_or(rest.len()));
+                if item.contains(['[', ']', '{', '}']) {
+                    return None;
+                }
+                (item.to_owned(), after)
+            }
+        };
+        if after.trim_start().starts_with(':') {
+            return None;
+        }
         items.push(item);
         rest = after.trim_start_matches(apart);
     }
-    items
+    Some(items)
 }
 
 /// The value of a scalar that a text begins with as NumPy 2 prints it, and what follows it:
@@ -240,6 +287,13 @@ mod tests {
             ("[np.int64(0), np.float64(0.5)]", vec!["0", "0.5"]),
             ("[np.str_('very, sad'), np.str_(\"it's\")]", vec!["very, sad", "it's"]),
             ("{'joy', 'love'}", vec!["joy", "love"]),
+            ("set()", vec![]),
+            ("frozenset()", vec![]),
+            ("()", vec![]),
+            ("frozenset({'joy', 'love'})", vec!["joy", "love"]),
+            ("set(['joy'])", vec!["joy"]),
+            ("anger(mild)", vec!["anger(mild)"]),
+            ("anger (mild)", vec!["anger (mild)"]),
         ] {
             assert_eq!(items(cell), expected, "{cell}");
         }
@@ -247,6 +301,18 @@ mod tests {
         for cell in ["{'joy': 0.5, 'a: b': True}", "{\"joy\":0.5,\"a: b\":1.0}"] {
             assert_eq!(form.parse(cell), Ok(RawLabels::Weights(expected.clone())), "{cell}");
         }
-        assert!(form.parse("{'joy': 'much'}").is_err());
+        for cell in [
+            "{'joy': 'much'}",
+            r#"{"choices":["joy","anger"]}"#,
+            r#"{"choices":["joy"]}"#,
+            "[{'label': 'joy', 'score': 0.9}]",
+            "[['joy'], ['anger']]",
+            "array([0, 1])",
+            "Counter({'joy': 2})",
+            "Index(['joy'], dtype='object')",
+        ] {
+            let problem = form.parse(cell).unwrap_err();
+            assert!(matches!(problem, RowProblem::Structure { .. }), "{cell}: {problem}");
+        }
     }
 }

@@ -304,6 +304,69 @@ pub(crate) fn text_column(header: &[String], name: &str, path: &Path) -> Result<
     })
 }
 
+/// What columns of texts are called.
+const TEXTS: [&str; 12] = [
+    "text",
+    "texts",
+    "tweet",
+    "tweets",
+    "sentence",
+    "sentences",
+    "comment",
+    "comments",
+    "review",
+    "message",
+    "content",
+    "body",
+];
+/// What other columns are called.
+const OTHERS: [&str; 24] = [
+    "id",
+    "ids",
+    "index",
+    "idx",
+    "row",
+    "label",
+    "labels",
+    "emotion",
+    "emotions",
+    "sentiment",
+    "category",
+    "categories",
+    "class",
+    "classes",
+    "target",
+    "targets",
+    "tag",
+    "tags",
+    "topic",
+    "intent",
+    "date",
+    "user",
+    "author",
+    "title",
+];
+
+/// Whether the first line of a table that may lack a header is hardly a row whose first cell is a text: it names
+/// columns, or begins with a number.
+pub(crate) fn begins_without_text(cells: &[String]) -> bool {
+    let is = |names: &[&str], cell: &str| names.contains(&cell.to_lowercase().as_str());
+    let is_word =
+        |cell: &String| !cell.contains(char::is_whitespace) && cell.parse::<f64>().is_err();
+    match cells {
+        [] => false,
+        [only] => is(&TEXTS, only),
+        [first, others @ ..] => {
+            let names_columns = cells.iter().all(is_word)
+                && cells.iter().any(|cell| is(&TEXTS, cell) || is(&OTHERS, cell));
+            // Rows may have numbers before their texts.
+            let is_numbered = first.parse::<f64>().is_ok_and(f64::is_finite)
+                && others.iter().any(|cell| cell.contains(char::is_whitespace));
+            names_columns || is_numbered
+        }
+    }
+}
+
 /// Names between commas, at most twelve.
 pub(crate) fn listed<S: Debug>(names: &[S]) -> String {
     let shown: Vec<String> = names.iter().take(12).map(|name| format!("{name:?}")).collect();

@@ -21,7 +21,10 @@ use crate::{
     DataError, Dataset, Example, LabelFormat, LabelList, RowError, RowProblem, is_empty_text,
 };
 
-pub(crate) use self::csv::{Record, Records, Table, listed, text_column as csv_text_column};
+pub(crate) use self::csv::{
+    Record, Records, Table, begins_without_text, listed, position as csv_position,
+    text_column as csv_text_column,
+};
 pub(crate) use self::decoded::{NotText, decoded, decoded_as};
 pub(crate) use self::elements::Elements;
 pub use self::encoding::{BadBytes, Encoding};
@@ -98,6 +101,8 @@ pub struct ReadOptions {
     pub labels: Option<LabelList>,
     /// How rows have them.
     pub label_format: LabelFormat,
+    /// The form of labels in the dataset's other files, which settles what could be either.
+    pub leaning: LabelFormat,
     /// Passes over malformed rows and lists them, instead of stopping at the first.
     pub skip_bad_rows: bool,
     /// How files without a byte order mark are written; UTF-8 where it is not given.
@@ -112,6 +117,7 @@ impl Default for ReadOptions {
             label_separator: ",".to_owned(),
             labels: None,
             label_format: LabelFormat::Auto,
+            leaning: LabelFormat::Auto,
             skip_bad_rows: false,
             encoding: None,
         }
@@ -126,11 +132,10 @@ type Row = (u64, Result<(String, RawLabels), RowProblem>);
 /// # Errors
 /// When it cannot be read, has no rows, or has a malformed one that is not to be passed over.
 pub fn read_dataset(path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
-    read_leaning(path, options, LabelFormat::Auto)
+    read_leaning(path, options, options.leaning)
 }
 
-/// As [`read_dataset`]. `leaning` is the form of labels in the dataset's other files, which settles what could
-/// be either.
+/// As [`read_dataset`], with another `leaning` than that of the options.
 pub(crate) fn read_leaning(
     path: &Path,
     options: &ReadOptions,

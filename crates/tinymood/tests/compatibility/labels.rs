@@ -270,7 +270,7 @@ fn a_run_remembers_how_its_labels_were_read() {
     train("--data old.csv --labels goemotions --dev-share 0.5 --output old").ok();
     let path = folder.join("old/settings.toml");
     let settings = fs::read_to_string(&path).unwrap();
-    let is_new = |line: &&str| line.starts_with("labels = ") || line.starts_with("label_format");
+    let is_new = |line: &&str| line.starts_with("labels = ") || line.contains("label_format = ");
     let (new, older): (Vec<&str>, Vec<&str>) = settings.lines().partition(is_new);
     assert_eq!(new.len(), 2, "{settings}");
     fs::write(&path, older.join("\n")).unwrap();
@@ -307,4 +307,26 @@ fn a_model_brings_its_labels() {
     run(folder, "data show --data gap.csv").fails(1, &["gap.csv", "hint:", "--labels-column"]);
     let stats = common::json(&run(folder, "data stats --data more.csv --json").ok().stdout);
     assert_eq!(stats["splits"]["train"]["label_form"], "names");
+}
+
+#[test]
+fn splits_with_labels_in_different_forms_are_read_again() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    let names = "text,labels\na,joy\nb,anger\n".to_owned();
+    let vectors = "text,labels\na,\"0,0,0,1\"\nb,\"1,0,0,0\"\n".to_owned();
+    let ids = "text,labels\na,1\nb,0\nc,1\n".to_owned();
+    for (run_name, train) in [("names", names), ("vectors", vectors)] {
+        fs::create_dir(folder.join(format!("{run_name}-data"))).unwrap();
+        for (split, text) in [("train", &train), ("dev", &ids)] {
+            fs::write(folder.join(format!("{run_name}-data/{split}.csv")), text).unwrap();
+        }
+        let data = format!("--data {run_name}-data --labels {}", LABELS.join(","));
+        run(folder, &format!("train {QUICK} --max-steps 2 {data} --output {run_name}")).ok();
+        let figures = run(folder, &format!("evaluate --model {run_name} --json")).ok().stdout;
+        let support = &common::json(&figures)["labels"]["anger"]["support"];
+        assert_eq!(*support, json!(2), "{run_name}");
+        run(folder, &format!("tune --model {run_name}")).ok();
+        run(folder, &format!("train --resume {run_name}")).ok();
+    }
 }
