@@ -7,7 +7,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod durable;
 mod stand_in;
+mod unfinished;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};

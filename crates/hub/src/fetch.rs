@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
+use tinymood_files::durable::Unfinished;
 
 use crate::HubError;
 
@@ -150,8 +150,11 @@ impl Fetcher {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(failed)?;
-        let mut part =
-            Part { file: temporary(folder).map_err(failed)?, digest: Sha256::new(), length: 0 };
+        let mut part = Part {
+            file: Unfinished::file(path).map_err(failed)?,
+            digest: Sha256::new(),
+            length: 0,
+        };
         let mut tell: Box<dyn FnMut(u64)> = match &self.watch {
             Some(watch) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -190,9 +193,7 @@ impl Fetcher {
             let expected = sum.to_owned();
             return Err(HubError::Checksum { url: url.to_owned(), found, expected });
         }
-        part.file.as_file().sync_all().map_err(failed)?;
-        part.file.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        part.file.finish(path).map_err(failed)
     }
 
     /// Adds the body of a response to what is there of a file.
@@ -233,7 +234,7 @@ type Response = ureq::http::Response<ureq::Body>;
 
 /// What is there of a file that is coming.
 struct Part {
-    file: NamedTempFile,
+    file: Unfinished,
     digest: Sha256,
     length: u64,
 }
@@ -247,8 +248,9 @@ impl Part {
     }
 
     fn begin_again(&mut self) -> io::Result<()> {
-        self.file.as_file().set_len(0)?;
-        self.file.rewind()?;
+        let file = self.file.as_file()?;
+        file.set_len(0)?;
+        file.rewind()?;
         (self.digest, self.length) = (Sha256::new(), 0);
         Ok(())
     }
@@ -326,17 +328,6 @@ fn broken(url: &str, error: impl Into<ureq::Error>, received: u64, began: Instan
         }
         error => network(url, error),
     }
-}
-
-/// A temporary file that, once renamed, may be read by whom the user's umask lets read.
-fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
 }
 
 /// The SHA-256 of bytes, in hexadecimal.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use etcetera::BaseStrategy;
 use serde::Deserialize;
-use tinymood_files::{check, is_other_weights, is_there, read_text};
+use tinymood_files::{check, durable, is_other_weights, is_there, read_text};
 
 use crate::{Expected, Fetcher, HubError, Offline};
 
@@ -283,7 +283,7 @@ impl Hub {
             let reference = folder.join("refs").join(revision);
             let failed = |source| HubError::Io { path: reference.clone(), source };
             fs::create_dir_all(reference.parent().unwrap_or(folder)).map_err(failed)?;
-            fs::write(&reference, sha).map_err(failed)?;
+            durable::write_file(&reference, sha.as_bytes()).map_err(failed)?;
         }
         Ok(snapshot)
     }

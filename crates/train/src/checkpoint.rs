@@ -157,14 +157,11 @@ pub(crate) fn write<E: Engine>(
     state: &State,
 ) -> Result<PathBuf, CheckpointError> {
     let path = folder(checkpoints, state.step);
-    let unfinished = durable::beside(&path);
+    let unfinished =
+        durable::Unfinished::folder(&path).map_err(io_error("make the folder", &path))?;
     let place = if path.is_dir() { durable::replace_folder } else { durable::place_folder };
-    let written = write_files(&unfinished, engine, state)
-        .and_then(|()| place(&unfinished, &path).map_err(io_error("write", &path)));
-    if let Err(error) = written {
-        let _ = fs::remove_dir_all(&unfinished); // gives the room back; the first error is the news
-        return Err(error);
-    }
+    write_files(unfinished.path(), engine, state)?;
+    place(unfinished.path(), &path).map_err(io_error("write", &path))?;
     Ok(path)
 }
 
@@ -173,7 +170,6 @@ fn write_files<E: Engine>(
     engine: &mut E,
     state: &State,
 ) -> Result<(), CheckpointError> {
-    fs::create_dir(unfinished).map_err(io_error("make the folder", unfinished))?;
     let mut sums = String::new();
     let mut add = |name: &str, sum: String| sums.push_str(&format!("{sum}  {name}\n"));
     for (set, name) in SETS {
@@ -273,11 +269,9 @@ fn restore(checkpoints: &Path) -> Result<(), CheckpointError> {
 pub(crate) fn prune(checkpoints: &Path, keep: usize) -> Result<(), CheckpointError> {
     let steps = list(checkpoints)?;
     for &step in &steps[..steps.len().saturating_sub(keep.max(1))] {
-        // Under another name first: a removal cut short must not look like a checkpoint.
+        // A removal cut short must not look like a checkpoint.
         let path = folder(checkpoints, step);
-        let unwanted = durable::beside(&path);
-        fs::rename(&path, &unwanted).map_err(io_error("rename", &path))?;
-        fs::remove_dir_all(&unwanted).map_err(io_error("remove", &unwanted))?;
+        durable::remove_folder(&path).map_err(io_error("remove", &path))?;
     }
     for entry in fs::read_dir(checkpoints).map_err(io_error("read", checkpoints))? {
         let path = entry.map_err(io_error("read", checkpoints))?.path();

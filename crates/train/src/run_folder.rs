@@ -239,7 +239,7 @@ impl RunFolder {
     /// [`RunFolderError::Gone`].
     pub fn check_held(&self) -> Result<(), RunFolderError> {
         let there = fs::metadata(self.path.join(LOCK));
-        match there.and_then(|there| Ok(is_same_file(&there, &self.lock.metadata()?))) {
+        match there.and_then(|there| Ok(durable::is_same_file(&there, &self.lock.metadata()?))) {
             Ok(true) => Ok(()),
             _ => Err(RunFolderError::Gone { path: self.path.clone() }),
         }
@@ -280,18 +280,10 @@ impl RunFolder {
     }
 
     fn clean(&self) -> Result<(), RunFolderError> {
-        let prefixes = [
-            SETTINGS,
-            "evaluation.json",
-            "data.json",
-            "predictions.jsonl",
-            "report.",
-            "teacher.",
-            "best",
-        ];
-        durable::remove_leftovers(&self.path, &prefixes)
-            .and_then(|()| durable::remove_leftovers(&self.checkpoints(), &["step-"]))
+        durable::remove_leftovers(&self.path)
             .and_then(|()| durable::restore_folder(&self.best()))
+            .and_then(|()| durable::remove_leftovers(&self.best()))
+            .and_then(|()| durable::remove_leftovers(&self.checkpoints()))
             .and_then(|()| fs::create_dir_all(self.checkpoints()))
             .and_then(|()| fs::create_dir_all(self.tensorboard()))
             .map_err(failed("clean up", &self.path))
@@ -411,19 +403,6 @@ fn numbered(path: &Path) -> impl Iterator<Item = PathBuf> + use<'_> {
     std::iter::once(path.to_owned()).chain((2..MOST_NUMBERED).map(with))
 }
 
-/// Whether two names lead to one file.
-#[cfg(unix)]
-fn is_same_file(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-/// Elsewhere a file that is open keeps its folder in place.
-#[cfg(not(unix))]
-fn is_same_file(_: &fs::Metadata, _: &fs::Metadata) -> bool {
-    true
-}
-
 fn lock(path: &Path) -> Result<File, RunFolderError> {
     let file = path.join(LOCK);
     let mut options = OpenOptions::new();
@@ -460,6 +439,10 @@ fn size_of_folder(path: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use tinymood_weights::durable::Unfinished;
+
     use super::*;
 
     fn settings() -> SavedSettings {
@@ -549,19 +532,28 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path();
         drop(RunFolder::create(path, &settings()).unwrap());
-        for folder in ["checkpoints/step-00000003.tmp-77", "best.tmp-77", "best.old", "mine.tmp-1"]
-        {
+        let left = [
+            "checkpoints/step-00000003.tmp-tinymood-77-0",
+            "best.tmp-tinymood-77-1",
+            "evaluation.json.tmp-tinymood-9-2",
+            "teacher.safetensors.tmp-tinymood-9-3",
+            "best.old/thresholds.json.tmp-tinymood-9-4",
+        ];
+        for folder in left.into_iter().chain(["best.old", "mine.tmp-1"]) {
             fs::create_dir_all(path.join(folder)).unwrap();
             fs::write(path.join(folder).join("file"), folder).unwrap();
         }
-        fs::write(path.join("evaluation.json.tmp-9"), "{").unwrap();
-        fs::write(path.join("teacher.safetensors.tmp-9"), "").unwrap();
+        let mut running = Unfinished::file(&path.join("report.html")).unwrap();
         RunFolder::open(path).unwrap();
-        assert!(!path.join("checkpoints/step-00000003.tmp-77").exists());
-        assert!(!path.join("best.tmp-77").exists());
-        assert!(!path.join("evaluation.json.tmp-9").exists());
-        assert!(!path.join("teacher.safetensors.tmp-9").exists());
+        for left in left {
+            assert!(!path.join(left).exists(), "{left}");
+        }
+        assert!(!path.join("best/thresholds.json.tmp-tinymood-9-4").exists());
         assert!(path.join("mine.tmp-1").exists(), "not ours");
+        // Another command writes it.
+        running.write_all(b"whole").unwrap();
+        running.finish(&path.join("report.html")).unwrap();
+        assert_eq!(fs::read_to_string(path.join("report.html")).unwrap(), "whole");
         // The kill came after the old model had made way: it is back.
         assert_eq!(fs::read_to_string(path.join("best/file")).unwrap(), "best.old");
         assert!(!path.join("best.old").exists());

@@ -242,22 +242,18 @@ fn write_beside(
     parts: &ModelParts<'_>,
     place: fn(&Path, &Path) -> io::Result<()>,
 ) -> Result<(), WeightsError> {
-    let beside = durable::beside(path);
-    let written = write_parts(&beside, path, parts)
-        .and_then(|()| place(&beside, path).map_err(failed("write", path)));
-    if written.is_err() {
-        let _ = fs::remove_dir_all(&beside); // gives the room back; the first error is the news
+    let failed = failed("write", path);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(&failed)?;
     }
-    written
+    let beside = durable::Unfinished::folder(path).map_err(&failed)?;
+    write_parts(beside.path(), path, parts)?;
+    place(beside.path(), path).map_err(failed)
 }
 
 /// Writes a folder's files; `path` names it in errors.
 fn write_parts(folder: &Path, path: &Path, parts: &ModelParts<'_>) -> Result<(), WeightsError> {
     let failed = failed("write", path);
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(&failed)?;
-    }
-    fs::create_dir_all(folder).map_err(&failed)?;
     let mut config = parts.config.to_json(parts.labels);
     if let Some(own) = config.get_mut("tinymood").and_then(Value::as_object_mut) {
         own.extend(parts.facts.clone());

@@ -9,7 +9,6 @@
 //! fit          a checkpoint's tensors to a model's parameters, with a report
 //! init         new parameters
 //! folder       a model's folder, read and written as a whole
-//! durable      files and folders that are whole or not there
 //! digest       SHA-256 of files
 //! ```
 //!
@@ -19,7 +18,6 @@
 #![forbid(unsafe_code)]
 
 pub mod digest;
-pub mod durable;
 mod error;
 mod fit;
 mod folder;
@@ -44,6 +42,8 @@ pub use init::initialise;
 pub use names::canonical_name;
 /// Files read whole, and only what is one.
 pub use tinymood_files as regular;
+/// Files and folders that are whole or not there.
+pub use tinymood_files::durable;
 
 /// The tensors of a file, and the names of those that hold no floating-point numbers.
 #[derive(Clone, Debug, Default, PartialEq)]

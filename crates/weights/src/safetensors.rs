@@ -342,7 +342,8 @@ fn write(
     // transformers refuses files that do not say which framework's layout they have.
     let format = ("format".to_owned(), "pt".to_owned());
     let metadata = HashMap::from_iter(metadata.into_iter().chain([format]));
-    // Tensor by tensor: a second copy of a whole model is memory that training has a use for.
+    // Tensor by tensor: a second copy of a whole model is memory that training has a use for. The crate writes to
+    // a temporary file of its own beside the path that it is given.
     let write = |unfinished: &Path| {
         // The crate's own file is for its owner alone: a model may be read by whom the umask lets.
         let permissions = fs::File::create(unfinished)?.metadata()?.permissions();
@@ -353,5 +354,5 @@ fn write(
         })?;
         fs::set_permissions(unfinished, permissions)
     };
-    durable::replace_file(path, write).map_err(failed)
+    durable::replace_file_within(path, write).map_err(failed)
 }

@@ -59,7 +59,7 @@ impl<'a> Answers<'a> {
             if let Some(probabilities) = self.usable(path, read) {
                 self.global.say(&format!("teachers: what they say is in {}", path.display()));
                 if *path != self.own {
-                    link(path, &self.own).with_context(|| cannot_write(&self.own))?;
+                    durable::link_file(path, &self.own).with_context(|| cannot_write(&self.own))?;
                     let now =
                         File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
                     self.warn(now.err().map(|error| format!("{}: {error}", path.display())));
@@ -102,7 +102,8 @@ impl<'a> Answers<'a> {
             && let Some(folder) = cached.parent()
         {
             let kept = fs::create_dir_all(folder)
-                .and_then(|()| link(&self.own, cached))
+                // Neither is ever written to again, only replaced.
+                .and_then(|()| durable::link_file(&self.own, cached))
                 .and_then(|()| make_room(folder, cached, CACHE_SIZE));
             self.warn(kept.err().map(|error| format!("{}: {error}", cannot_write(cached))));
         }
@@ -121,14 +122,6 @@ impl<'a> Answers<'a> {
             self.global.warn(&problem);
         }
     }
-}
-
-/// Gives a file a second name, or copies it where that cannot be. Neither is ever written to again,
-/// only replaced.
-fn link(from: &Path, to: &Path) -> io::Result<()> {
-    durable::replace_file(to, |unfinished| {
-        fs::hard_link(from, unfinished).or_else(|_| fs::copy(from, unfinished).map(drop))
-    })
 }
 
 /// Removes files of `folder`, those longest unused first, until the others are `most` bytes

@@ -77,11 +77,11 @@ fn killed_at_any_event_and_resumed() {
         let mut text = fs::read(path.join("log.jsonl")).unwrap_or_default();
         text.extend_from_slice(b"{\"time\":17");
         fs::write(path.join("log.jsonl"), text).unwrap();
-        fs::create_dir_all(path.join("checkpoints/step-00000004.tmp-1")).unwrap();
+        fs::create_dir_all(path.join("checkpoints/step-00000004.tmp-tinymood-1-0")).unwrap();
         assert_finished(case.resume(path, Watch::default()).unwrap());
         assert!(result(path, 12) == expected, "killed at event {event}");
         assert_eq!(steps_of(&log(path), "step"), [2, 4, 6, 8, 10, 12], "killed at event {event}");
-        assert!(!path.join("checkpoints/step-00000004.tmp-1").exists());
+        assert!(!path.join("checkpoints/step-00000004.tmp-tinymood-1-0").exists());
         event += 1;
     }
     assert!(event > 25, "only {event} events");

@@ -4,15 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the names of unfinished files and folders hold; leftovers are found by it.
-const UNFINISHED: &str = ".tmp-";
-
-/// The name beside `path` under which it is written.
-pub fn beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!("{UNFINISHED}{}", std::process::id()));
-    path.with_file_name(name)
-}
+use crate::unfinished;
+pub use crate::unfinished::{Unfinished, is_same_file, remove_leftovers};
 
 /// Brings a folder's list of names to the disk.
 ///
@@ -23,7 +16,7 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 /// The folder that holds `path`.
-fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -38,20 +31,53 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_file(path, |unfinished| fs::write(unfinished, bytes))
 }
 
-/// Replaces a file as a whole by what `write` makes at the path it is given.
+/// Replaces a file as a whole by what `write` makes of the empty file at the path it is given. The file there is
+/// locked, and must be written to, not replaced: see [`replace_file_within`].
 ///
 /// # Errors
 /// When it cannot be written; the old file is still there then.
 pub fn replace_file(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let unfinished = beside(path);
+    let unfinished = Unfinished::file(path)?;
+    write(unfinished.path())?;
+    unfinished.finish(path)
+}
+
+/// [`replace_file`] by a `write` that makes a file itself, and temporary ones beside it: all of them are in an
+/// unfinished folder.
+///
+/// # Errors
+/// When it cannot be written; the old file is still there then.
+pub fn replace_file_within(
+    path: &Path,
+    write: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder = Unfinished::folder(path)?;
+    let inside = folder.path().join("file");
+    write(&inside)?;
     // Syncing wants the right to write where systems are strict about it.
-    let sync = |()| File::options().write(true).open(&unfinished)?.sync_all();
-    let written = write(&unfinished).and_then(sync);
-    if let Err(error) = written.and_then(|()| fs::rename(&unfinished, path)) {
-        let _ = fs::remove_file(&unfinished); // the first error says more
-        return Err(error);
-    }
+    File::options().write(true).open(&inside)?.sync_all()?;
+    fs::rename(&inside, path)?;
     sync_folder(parent(path))
+}
+
+/// Gives the file `from` a second name, or copies it where that cannot be. What has that name is replaced.
+///
+/// # Errors
+/// When it cannot be written; what had that name is still there then.
+pub fn link_file(from: &Path, path: &Path) -> io::Result<()> {
+    replace_file_within(path, |inside| {
+        fs::hard_link(from, inside).or_else(|_| fs::copy(from, inside).map(drop))
+    })
+}
+
+/// Removes a folder. A kill in between leaves nothing of its name, only a leftover.
+///
+/// # Errors
+/// When it cannot be renamed or removed.
+pub fn remove_folder(path: &Path) -> io::Result<()> {
+    let unwanted = unfinished::name_beside(path);
+    fs::rename(path, &unwanted)?;
+    unfinished::remove(&unwanted)
 }
 
 /// Gives the finished folder `from` the name `path`, which nothing has.
@@ -111,33 +137,6 @@ fn old_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Removes what a killed write left in `folder`: names that start with one of `prefixes` and go on
-/// as an unfinished name does.
-///
-/// # Errors
-/// When the folder cannot be read or a leftover not removed.
-pub fn remove_leftovers(folder: &Path, prefixes: &[&str]) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let ours = prefixes.iter().any(|prefix| name.starts_with(prefix));
-        if !ours || !name.contains(UNFINISHED) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,11 +161,6 @@ mod tests {
         fs::create_dir(old_name(&place.path().join("other"))).unwrap();
         place_folder(&new, &place.path().join("other")).unwrap();
         assert!(old_name(&place.path().join("other")).exists());
-        fs::create_dir(place.path().join("model.tmp-77")).unwrap();
-        fs::write(place.path().join("other.tmp-77"), "").unwrap();
-        remove_leftovers(place.path(), &["model"]).unwrap();
-        assert!(!place.path().join("model.tmp-77").exists());
-        assert!(place.path().join("other.tmp-77").exists());
     }
 
     #[test]
@@ -179,5 +173,28 @@ mod tests {
         let failed = replace_folder(&new, &model).unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::NotFound);
         assert!(new.exists() && !old_name(&model).exists());
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_or_not_at_all() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        write_file(&path, b"old").unwrap();
+        let fails = |unfinished: &Path| {
+            fs::write(unfinished, "half")?;
+            Err(io::ErrorKind::StorageFull.into())
+        };
+        for error in [replace_file(&path, fails), replace_file_within(&path, fails)] {
+            assert_eq!(error.unwrap_err().kind(), io::ErrorKind::StorageFull);
+            assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        }
+        replace_file_within(&path, |unfinished| fs::write(unfinished, "new")).unwrap();
+        let second = place.path().join("second");
+        link_file(&path, &second).unwrap();
+        assert_eq!(fs::read_to_string(&second).unwrap(), "new");
+        let folder = place.path().join("folder");
+        fs::create_dir_all(folder.join("inner")).unwrap();
+        remove_folder(&folder).unwrap();
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "no leftovers");
     }
 }
