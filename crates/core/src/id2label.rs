@@ -21,7 +21,7 @@ use crate::config::{Fields, excerpt};
 use crate::{ConfigError, LabelSet};
 
 /// No classifier has more labels; a larger count is a damaged or hostile file.
-const MOST_LABELS: u64 = 1 << 16;
+const MOST_LABELS: u64 = crate::MOST_LABELS as u64;
 
 impl LabelSet {
     /// The labels that a `config.json` names in `id2label`, or `None` where it names none or only

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::printable::one_line;
+
 /// The labels of GoEmotions in their official order (index 2 is anger, 3 is annoyance).
 ///
 /// Demszky et al., *GoEmotions: A Dataset of Fine-Grained Emotions*, ACL 2020.
@@ -36,12 +38,21 @@ pub const GOEMOTIONS: [&str; 28] = [
     "neutral",
 ];
 
+/// No model has more labels: a larger number is a mistake, or a damaged or hostile file.
+pub const MOST_LABELS: usize = 1 << 16;
+
 /// What is wrong with a label or a set of them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelError {
     /// A set without labels.
     #[error("the label set is empty")]
     Empty,
+    /// More labels than a model may have.
+    #[error("there are {count} labels, a model has at most {MOST_LABELS}")]
+    TooMany {
+        /// How many there are.
+        count: usize,
+    },
     /// A label whose name is blank.
     #[error("label {index} has an empty name")]
     Blank {
@@ -87,12 +98,15 @@ impl LabelSet {
     /// A set from names in order; surrounding blanks are cut.
     ///
     /// # Errors
-    /// When there are none, one is blank, or two are equal but for case.
+    /// When there are none or more than [`MOST_LABELS`], one is blank, or two are equal but for case.
     pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, LabelError> {
         let names: Vec<String> =
             names.into_iter().map(|name| name.as_ref().trim().to_owned()).collect();
         if names.is_empty() {
             return Err(LabelError::Empty);
+        }
+        if names.len() > MOST_LABELS {
+            return Err(LabelError::TooMany { count: names.len() });
         }
         let mut index_by_name = HashMap::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
@@ -123,10 +137,11 @@ impl LabelSet {
         &self.names
     }
 
-    /// The first names, for messages: `joy, anger and 26 more`.
+    /// The first names, for messages, on one line: `joy, anger and 26 more`.
     pub fn first_names(&self) -> String {
         const SHOWN: usize = 6;
         let first = self.names[..self.len().min(SHOWN)].join(", ");
+        let first = one_line(&first).into_owned();
         match self.len().saturating_sub(SHOWN) {
             0 => first,
             more => format!("{first} and {more} more"),
@@ -227,6 +242,10 @@ mod tests {
         assert_eq!(LabelSet::new(["a", "A"]).unwrap_err().to_string().matches("twice").count(), 1);
         assert_eq!(LabelSet::new(["a", " "]), Err(LabelError::Blank { index: 1 }));
         assert_eq!(LabelSet::new(Vec::<String>::new()), Err(LabelError::Empty));
+        let numbered = |count: usize| LabelSet::new((0..count).map(|label| label.to_string()));
+        assert_eq!(numbered(MOST_LABELS).unwrap().len(), MOST_LABELS);
+        let error = numbered(MOST_LABELS + 1).unwrap_err().to_string();
+        assert!(error.contains("65537") && error.contains("65536"), "{error}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod distillation;
 mod engine;
 mod id2label;
 mod labels;
+pub mod printable;
 mod problem;
 mod taxonomy;
 mod tensor;
@@ -25,7 +26,7 @@ pub use engine::{
     BatchLoss, Engine, EngineError, Infer, Loss, Objective, Randomness, StepReport, TensorSet,
     Update,
 };
-pub use labels::{GOEMOTIONS, LabelError, LabelSet};
+pub use labels::{GOEMOTIONS, LabelError, LabelSet, MOST_LABELS};
 pub use problem::ProblemType;
 pub use taxonomy::{Taxonomy, TaxonomyError, TaxonomyMap};
 pub use tensor::{Elements, Tensor, TensorMap, TensorView, Values};

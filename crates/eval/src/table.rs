@@ -1,6 +1,7 @@
 //! An evaluation as text.
 
 use comfy_table::{CellAlignment, Table, presets};
+use tinymood_core::printable::one_line;
 
 use crate::bootstrap::Interval;
 use crate::evaluation::Evaluation;
@@ -105,6 +106,7 @@ fn four(value: f64) -> String {
 
 /// A label's name in at most 24 characters.
 fn shortened(name: &str) -> String {
+    let name = &*one_line(name);
     match name.char_indices().nth(24) {
         Some(_) => name.chars().take(23).chain(['…']).collect(),
         None => name.to_owned(),

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use tinymood_core::printable::markdown;
 use tinymood_eval::CrossValidated;
 
 use crate::compare::Comparison;
@@ -11,25 +12,6 @@ use crate::log::End;
 use crate::page::{duration, epochs, percent, signed, thousands, three};
 use crate::run::RunReport;
 use crate::seeds::Spread;
-
-/// Text as it may stand in a cell of a Markdown table: on one line, nothing of it markup.
-fn cell(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        for c in word.chars() {
-            match c {
-                '<' => out.push_str("&lt;"),
-                '&' => out.push_str("&amp;"),
-                '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' => out.extend(['\\', c]),
-                c => out.push(c),
-            }
-        }
-    }
-    out
-}
 
 /// Tables for the model card: each label's figures, and calibration. Empty without figures.
 pub fn card_details(run: &RunReport) -> String {
@@ -71,7 +53,7 @@ pub fn card_details(run: &RunReport) -> String {
         let ends = ends.map(|found| found.f1.0);
         line(format!(
             "| {} | {} | {} | {} | {} | {} | {} |",
-            cell(name),
+            markdown(name),
             label.support,
             label.threshold.map_or("–".to_owned(), three),
             three(label.precision),
@@ -128,7 +110,7 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
     };
     let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     line(COMPARISON_TITLE.to_owned());
-    let names = runs.iter().map(|run| cell(&run.name));
+    let names = runs.iter().map(|run| markdown(&run.name));
     line(row(std::iter::once("figure".to_owned()).chain(names).collect()));
     line(format!("|---|{}", "--:|".repeat(runs.len())));
     for (name, figure) in [
@@ -157,7 +139,7 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
         line("| runs | macro-F1 | micro-F1 | binary cross-entropy |\n|---|--:|--:|--:|".to_owned());
     }
     for group in &comparison.seeds {
-        let names = group.runs.iter().map(|name| cell(name)).collect::<Vec<_>>().join(", ");
+        let names = group.runs.iter().map(|name| markdown(name)).collect::<Vec<_>>().join(", ");
         let spreads = [group.macro_f1, group.micro_f1, group.loss].map(
             |Spread { mean, standard_deviation }| format!("{mean:.4} ± {standard_deviation:.4}"),
         );
@@ -168,12 +150,14 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
         .iter()
         .zip(&comparison.adjusted)
         .zip(&runs[1..])
-        .filter_map(|((test, adjusted), run)| Some((test.as_ref()?, *adjusted, cell(&run.name))))
+        .filter_map(|((test, adjusted), run)| {
+            Some((test.as_ref()?, *adjusted, markdown(&run.name)))
+        })
         .collect();
     let Some((any, adjusted, _)) = tests.first() else { return out };
     line(format!(
         "\nPaired bootstrap against {}, the run named first, {} resamples of the rows{}:\n",
-        cell(&runs[0].name),
+        markdown(&runs[0].name),
         thousands(any.resamples as u64),
         if adjusted.is_some() {
             "; adjusted for the runs tested in each figure (Holm)"
@@ -212,6 +196,6 @@ mod tests {
 
     #[test]
     fn names_do_not_break_out_of_their_cell() {
-        assert_eq!(cell("a|b\n<script> *x* [l](u)"), "a\\|b &lt;script> \\*x\\* \\[l\\](u)");
+        assert_eq!(markdown("a|b\n<script> *x* [l](u)"), "a\\|b &lt;script> \\*x\\* \\[l\\](u)");
     }
 }

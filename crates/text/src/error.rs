@@ -298,6 +298,21 @@ pub enum DataError {
         /// What to do about it.
         hint: String,
     },
+    /// More rows and labels than targets are kept in memory for.
+    #[error(
+        "{path:?} has {rows} rows, and there are {labels} labels: their targets take {} GiB of memory, at most {} \
+         are read",
+        gib(4 * *rows as u64 * *labels as u64),
+        gib(crate::readers::MAX_TARGET_BYTES)
+    )]
+    TooManyTargets {
+        /// The file.
+        path: PathBuf,
+        /// Its rows.
+        rows: usize,
+        /// Its labels.
+        labels: usize,
+    },
     /// A file in which no row has a label.
     #[error("no row of {0:?} has a label")]
     NoLabels(PathBuf),
@@ -367,6 +382,11 @@ pub enum DataError {
     Fetch(#[source] HubError),
 }
 
+/// Bytes as GiB, rounded up to a tenth.
+fn gib(bytes: u64) -> f64 {
+    (bytes as f64 / f64::from(1 << 30) * 10.0).ceil() / 10.0
+}
+
 impl DataError {
     /// That the file at `path` cannot be read.
     pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
@@ -414,6 +434,12 @@ impl DataError {
             }
             Self::NoHeader { .. } => Some(
                 "see that what wrote it has ended well; its first line names columns".to_owned(),
+            ),
+            Self::TooManyTargets { .. } => Some(
+                "leave out labels that few rows have, or rows: train on a part of the file".to_owned(),
+            ),
+            Self::Labels { source: LabelError::TooMany { .. }, .. } => Some(
+                "leave out labels that few rows have, or see whether they are labels at all".to_owned(),
             ),
             Self::Unknown(_) => Some("check the path".to_owned()),
             Self::HasDev(_) => Some("leave out --dev-share".to_owned()),

@@ -473,3 +473,24 @@ fn a_file_of_labels_has_one_name_for_each_id() {
         assert!(!hint.is_empty(), "{text:?}");
     }
 }
+
+#[test]
+fn targets_that_memory_cannot_hold_are_refused_with_both_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("train.csv");
+    let labels = LabelSet::new((0..60_000).map(|label| format!("l{label}"))).unwrap();
+    let list = LabelList { labels, source: "labels.txt".to_owned(), role: ListRole::Given };
+    let options = ReadOptions { labels: Some(list), ..ReadOptions::default() };
+    let read = |rows: usize| {
+        fs::write(&path, "text,labels\n".to_owned() + &"a text,l7\n".repeat(rows)).unwrap();
+        read_dataset(&path, &options)
+    };
+    let error = read(18_000).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        ["18000 rows", "60000 labels", "4.1 GiB", "at most 4"].iter().all(|n| message.contains(n)),
+        "{message}"
+    );
+    assert!(error.hint().is_some());
+    assert_eq!(read(10).unwrap().examples.len(), 10);
+}

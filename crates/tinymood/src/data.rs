@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
+use tinymood_core::printable::one_line;
 use tinymood_core::{LabelSet, Taxonomy};
 use tinymood_text::{
     DataSource, Dataset, Encoding, LabelFormat, LabelList, LabelReading, ListRole, ReadOptions,
@@ -131,6 +132,7 @@ impl DataSettings {
         let from = if *collected { "collected from" } else { "of" };
         let count = labels.len();
         let shown = if labels == split.labels.names() { shown(split) } else { labels.join(", ") };
+        let shown = one_line(&shown);
         global.say(&format!("{form}; {count} {from} {source}: {shown}"));
         warnings.iter().for_each(|warning| global.warn(warning));
     }
@@ -256,7 +258,10 @@ fn shown(split: &Dataset) -> String {
     }
     let rows = |label: usize| split.examples.iter().filter(|row| row.targets[label] > 0.0).count();
     let names = labels.names().iter().enumerate();
-    names.map(|(label, name)| format!("{name} ({})", rows(label))).collect::<Vec<_>>().join(", ")
+    names
+        .map(|(label, name)| format!("{} ({})", one_line(name), rows(label)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Lists the files that were not looked into.

@@ -9,6 +9,7 @@ use clap::Parser;
 use tinymood::args::Cli;
 use tinymood::stop::Stopped;
 use tinymood::{commands, hint, misuse};
+use tinymood_core::printable;
 
 fn main() -> ExitCode {
     tinymood_text::silence_caught_panics();
@@ -33,7 +34,7 @@ fn report(error: &anyhow::Error) {
     lines.extend(error.chain().skip(1).map(|cause| format!("  caused by: {cause}")));
     lines.extend(hint::hint(error).map(|hint| format!("hint: {hint}")));
     // Nobody is left to tell when standard error is gone.
-    let _ = writeln!(stderr, "{}", lines.join("\n"));
+    let _ = writeln!(stderr, "{}", printable::lines(&lines.join("\n")));
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use tinymood_core::{
-    Engine, Infer, LabelSet, Logits, ProblemType, TensorMap, TensorSet, TokenizedText,
+    Engine, Infer, LabelSet, Logits, MOST_LABELS, ProblemType, TensorMap, TensorSet, TokenizedText,
 };
 use tinymood_engine::{CpuEngine, CpuSettings};
 use tinymood_eval::{
@@ -33,9 +33,6 @@ pub(crate) const THRESHOLDS: &str = "thresholds.json";
 
 /// Larger texts are no part of a model.
 const MOST_TEXT_BYTES: u64 = 16 << 20;
-
-/// No classifier has more labels; a larger count is a damaged or hostile file.
-const MOST_LABELS: usize = 1 << 16;
 
 /// The name of the newest run in `./runs`.
 pub(crate) const LATEST: &str = "latest";

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use tinymood_core::printable::markdown;
 use tinymood_core::{LabelSet, Pooling};
 use tinymood_eval::{ThresholdPolicy, ThresholdSummary};
 
@@ -135,7 +136,7 @@ fn unflattered(figures: Figures<'_>, metric: &str) -> Option<f64> {
 
 /// Where thresholds come from, as the end of a sentence.
 fn origin(thresholds: &ThresholdSummary, recipe: ThresholdRecipe) -> String {
-    let split = thresholds.split.as_deref().map(plain);
+    let split = thresholds.split.as_deref().map(markdown);
     match (thresholds.policy, split, thresholds.value) {
         (ThresholdPolicy::PerLabel, Some(split), _) => {
             format!("tuned for each label on the {split} split")
@@ -166,17 +167,17 @@ fn body(
         // Writing to a string cannot fail.
         let _ = writeln!(card, "{text}");
     };
-    line(format!("{MARKER}\n\n# {}\n", plain(&facts.name)));
-    let revision = facts.base_revision.as_deref().map(|commit| format!(" at {}", plain(commit)));
+    line(format!("{MARKER}\n\n# {}\n", markdown(&facts.name)));
+    let revision = facts.base_revision.as_deref().map(|commit| format!(" at {}", markdown(commit)));
     line(format!(
         "Says which of {} labels a text has; several may hold, or none. Fine-tuned \
          with tinymood from {}{} on {}.\n",
         labels.len(),
-        plain(&facts.base_model),
+        markdown(&facts.base_model),
         revision.unwrap_or_default(),
-        plain(&facts.dataset),
+        markdown(&facts.dataset),
     ));
-    line(format!("Labels: {}.\n", plain(&labels.names().join(", "))));
+    line(format!("Labels: {}.\n", markdown(&labels.names().join(", "))));
     line("## Thresholds\n".to_owned());
     let policy = origin(thresholds, recipe.thresholds);
     line(format!(
@@ -186,7 +187,7 @@ fn body(
     line(TEMPERATURES_NOTE.to_owned());
     if let Some(figures) = figures {
         let Figures { split, metrics, cross_validated, details } = figures;
-        line(format!("## Figures on the {} split\n", plain(split)));
+        line(format!("## Figures on the {} split\n", markdown(split)));
         if cross_validated.is_empty() {
             line("| metric | value |\n|---|---|".to_owned());
             metrics.iter().for_each(|(name, value)| line(format!("| {name} | {value:.4} |")));

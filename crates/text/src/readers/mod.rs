@@ -124,6 +124,9 @@ impl Default for ReadOptions {
     }
 }
 
+/// More targets than this are not kept in memory: 4 bytes for each label of each row.
+pub(crate) const MAX_TARGET_BYTES: u64 = 4 << 30;
+
 /// What reading a row gives: its line, and its text and labels or what is wrong.
 type Row = (u64, Result<(String, RawLabels), RowProblem>);
 
@@ -192,6 +195,10 @@ pub(crate) fn read_from(
             _ => return Err(error),
         },
     };
+    let labels = decision.labels.len();
+    if 4 * rows.len() as u64 * labels as u64 > MAX_TARGET_BYTES {
+        return Err(DataError::TooManyTargets { path: path.to_owned(), rows: rows.len(), labels });
+    }
     let mut examples = Vec::with_capacity(rows.len());
     let mut bad_rows = Vec::new();
     let hint = |row: &RowError, is_first: bool| {

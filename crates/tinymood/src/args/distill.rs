@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EncodingArg, StepArgs};
+use super::{EncodingArg, StepArgs, Utf8Path};
 
 /// `tinymood distill`.
 #[derive(Clone, Debug, Args)]
@@ -24,7 +24,7 @@ pub struct DistillArgs {
     #[arg(long, value_name = "MODEL", required_unless_present = "resume")]
     pub teacher: Option<String>,
     /// Texts to learn from: .tsv, .csv, .jsonl, .json, or one text per line; may be given several times
-    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    #[arg(value_parser = Utf8Path, long, value_name = "FILE", required_unless_present = "resume")]
     pub texts: Vec<PathBuf>,
     /// Name of the text column or field, in .csv, .jsonl, .json and .tsv with a header
     #[arg(long, value_name = "NAME", default_value = "text")]
@@ -67,10 +67,10 @@ pub struct DistillArgs {
     #[arg(long, value_name = "RECIPE", default_value = "distill")]
     pub recipe: String,
     /// Folder of the run [default: runs/distill-TEACHER, numbered if it exists]
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(value_parser = Utf8Path, long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Continue a run that was stopped or killed; all settings come from its folder
-    #[arg(long, value_name = "RUN", conflicts_with_all = [
+    #[arg(value_parser = Utf8Path, long, value_name = "RUN", conflicts_with_all = [
         "teacher", "texts", "text_column", "encoding", "skip_bad_rows", "student", "layers", "state_weight",
         "last_weight", "mean_weight", "pooler_weight", "relation_weight", "relation_heads", "relation_layer", "recipe", "output",
     ])]

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use super::{JudgingArgs, ModelArg};
+use super::{JudgingArgs, ModelArg, Utf8Path};
 
 /// `tinymood export`.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub struct ExportArgs {
     #[arg(long, group = "form", conflicts_with_all = ["data", "force", "json"])]
     pub f32: bool,
     /// Folder to write; it must not exist
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(value_parser = Utf8Path, long, short, value_name = "DIR")]
     pub output: PathBuf,
     /// The data to evaluate on
     #[command(flatten)]

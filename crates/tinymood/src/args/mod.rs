@@ -14,12 +14,15 @@ mod teaching;
 mod train;
 mod tune;
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
-use tinymood_core::Taxonomy;
+use tinymood_core::{Taxonomy, printable};
 use tinymood_kernels::Precision;
 use tinymood_text::{Encoding, LabelFormat};
 use tinymood_train::ProgressStyle;
@@ -79,9 +82,34 @@ pub struct GlobalArgs {
     pub quiet: bool,
 }
 
-/// Nobody is left to tell when standard error is gone: the work goes on.
+/// Paths that are saved as text, or are the name of a run or a model later. Others may have any bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Utf8Path;
+
+impl TypedValueParser for Utf8Path {
+    type Value = PathBuf;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<PathBuf, clap::Error> {
+        if let Some(text) = value.to_str().filter(|text| !text.is_empty()) {
+            return Ok(PathBuf::from(text));
+        }
+        let argument = argument.map_or_else(|| "a path".to_owned(), ToString::to_string);
+        let problem = match value.is_empty() {
+            true => format!("{argument} is empty, expected a path"),
+            false => format!("{argument} is not UTF-8: {value:?}; rename it, or give another path"),
+        };
+        Err(clap::Error::raw(ErrorKind::InvalidUtf8, problem + "\n").with_cmd(command))
+    }
+}
+
+/// Names of labels and files may hold escapes. Nobody is left to tell when standard error is gone: the work goes on.
 fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable::lines(text));
 }
 
 impl GlobalArgs {
@@ -205,7 +233,7 @@ pub struct ReadingArgs {
     /// one per line, or `goemotions`. With a list, rows may have ids, a label's place in it from 0
     /// [default: labels.txt or emotions.txt in the data's folder, else the model's labels, else the names in
     /// the train rows]
-    #[arg(long, value_name = "LABELS")]
+    #[arg(value_parser = Utf8Path, long, value_name = "LABELS")]
     pub labels: Option<PathBuf>,
     /// How a row's cell or list gives its labels
     #[arg(long, value_enum, default_value = "auto")]

@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
+use super::Utf8Path;
+
 /// Who else says what labels texts have.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Teachers")]
@@ -13,7 +15,7 @@ pub struct TeachingArgs {
     pub teacher: Vec<String>,
     /// Texts for the teachers to label, ignoring any labels in the file: .csv, .tsv, .jsonl, .json, or
     /// one text per line, also as .gz; may be given several times
-    #[arg(long, value_name = "FILE")]
+    #[arg(value_parser = Utf8Path, long, value_name = "FILE")]
     pub unlabelled: Vec<PathBuf>,
     /// Name of the text column or field in these files [default: that of --text-column]
     #[arg(long, value_name = "NAME", requires = "unlabelled")]

@@ -8,7 +8,7 @@ use tinymood_train::{
     PosWeightRecipe, RecipeOverrides, ScheduleKind, ThresholdRecipe,
 };
 
-use super::{DatasetArgs, TaxonomyArg, TeachingArgs};
+use super::{DatasetArgs, TaxonomyArg, TeachingArgs, Utf8Path};
 
 /// `tinymood train`.
 #[derive(Debug, Args)]
@@ -40,10 +40,10 @@ pub struct TrainArgs {
     #[arg(long, value_name = "RECIPE", default_value = "default")]
     pub recipe: String,
     /// Folder of the run [default: runs/DATA-RECIPE, numbered if it exists]
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(value_parser = Utf8Path, long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Continue a run that was stopped or killed; all settings come from its folder
-    #[arg(long, value_name = "RUN", conflicts_with_all = [
+    #[arg(value_parser = Utf8Path, long, value_name = "RUN", conflicts_with_all = [
         "data", "init", "recipe", "output", "teacher", "unlabelled", "unlabelled_column", "unlabelled_rows",
         "augment", "labels", "label_format", "text_column", "labels_column", "label_separator", "encoding",
         "skip_bad_rows",

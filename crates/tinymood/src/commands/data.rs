@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use serde_json::json;
+use tinymood_core::printable::one_line;
 use tinymood_core::{Taxonomy, shortest_decimal};
 use tinymood_text::{EncodedSplit, SplitStats, Stats, Tokenizer, Wanted, goemotions};
 
@@ -76,7 +77,7 @@ fn table(stats: &Stats) -> String {
     let labels = splits.first().map_or(0, |(_, split)| split.label_counts.len());
     for label in 0..labels {
         let name = &splits[0].1.label_counts[label].0;
-        line(name, &|split| share(split.label_counts[label].1, split));
+        line(&one_line(name), &|split| share(split.label_counts[label].1, split));
     }
     for (pair, count) in &stats.duplicates_across {
         text.push_str(&format!("texts both in {pair}: {count}\n"));

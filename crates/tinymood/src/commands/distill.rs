@@ -18,7 +18,7 @@ use tinymood_train::distill::{
 use tinymood_train::{
     Observers, Outcome, Progress, Recipe, RecipeOverrides, RunFolder, TrainSettings,
 };
-use tinymood_weights::{fit, initialise, read_model_folder};
+use tinymood_weights::{fit, initialise, load_model_folder};
 
 use super::report;
 use super::train::Place;
@@ -363,7 +363,7 @@ impl Teacher {
     fn open(source: &Source, global: &GlobalArgs) -> anyhow::Result<Self> {
         let found = find_model(&source.teacher, global)?;
         let path = found.folder;
-        let model = read_model_folder(&path)?;
+        let model = load_model_folder(&path)?;
         let tokenizer = Tokenizer::from_folder(&path)?.with_threads(global.threads);
         let tokenizer = of_model(tokenizer, &model.config)?;
         // Only hidden states are asked of it: a head of any shape will do.

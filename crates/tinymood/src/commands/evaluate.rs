@@ -15,7 +15,7 @@ use tinymood_train::RunFolder;
 use tinymood_weights::regular;
 
 use super::train::Source;
-use super::{print, print_json};
+use super::{print_json, print_text};
 use crate::args::{DatasetArgs, EvaluateArgs, GlobalArgs, JudgingArgs, ReadingArgs, SplitArg};
 use crate::data::DataSettings;
 use crate::misuse::Misuse;
@@ -46,9 +46,9 @@ pub(super) fn run(args: EvaluateArgs, global: &GlobalArgs) -> anyhow::Result<()>
         }
         return print_json(&json);
     }
-    print(&format!("{}\n", evaluation.table()))?;
+    print_text(&format!("{}\n", evaluation.table()))?;
     match faithfulness {
-        Some(found) => print(&format!("\n{found}\n")),
+        Some(found) => print_text(&format!("\n{found}\n")),
         None => Ok(()),
     }
 }

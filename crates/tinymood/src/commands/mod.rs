@@ -19,6 +19,7 @@ use std::io::Write;
 use anyhow::Context;
 use clap::CommandFactory;
 use serde_json::Value;
+use tinymood_core::printable;
 
 use crate::args::{Cli, Command};
 
@@ -53,6 +54,11 @@ fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.context("cannot write to standard output")
+}
+
+/// Writes text for people to standard output, without what disturbs a terminal.
+fn print_text(text: &str) -> anyhow::Result<()> {
+    print(&printable::lines(text))
 }
 
 /// Writes one JSON document to standard output.

@@ -10,7 +10,7 @@ use tinymood_eval::{
 use tinymood_weights::durable;
 
 use super::evaluate::Judged;
-use super::{print, print_json};
+use super::{print_json, print_text};
 use crate::args::{GlobalArgs, ObjectiveArg, PolicyArg, TuneArgs};
 use crate::model::{Model, ModelError, THRESHOLDS, read_text, thresholds_file};
 
@@ -82,7 +82,7 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         text += &format!(
             "fitted exactly to these rows (flatters; not saved): micro_f1 {micro_f1:.3}, macro_f1 {macro_f1:.3}\n"
         );
-        print(&text)?;
+        print_text(&text)?;
     }
     Ok(())
 }

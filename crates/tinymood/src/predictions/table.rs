@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use console::{Term, measure_text_width, truncate_str};
+use tinymood_core::printable::{disturbs, one_line};
 
 use super::{Prediction, Scored, Share};
 
@@ -44,10 +45,10 @@ pub(super) fn write_table_row(
 ) -> io::Result<()> {
     let text = clipped(&prediction.text, layout.text);
     let said = match &prediction.outcome {
-        Err(problem) => format!("error: {}", problem.replace(disturbs, " ")),
+        Err(problem) => format!("error: {}", one_line(problem)),
         Ok(scored) if scored.labels.is_empty() => "(no label reaches its threshold)".to_owned(),
         Ok(scored) => {
-            let label = |(label, score): &(String, f32)| format!("{label} {score:.2}");
+            let label = |(label, score): &(String, f32)| format!("{} {score:.2}", one_line(label));
             scored.labels.iter().map(label).collect::<Vec<_>>().join("  ")
         }
     };
@@ -61,14 +62,15 @@ pub(super) fn write_table_row(
     writeln!(out, "{text}{:padding$}  {said}{cut}", "")?;
     if let Ok(Scored { scores: Some(scores), .. }) = &prediction.outcome {
         for row in scores.chunks(layout.cells) {
-            let cell = |(label, score): &(String, f32)| format!("{label:>14} {score:.4}");
+            let cell =
+                |(label, score): &(String, f32)| format!("{:>14} {score:.4}", one_line(label));
             writeln!(out, "    {}", row.iter().map(cell).collect::<Vec<_>>().join(" "))?;
         }
     }
     if let Ok(Scored { explanation: Some(explanation), .. }) = &prediction.outcome {
         for (label, shares) in explanation {
             let words = strongest(shares, layout.cells);
-            writeln!(out, "    {label:>14}{}", words.trim_end())?;
+            writeln!(out, "    {:>14}{}", one_line(label), words.trim_end())?;
         }
     }
     Ok(())
@@ -92,12 +94,6 @@ fn strongest(shares: &[Share], cells: usize) -> String {
     };
     let against = cells * 2 / 5;
     column(1.0, cells - against) + &column(-1.0, against)
-}
-
-/// Whether a character moves the cursor, ends the line, or turns the direction of what follows on it.
-fn disturbs(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// A text on one line of at most `width` columns, without what [`disturbs`] a terminal.

@@ -13,13 +13,13 @@ use tinymood_eval::{Calibrated, Evaluation, Predictions, Thresholds, Tuning, inf
 use tinymood_kernels::matmul::quantise_row;
 use tinymood_text::EncodedSplit;
 use tinymood_weights::{
-    ModelParts, QuantisedTensor, canonical_name, read_model_folder, write_new_model_folder,
+    ModelParts, QuantisedTensor, canonical_name, load_model_folder, write_new_model_folder,
 };
 
 use crate::args::{ExportArgs, GlobalArgs, PrecisionArg, SplitArg};
 use crate::bundled;
 use crate::commands::evaluate::{Rows, in_labels};
-use crate::commands::{print, print_json};
+use crate::commands::{print_json, print_text};
 use crate::model::{
     Model, ModelError, TOKENS_PER_BATCH, check_finite, engine, model_folder, read_text, sha256_of,
     thresholds_file,
@@ -39,7 +39,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         return floats::export(&args, global);
     }
     if let Some(name) = args.model.model.as_deref().filter(|name| *name != bundled::NAME) {
-        let encoder = read_model_folder(&model_folder(name, global)?)?;
+        let encoder = load_model_folder(&model_folder(name, global)?)?;
         if encoder::is_encoder(&encoder) {
             return encoder::export(encoder, &args, global);
         }
@@ -103,7 +103,7 @@ pub(super) fn run(args: ExportArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         document["written"] = json!(refused.is_none());
         print_json(&document)?;
     } else {
-        print(&table)?;
+        print_text(&table)?;
     }
     match refused {
         Some(losses) => Err(ModelError::GateFailed(losses).into()),
