@@ -396,7 +396,11 @@ impl DataError {
                 Some("name a file itself, or rename the one to train on: train.csv, say".to_owned())
             }
             Self::TwoFiles { .. } => Some("rename the one that is not to be read".to_owned()),
-            Self::Format(_) => Some("rename it, or convert it".to_owned()),
+            Self::Format(_) => Some(
+                "save it as one of these, as pandas does with to_csv(\"train.csv\", index=False); if it is one, give it \
+                 that ending"
+                    .to_owned(),
+            ),
             Self::Fetch(error) => error.hint().map(str::to_owned),
             _ => None,
         }
