@@ -11,7 +11,7 @@ use std::path::Path;
 use tinymood_core::{LabelError, LabelSet};
 
 use super::collect::{Names, Refused, is_truth_value};
-use super::raw::{Items, RawLabels};
+use super::raw::{ItemSource, Items, RawLabels};
 use super::{
     LabelFormat, LabelList, LabelReading, ListRole, is_missing, is_number, without_fraction,
 };
@@ -102,12 +102,12 @@ impl Decision {
         }
         let grows = list.is_none_or(|list| list.role == ListRole::Start);
         if !grows && let Some(list) = list {
-            return Ok(Self::listed(list));
+            return Ok(Self::listed_for(rows, list));
         }
         let names = Names::of(rows, options.label_format == LabelFormat::Names);
         let beyond = list.map(|list| names.beyond(&list.labels));
         match (list, beyond.as_deref()) {
-            (Some(list), Some([])) => return Ok(Self::listed(list)),
+            (Some(list), Some([])) => return Ok(Self::listed_for(rows, list)),
             (None, _) if names.is_empty() => {
                 let has_weights = |labels: &RawLabels| match labels {
                     RawLabels::Weights(weights) => !weights.is_empty(),
@@ -163,6 +163,23 @@ impl Decision {
             .is_some_and(|list| list.has_ids() && labels.names().starts_with(list.labels.names()));
         let rule = LabelFormat::Auto;
         Ok(Self { labels, reading, is_listed: list.is_some(), has_ids, rule })
+    }
+
+    /// A model's list for rows that it holds. Single numbers are no ids of GoEmotions' labels, as they may be
+    /// stars; numbers in lists are, and those of vectors.
+    fn listed_for(rows: &[LabelRow], list: &LabelList) -> Self {
+        let mut decision = Self::listed(list);
+        if matches!(list.role, ListRole::Model | ListRole::Start)
+            && list.labels == LabelSet::goemotions()
+        {
+            let count = list.labels.len();
+            let is_list = |items: &Items| items.source == ItemSource::List || items.len() == count;
+            let is_number = |items: &&Items| has_number(items) || items.len() == count;
+            let items = rows.iter().filter_map(LabelRow::items);
+            let mut numbers = items.filter(is_number).peekable();
+            decision.has_ids = numbers.peek().is_some() && numbers.all(is_list);
+        }
+        decision
     }
 
     fn listed(list: &LabelList) -> Self {
@@ -285,6 +302,12 @@ impl Decision {
         let is_vector = items.len() > 1 && items.iter().all(|item| component(item).is_some());
         match problem {
             RowProblem::Number { .. } | RowProblem::Missing { .. } => problem,
+            _ if items.len() > 2
+                && items.iter().all(|item| component(item).is_some() || is_missing(item))
+                && let Some(found) = items.iter().find(|item| is_missing(item)) =>
+            {
+                RowProblem::Missing { found: found.to_owned() }
+            }
             _ if is_vector && items.len() != self.labels.len() => {
                 RowProblem::Vector { found: items.shown(), expected: self.labels.len() }
             }
@@ -449,6 +472,7 @@ impl Decision {
                      this label: --labels FILE"
                 )
             }
+            false if !self.reading.collected => format!("{header}mend the row"), // no row names labels
             false => format!("{header}the labels of the other rows are {first}: mend the row"),
         }
     }
