@@ -308,3 +308,16 @@ fn a_model_brings_its_labels() {
     let stats = common::json(&run(folder, "data stats --data more.csv --json").ok().stdout);
     assert_eq!(stats["splits"]["train"]["label_form"], "names");
 }
+
+#[test]
+fn thresholds_are_not_tuned_on_rows_without_labels() {
+    let place = common::copied_model();
+    let folder = place.path();
+    fs::write(folder.join("none.csv"), "text,labels\na,\nb,\n").unwrap();
+    let thresholds = || fs::read(folder.join("thresholds.json")).ok();
+    let before = thresholds();
+    run(folder, "tune --model . --data none.csv").fails(1, &["none.csv", "no row of", "hint:"]);
+    assert_eq!(thresholds(), before);
+    let ran = run(folder, "evaluate --model . --data none.csv").ok();
+    assert!(ran.stderr.contains("no row of") && ran.stderr.contains("none.csv"), "{}", ran.stderr);
+}
