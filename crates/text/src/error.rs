@@ -102,7 +102,7 @@ pub enum RowProblem {
         expected: String,
     },
     /// A text that the model's tokenizer has no tokens for.
-    #[error("a text without tokens ({problem}), expected one that the model's tokenizer takes")]
+    #[error("a text that the model cannot take ({problem}), expected one that fits its tokenizer")]
     Tokens {
         /// Why.
         problem: String,
@@ -185,15 +185,15 @@ impl RowProblem {
                 }
             },
             Self::Cells { found, header: 1 } if *found > 1 => {
-                "quote the text where it has commas: \"so, glad\"; if each line is one text, without a header, \
+                "quote the text where it has commas, or what else stands between columns: \"so, glad\"; if each line is one text, without a header, \
                  name the file .txt, or read it with predict --input-format lines"
             }
             Self::Cells { found, header } if found > header => match is_first {
                 true => {
-                    "quote the text where it has commas: \"so, glad\"; or give each column a name"
+                    "quote the text where it has commas, or what else stands between columns: \"so, glad\"; or give each column a name"
                 }
                 false => {
-                    "quote the text where it has commas: \"so, glad\"; or pass over such rows with \
+                    "quote the text where it has commas, or what else stands between columns: \"so, glad\"; or pass over such rows with \
                      --skip-bad-rows"
                 }
             },

@@ -404,3 +404,15 @@ fn rows_are_refused_in_their_order() {
     let dataset = read("a.jsonl", rows, &options).unwrap();
     assert_eq!(dataset.bad_rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3]);
 }
+
+#[test]
+fn columns_that_are_no_labels_are_not_offered_as_such() {
+    let none = ReadOptions::default();
+    let text = "text,id,example_very_unclear,joy,anger\na,0,False,1,0\nb,1,True,0,1\n";
+    let hint = refused("a.csv", text, &none).1;
+    assert!(hint.contains("--labels joy,anger") && !hint.contains("unclear"), "{hint}");
+    let names: Vec<String> = (0..28).map(|label| format!("label-{label}")).collect();
+    let text = format!("text,{}\na{}\n", names.join(","), ",0".repeat(28));
+    let hint = refused("a.csv", &text, &none).1;
+    assert!(hint.ends_with(&format!("--labels {}", names.join(","))), "{hint}");
+}

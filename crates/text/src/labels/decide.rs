@@ -490,12 +490,16 @@ impl Decision {
 /// What to do where labels have neither a column or field of their own nor one each; `numbers` are those that
 /// may be labels', if no list says so.
 pub(crate) fn columns_hint(list: Option<&LabelList>, numbers: &[String]) -> String {
-    let each = match (list, numbers) {
+    // Of pandas, of GoEmotions' raw files, of tinymood's answers.
+    const NO_LABELS: [&str; 5] = ["id", "index", "Unnamed: 0", "example_very_unclear", "truncated"];
+    let is_label = |name: &&String| !NO_LABELS.contains(&name.as_str());
+    let numbers: Vec<String> = numbers.iter().filter(is_label).cloned().collect();
+    let each = match (list, &numbers[..]) {
         (Some(list), _) => format!("or give each label of {} a column", list.source),
         (None, [_, ..]) if numbers.iter().all(|name| !name.contains(',')) && numbers.len() <= 50 => {
             format!(
                 "numbers from 0 to 1 stand in {}: if these are labels, --labels {}",
-                listed(numbers),
+                listed(&numbers),
                 argument(&numbers.join(","), numbers.len())
             )
         }
