@@ -416,3 +416,18 @@ fn columns_that_are_no_labels_are_not_offered_as_such() {
     let hint = refused("a.csv", &text, &none).1;
     assert!(hint.ends_with(&format!("--labels {}", names.join(","))), "{hint}");
 }
+
+#[test]
+fn columns_of_labels_that_are_not_read_are_named() {
+    let warnings = |text: &str, options: &ReadOptions| {
+        read("a.csv", text, options).unwrap().reading.warnings.join("\n")
+    };
+    let text = "text,labels,joy,anger\na,joy,0,1\n";
+    let both = given(&["joy", "anger"]);
+    let found = warnings(text, &both);
+    assert!(found.contains("\"labels\", not from \"joy\", \"anger\""), "{found}");
+    assert_eq!(warnings("text,labels,joy\na,joy,0\n", &both), "");
+    let columns = ReadOptions { labels_column: "-".to_owned(), ..both };
+    assert_eq!(targets(&read("a.csv", text, &columns).unwrap()), [[0.0, 1.0]]);
+    assert_eq!(warnings(text, &columns), "");
+}

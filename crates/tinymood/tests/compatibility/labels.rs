@@ -321,3 +321,13 @@ fn thresholds_are_not_tuned_on_rows_without_labels() {
     let ran = run(folder, "evaluate --model . --data none.csv").ok();
     assert!(ran.stderr.contains("no row of") && ran.stderr.contains("none.csv"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_model_of_goemotions_reads_its_vectors() {
+    let place = tempfile::tempdir().unwrap();
+    let row = |label: usize| (0..28).map(|at| u8::from(at == label)).collect::<Vec<_>>();
+    let line = |label: usize| format!("{{\"text\": \"so\", \"labels\": {:?}}}\n", row(label));
+    fs::write(place.path().join("mh.jsonl"), line(27) + &line(3)).unwrap();
+    let goemotions = run(place.path(), "evaluate --data mh.jsonl").ok();
+    assert!(goemotions.stderr.contains("multi-hot vectors of 28"), "{}", goemotions.stderr);
+}
