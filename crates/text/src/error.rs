@@ -110,7 +110,7 @@ pub enum RowProblem {
         expected: String,
     },
     /// A text that the model's tokenizer has no tokens for.
-    #[error("a text without tokens ({problem}), expected one that the model's tokenizer takes")]
+    #[error("a text that the model cannot take ({problem}), expected one that fits its tokenizer")]
     Tokens {
         /// Why.
         problem: String,
@@ -197,15 +197,15 @@ impl RowProblem {
                 }
             },
             Self::Cells { found, header: 1 } if *found > 1 => {
-                "quote the text where it has commas: \"so, glad\"; if each line is one text, without a header, \
+                "quote the text where it has commas, or what else stands between columns: \"so, glad\"; if each line is one text, without a header, \
                  name the file .txt, or read it with predict --input-format lines"
             }
             Self::Cells { found, header } if found > header => match is_first {
                 true => {
-                    "quote the text where it has commas: \"so, glad\"; or give each column a name"
+                    "quote the text where it has commas, or what else stands between columns: \"so, glad\"; or give each column a name"
                 }
                 false => {
-                    "quote the text where it has commas: \"so, glad\"; or pass over such rows with \
+                    "quote the text where it has commas, or what else stands between columns: \"so, glad\"; or pass over such rows with \
                      --skip-bad-rows"
                 }
             },
@@ -447,7 +447,11 @@ impl DataError {
                 Some("name a file itself, or rename the one to train on: train.csv, say".to_owned())
             }
             Self::TwoFiles { .. } => Some("rename the one that is not to be read".to_owned()),
-            Self::Format(_) => Some("rename it, or convert it".to_owned()),
+            Self::Format(_) => Some(
+                "save it as one of these, as pandas does with to_csv(\"train.csv\", index=False); if it is one, give it \
+                 that ending"
+                    .to_owned(),
+            ),
             Self::Fetch(error) => error.hint().map(str::to_owned),
             _ => None,
         }

@@ -144,11 +144,20 @@ impl Files {
             .map_err(&failed)?;
         paths.sort();
         let mut files = Self::default();
-        for path in paths.into_iter().filter(|path| Format::of(path).is_some()) {
+        let (read, others): (Vec<_>, Vec<_>) =
+            paths.into_iter().partition(|path| Format::of(path).is_some());
+        for path in read {
             files.place(path)?;
         }
         if [&files.train, &files.dev, &files.test].into_iter().all(Option::is_none) {
             return Err(DataError::NoSplits(folder.to_owned()));
+        }
+        for path in others {
+            match split_of_unread(&path) {
+                Some("dev") if files.dev.is_none() => return Err(DataError::Format(path)),
+                Some(_) => files.unused.push(path),
+                None => {}
+            }
         }
         Ok(files)
     }
@@ -156,11 +165,11 @@ impl Files {
     fn place(&mut self, path: PathBuf) -> Result<(), DataError> {
         let inner = inner_name(&path);
         let stem = inner.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-        let split = match &*stem {
-            "train" => &mut self.train,
-            "dev" | "validation" | "valid" | "val" | "eval" => &mut self.dev,
-            "test" => &mut self.test,
-            _ => {
+        let split = match split_named(&stem) {
+            Some("train") => &mut self.train,
+            Some("dev") => &mut self.dev,
+            Some(_) => &mut self.test,
+            None => {
                 self.unused.push(path);
                 return Ok(());
             }
@@ -170,6 +179,28 @@ impl Files {
             None => Ok(()),
         }
     }
+}
+
+/// The split that a file's name without extensions means, in lower case.
+fn split_named(stem: &str) -> Option<&'static str> {
+    match stem {
+        "train" => Some("train"),
+        "dev" | "validation" | "valid" | "val" | "eval" => Some("dev"),
+        "test" => Some("test"),
+        _ => None,
+    }
+}
+
+/// The split of a file that seems to be data in a format that is not read.
+fn split_of_unread(path: &Path) -> Option<&'static str> {
+    const FORMATS: [&str; 18] = [
+        "parquet", "arrow", "feather", "orc", "avro", "xlsx", "xls", "ods", "txt", "xml", "pkl",
+        "pickle", "bz2", "zip", "xz", "zst", "7z", "h5",
+    ];
+    let inner = inner_name(path); // train.txt.gz is none that is read, too
+    let extension = inner.extension()?.to_str()?.to_lowercase();
+    let name = path.file_name()?.to_str()?.to_lowercase();
+    split_named(name.split('.').next()?).filter(|_| FORMATS.contains(&&*extension))
 }
 
 /// Reads the splits of a folder. The first of train, dev and test says what labels there are where no list does,

@@ -242,6 +242,53 @@ fn numbers_are_names_or_ids_in_the_whole_file() {
 }
 
 #[test]
+fn a_model_with_goemotions_labels_reads_lists_of_ids_and_vectors() {
+    let goemotions = LabelSet::goemotions();
+    let names: Vec<&str> = goemotions.names().iter().map(String::as_str).collect();
+    let hot = |labels: &[usize]| -> Vec<f32> {
+        (0..28).map(|label| f32::from(u8::from(labels.contains(&label)))).collect()
+    };
+    for role in [ListRole::Model, ListRole::Start] {
+        let options = list(&names, role);
+        let found = |file: &str, text: &str| targets(&read(file, text, &options).unwrap());
+        assert_eq!(found("a.csv", &csv(&["[27]", "[2, 17]"])), [hot(&[27]), hot(&[2, 17])]);
+        let vector = |labels| format!("{:?}", hot(labels));
+        let cells = [vector(&[27]), vector(&[2, 17])];
+        let cells = cells.each_ref().map(String::as_str);
+        assert_eq!(found("a.csv", &csv(&cells)), [hot(&[27]), hot(&[2, 17])]);
+        let line = format!("{{\"text\": \"a\", \"labels\": {}}}\n", vector(&[3]));
+        assert_eq!(found("a.jsonl", &line), [hot(&[3])]);
+        for (file, text) in [
+            ("a.csv", csv(&["4", "[1, 2]"])),
+            ("a.jsonl", "{\"text\": \"a\", \"labels\": 4}\n".to_owned()),
+        ] {
+            let error = refused(file, &text, &options).0;
+            assert!(error.contains("the number \"4\" as a label"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn two_fields_of_one_label_are_refused() {
+    let text = "{\"text\": \"a\", \"joy\": 0.5, \"JOY\": 0.9, \"anger\": 0}\n";
+    let error = refused("a.jsonl", text, &given(&["joy", "anger"])).0;
+    assert!(error.contains("found the fields") && error.contains("\"JOY\""), "{error}");
+}
+
+#[test]
+fn a_missing_number_of_a_vector_is_named() {
+    let error = refused("a.csv", &csv(&["[0.0, 1.0, 0.0, nan]"]), &four()).0;
+    assert!(error.contains("the missing value \"nan\""), "{error}");
+}
+
+#[test]
+fn the_labels_of_other_rows_are_named_only_where_there_are_any() {
+    let none = ReadOptions::default();
+    let (error, hint) = refused("a.csv", &csv(&["['joy', '']"]), &none);
+    assert!(!hint.contains("admiration"), "{error}; {hint}");
+}
+
+#[test]
 fn a_models_labels_are_a_list_of_their_own_kind() {
     let goemotions = LabelSet::goemotions();
     let names: Vec<&str> = goemotions.names().iter().map(String::as_str).collect();
@@ -286,6 +333,26 @@ impl Folder {
         let options = options.clone();
         open(&DataSource { data, options, goemotions, wanted, dev_share: 0.0 })
     }
+}
+
+#[test]
+fn splits_in_formats_that_are_not_read_are_named() {
+    let files = ["test.xlsx", "train.txt", "labels.md", "notes.txt", "test.py"];
+    let folder = Folder::new(&files.map(|name| (name, "x")));
+    let path = |name: &str| folder.0.path().join(name);
+    fs::write(path("train.csv"), "text,labels\na,joy\n").unwrap();
+    let open = || folder.open(Wanted::ALL, &ReadOptions::default());
+    assert_eq!(open().unwrap().unused, ["test.xlsx", "train.txt"].map(path));
+    for name in ["dev.parquet", "validation.csv.bz2", "Val.XLSX"] {
+        fs::write(path(name), "x").unwrap();
+        let error = open().unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        assert!(error.hint().unwrap().contains("to_csv"), "{error}");
+        fs::remove_file(path(name)).unwrap();
+    }
+    fs::write(path("dev.csv"), "text,labels\nb,joy\n").unwrap();
+    fs::write(path("dev.parquet"), "x").unwrap();
+    assert_eq!(open().unwrap().unused, ["dev.parquet", "test.xlsx", "train.txt"].map(path));
 }
 
 #[test]
@@ -493,4 +560,31 @@ fn targets_that_memory_cannot_hold_are_refused_with_both_numbers() {
     );
     assert!(error.hint().is_some());
     assert_eq!(read(10).unwrap().examples.len(), 10);
+}
+
+#[test]
+fn columns_that_are_no_labels_are_not_offered_as_such() {
+    let none = ReadOptions::default();
+    let text = "text,id,example_very_unclear,joy,anger\na,0,False,1,0\nb,1,True,0,1\n";
+    let hint = refused("a.csv", text, &none).1;
+    assert!(hint.contains("--labels joy,anger") && !hint.contains("unclear"), "{hint}");
+    let names: Vec<String> = (0..28).map(|label| format!("label-{label}")).collect();
+    let text = format!("text,{}\na{}\n", names.join(","), ",0".repeat(28));
+    let hint = refused("a.csv", &text, &none).1;
+    assert!(hint.ends_with(&format!("--labels {}", names.join(","))), "{hint}");
+}
+
+#[test]
+fn columns_of_labels_that_are_not_read_are_named() {
+    let warnings = |text: &str, options: &ReadOptions| {
+        read("a.csv", text, options).unwrap().reading.warnings.join("\n")
+    };
+    let text = "text,labels,joy,anger\na,joy,0,1\n";
+    let both = given(&["joy", "anger"]);
+    let found = warnings(text, &both);
+    assert!(found.contains("\"labels\", not from \"joy\", \"anger\""), "{found}");
+    assert_eq!(warnings("text,labels,joy\na,joy,0\n", &both), "");
+    let columns = ReadOptions { labels_column: "-".to_owned(), ..both };
+    assert_eq!(targets(&read("a.csv", text, &columns).unwrap()), [[0.0, 1.0]]);
+    assert_eq!(warnings(text, &columns), "");
 }

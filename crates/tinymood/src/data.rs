@@ -269,7 +269,8 @@ fn tell_unused(paths: &[PathBuf], global: &GlobalArgs) {
     if !paths.is_empty() {
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         global.warn(&format!(
-            "not read, since their names are of no split (train, dev, test): {}",
+            "not read, since their names are of no split (train, dev, test) or of no format that is read \
+             (.tsv, .csv, .json, .jsonl): {}",
             names.join(", ")
         ));
     }

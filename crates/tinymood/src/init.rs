@@ -190,7 +190,10 @@ pub(crate) fn start(
     settings.apply_to(&mut config);
     let positions = config.max_position_embeddings;
     if settings.max_length() > positions {
-        bail!("max_length is {}, the model has {positions} positions", settings.max_length());
+        let length = settings.max_length();
+        bail!(
+            "max_length is {length}, the model has {positions} positions: give --max-length {positions} or less"
+        );
     }
     let mut tokenizer = tokenizer.with_threads(global.threads);
     if settings.recipe().placeholder_tokens {

@@ -103,12 +103,12 @@ impl Decision {
         }
         let grows = list.is_none_or(|list| list.role == ListRole::Start);
         if !grows && let Some(list) = list {
-            return Ok(Self::listed(list));
+            return Ok(Self::listed_for(rows, list));
         }
         let names = Names::of(rows, options.label_format == LabelFormat::Names);
         let beyond = list.map(|list| names.beyond(&list.labels));
         match (list, beyond.as_deref()) {
-            (Some(list), Some([])) => return Ok(Self::listed(list)),
+            (Some(list), Some([])) => return Ok(Self::listed_for(rows, list)),
             (None, _) if names.is_empty() => {
                 let has_weights = |labels: &RawLabels| match labels {
                     RawLabels::Weights(weights) => !weights.is_empty(),
@@ -164,6 +164,23 @@ impl Decision {
             .is_some_and(|list| list.has_ids() && labels.names().starts_with(list.labels.names()));
         let rule = LabelFormat::Auto;
         Ok(Self { labels, reading, is_listed: list.is_some(), has_ids, rule })
+    }
+
+    /// A model's list for rows that it holds. Single numbers are no ids of GoEmotions' labels, as they may be
+    /// stars; numbers in lists are, and those of vectors.
+    fn listed_for(rows: &[LabelRow], list: &LabelList) -> Self {
+        let mut decision = Self::listed(list);
+        if matches!(list.role, ListRole::Model | ListRole::Start)
+            && list.labels == LabelSet::goemotions()
+        {
+            let count = list.labels.len();
+            let is_list = |items: &Items| items.source == ItemSource::List || items.len() == count;
+            let is_number = |items: &&Items| has_number(items) || items.len() == count;
+            let items = rows.iter().filter_map(LabelRow::items);
+            let mut numbers = items.filter(is_number).peekable();
+            decision.has_ids = numbers.peek().is_some() && numbers.all(is_list);
+        }
+        decision
     }
 
     fn listed(list: &LabelList) -> Self {
@@ -289,6 +306,12 @@ impl Decision {
         let is_vector = items.len() > 1 && items.iter().all(|item| component(item).is_some());
         match problem {
             RowProblem::Number { .. } | RowProblem::Missing { .. } => problem,
+            _ if items.len() > 2
+                && items.iter().all(|item| component(item).is_some() || is_missing(item))
+                && let Some(found) = items.iter().find(|item| is_missing(item)) =>
+            {
+                RowProblem::Missing { found: found.to_owned() }
+            }
             _ if is_vector && items.len() != self.labels.len() => {
                 RowProblem::Vector { found: items.shown(), expected: self.labels.len() }
             }
@@ -453,6 +476,7 @@ impl Decision {
                      this label: --labels FILE"
                 )
             }
+            false if !self.reading.collected => format!("{header}mend the row"), // no row names labels
             false => format!("{header}the labels of the other rows are {first}: mend the row"),
         }
     }
@@ -507,12 +531,16 @@ fn check_decimal_commas(rows: &[LabelRow], labels: usize) -> Result<(), Refused>
 /// What to do where labels have neither a column or field of their own nor one each; `numbers` are those that
 /// may be labels', if no list says so.
 pub(crate) fn columns_hint(list: Option<&LabelList>, numbers: &[String]) -> String {
-    let each = match (list, numbers) {
+    // Of pandas, of GoEmotions' raw files, of tinymood's answers.
+    const NO_LABELS: [&str; 5] = ["id", "index", "Unnamed: 0", "example_very_unclear", "truncated"];
+    let is_label = |name: &&String| !NO_LABELS.contains(&name.as_str());
+    let numbers: Vec<String> = numbers.iter().filter(is_label).cloned().collect();
+    let each = match (list, &numbers[..]) {
         (Some(list), _) => format!("or give each label of {} a column", list.source),
         (None, [_, ..]) if numbers.iter().all(|name| !name.contains(',')) && numbers.len() <= 50 => {
             format!(
                 "numbers from 0 to 1 stand in {}: if these are labels, --labels {}",
-                listed(numbers),
+                listed(&numbers),
                 argument(&numbers.join(","), numbers.len())
             )
         }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tinymood_core::{LabelSet, Taxonomy};
 
 pub(crate) use self::decide::{Decision, LabelRow, columns_hint};
-pub(crate) use self::raw::{CellForm, Items, RawLabels, soft_target};
+pub(crate) use self::raw::{CellForm, ItemSource, Items, RawLabels, soft_target};
 use crate::DataError;
 use crate::readers::{decoded, open_file};
 

@@ -14,7 +14,7 @@ use super::elements::Elements;
 use super::encoding::BadBytes;
 use super::unique::Unique;
 use super::{Format, ReadOptions, Row};
-use crate::labels::{CellForm, Items, RawLabels, soft_target};
+use crate::labels::{CellForm, ItemSource, Items, RawLabels, soft_target};
 use crate::stream::{Field, FieldValue, Line, TextColumn};
 use crate::{DataError, RowProblem};
 
@@ -58,7 +58,10 @@ fn row(line: &[u8], options: &ReadOptions) -> Result<(String, RawLabels), RowPro
             let list = options.labels.as_ref();
             CellForm { separator: &options.label_separator, list }.parse(&cell)?
         }
-        Some(Value::Number(id)) => RawLabels::Items(Items::of_list([id.to_string()])),
+        Some(Value::Number(id)) => {
+            // As in a table: a list of ids has brackets.
+            RawLabels::Items(Items::new([id.to_string()], ItemSource::Cell))
+        }
         Some(Value::Object(soft)) => {
             let weight = |(label, value): (String, Value)| {
                 let target = soft_value(&value, &label);
@@ -84,7 +87,14 @@ fn fields_of_labels(
         return Err(RowProblem::NoLabels { field: labels_field.to_owned(), fields });
     };
     let names = list.labels.names();
-    names.iter().try_for_each(|label| check_is_one(object, label))?;
+    for label in names {
+        // Of two such fields, either may be the label's.
+        let is_named = |field: &&String| field.eq_ignore_ascii_case(label);
+        let named: Vec<&String> = object.keys().filter(is_named).collect();
+        if named.len() > 1 {
+            return Err(two_fields(&named, label));
+        }
+    }
     let value = |label: &String| field(object, label).map(|(_, value)| value);
     let values: Vec<Option<&Value>> = names.iter().map(value).collect();
     let pairs = names.iter().zip(&values);
@@ -109,10 +119,14 @@ fn check_is_one(object: &Map<String, Value>, name: &str) -> Result<(), RowProble
         return Ok(());
     }
     let names: Vec<&String> = object.keys().filter(is_named).collect();
-    Err(RowProblem::Json {
-        found: format!("the fields {}", listed(&names)),
+    Err(two_fields(&names, name))
+}
+
+fn two_fields(found: &[&String], name: &str) -> RowProblem {
+    RowProblem::Json {
+        found: format!("the fields {}", listed(found)),
         expected: format!("one field {name:?}"),
-    })
+    }
 }
 
 /// The field of a name and its value; case counts only where two names differ by it alone.

@@ -177,12 +177,14 @@ pub(crate) fn read_from(
         }
     };
     let read = match format {
-        Format::Jsonl | Format::Json => jsonl::read(source, path, format, options, &mut keep),
+        Format::Jsonl | Format::Json => {
+            jsonl::read(source, path, format, options, &mut keep).map(|()| None)
+        }
         table => table::read(source, path, table, options, &mut keep),
     };
-    let stopped = match read {
-        Ok(()) => None,
-        Err(stopped @ DataError::Row { .. }) => Some(stopped),
+    let (stopped, warning) = match read {
+        Ok(warning) => (None, warning),
+        Err(stopped @ DataError::Row { .. }) => (Some(stopped), None),
         Err(error) => return Err(error.after(rows.len() as u64)),
     };
     let decision = match Decision::of(&rows, path, options, leaning) {
@@ -226,6 +228,7 @@ pub(crate) fn read_from(
             None => DataError::Empty(path.to_owned()),
         });
     }
-    let Decision { labels, reading, .. } = decision;
+    let Decision { labels, mut reading, .. } = decision;
+    reading.warnings.extend(warning);
     Ok(Dataset { path: path.to_owned(), labels, examples, bad_rows, reading })
 }

@@ -12,13 +12,14 @@ use crate::{DataError, RowProblem};
 /// How many rows are looked into for columns of numbers.
 const LOOKED_INTO: usize = 1000;
 
+/// Reads all rows; returns a warning of columns that were not read, where they may say something else.
 pub(super) fn read(
     source: impl BufRead,
     path: &Path,
     format: Format,
     options: &ReadOptions,
     keep: &mut dyn FnMut(Row) -> Result<(), DataError>,
-) -> Result<(), DataError> {
+) -> Result<Option<String>, DataError> {
     let fits = |header: &[String]| Columns::find(header, path, options).is_ok();
     let has_text = |header: &[String]| position(header, &options.text_column).is_some();
     let table = Table::open(source, format, has_text, fits);
@@ -43,7 +44,21 @@ pub(super) fn read(
         });
         keep((line, row))?;
     }
-    Ok(())
+    Ok(header.and_then(|header| passed_over(&header, options)))
+}
+
+/// Says that the labels' own columns were not read, where there is one column of labels, too.
+fn passed_over(header: &[String], options: &ReadOptions) -> Option<String> {
+    let labels = &header[position(header, &options.labels_column)?];
+    let names = options.labels.as_ref()?.labels.names();
+    let has_all = names.iter().all(|name| position(header, name).is_some());
+    (has_all && !names.contains(labels)).then(|| {
+        format!(
+            "labels are read from the column {labels:?}, not from {}; for these, name no column with \
+             --labels-column, as in --labels-column -",
+            listed(names)
+        )
+    })
 }
 
 /// The names of columns in whose first rows there are only numbers from 0 to 1 and truth values.

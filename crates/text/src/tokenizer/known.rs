@@ -182,6 +182,9 @@ fn check_pattern(pattern: &Value) -> Result<Pattern<'_>, String> {
     }
     match (literal, regex) {
         (Some(literal), _) => Ok(Pattern::Literal(literal)),
+        (_, Some(regex)) if has_anchor(regex) => Err(format!(
+            "the pattern {text:?} has \"^\" or \"$\", which match at every line there and are not supported"
+        )),
         (_, Some(regex)) if is_regular(regex) => Ok(Pattern::Regex),
         _ => Err(format!("the pattern {text:?} needs backtracking, which is not supported")),
     }
@@ -216,6 +219,26 @@ fn is_regular(pattern: &str) -> bool {
         repeats = matches!(character, '*' | '+' | '?' | '}');
     }
     true
+}
+
+/// Whether a pattern has `^` or `$` outside of a class. Oniguruma, with which `tokenizers` compiles patterns in
+/// Python, takes them for the ends of each line; the engine that is built in here, for the ends of the text.
+fn has_anchor(pattern: &str) -> bool {
+    let mut characters = pattern.chars().peekable();
+    let mut depth = 0_usize; // of classes
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => drop(characters.next()),
+            '[' => {
+                depth += 1;
+                characters.next_if_eq(&'^');
+            }
+            ']' => depth = depth.saturating_sub(1),
+            '^' | '$' if depth == 0 => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn check_post_processor(step: &Value) -> Result<(), String> {
@@ -302,6 +325,22 @@ mod tests {
         {
             assert!(!is_regular(pattern), "{pattern}");
         }
+    }
+
+    #[test]
+    fn anchors_are_refused_outside_of_classes() {
+        for pattern in ["^you", "love$", "(?i)^a", "a|^b", "[a]$", "[^a]^", "\\\\$"] {
+            let error = normalizer(replace(json!({"Regex": pattern}), "x")).unwrap_err();
+            assert!(error.contains(&format!("{pattern:?} has \"^\" or \"$\"")), "{error}");
+        }
+        for pattern in ["[^a]", "[a^$]", "\\^", "\\$", "[[:punct:]$]", "[\\]$]"] {
+            assert!(normalizer(replace(json!({"Regex": pattern}), "x")).is_ok(), "{pattern}");
+        }
+        assert_eq!(normalizer(replace(json!({"String": "^$"}), "x")), Ok(1));
+        assert!(
+            check(&json!({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "^a"}}}))
+                .is_err()
+        );
     }
 
     #[test]

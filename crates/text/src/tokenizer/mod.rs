@@ -368,7 +368,13 @@ impl Tokenizer {
             let problem = format!("it frames an empty text in {} tokens", empty.full_length);
             return Err(wrong(format!("{problem}, expected [CLS] and [SEP]")));
         }
-        Ok(tokenizer)
+        let end = tokenizer.vocabulary_size();
+        match empty.ids.iter().find(|id| **id as usize >= end) {
+            Some(id) => Err(wrong(format!(
+                "it frames every text with the id {id}, but its vocabulary has only ids below {end}"
+            ))),
+            None => Ok(tokenizer),
+        }
     }
 
     /// The id of a token, added or not.

@@ -10,7 +10,7 @@ use tinymood_eval::{
     cross_validated_with_temperatures,
 };
 use tinymood_report::{KeptPredictions, KeptRow};
-use tinymood_text::{Dataset, EncodedSplit, Example, LabelList, ListRole, Splits};
+use tinymood_text::{DataError, Dataset, EncodedSplit, Example, LabelList, ListRole, Splits};
 use tinymood_train::RunFolder;
 use tinymood_weights::regular;
 
@@ -30,6 +30,9 @@ pub(super) fn run(args: EvaluateArgs, global: &GlobalArgs) -> anyhow::Result<()>
         model.check_thresholds_apply("--threshold")?;
     }
     let judged = Judged::new(&model, &args.judging, args.split, global)?;
+    if let Err(error) = judged.check_labels() {
+        global.warn(&format!("{error}: its figures say nothing"));
+    }
     let thresholds = match args.threshold {
         Some(value) => Thresholds::fixed(value, model.labels.len()),
         None => model.thresholds.clone(),
@@ -98,6 +101,12 @@ impl Judged {
         let problem_type = model.problem_type();
         let probabilities = problem_type.probabilities(&logits);
         Ok(Self { data, split, tuned_on, dataset, encoded, logits, probabilities, problem_type })
+    }
+
+    /// # Errors
+    /// When no row has a label, so that figures and thresholds would mean nothing.
+    pub(super) fn check_labels(&self) -> Result<(), DataError> {
+        self.dataset.check_labels()
     }
 
     /// Warns of rows that a model which gives exactly one label cannot get right.
@@ -259,7 +268,9 @@ fn named_data(model: &Model, args: &DatasetArgs) -> anyhow::Result<DataSettings>
         return Ok(settings);
     }
     // For a model of coarser labels, data may name those of GoEmotions.
-    if view_of(&LabelSet::goemotions(), &model.labels).is_some() {
+    if model.labels != LabelSet::goemotions()
+        && view_of(&LabelSet::goemotions(), &model.labels).is_some()
+    {
         return Ok(settings.with_labels(LabelList::goemotions_names()));
     }
     Ok(settings.with_labels(labels_of(model)))

@@ -21,6 +21,7 @@ pub(super) fn run(args: TuneArgs, global: &GlobalArgs) -> anyhow::Result<()> {
         model.origin.check_writable()?;
     }
     let mut judged = Judged::new(&model, &args.judging, args.split, global)?;
+    judged.check_labels()?;
     let policy = match args.policy {
         PolicyArg::PerLabel => ThresholdPolicy::PerLabel,
         PolicyArg::Global => ThresholdPolicy::Global,

@@ -47,9 +47,8 @@ fn what_a_killed_run_leaves_goes_with_the_next_write() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path();
     let runs = folder.join("runs/killed");
-    let train = format!(
-        "train --init random:4L-312D --batch-size 8 --max-length 16 --max-steps 40 --checkpoint-every 1 --output runs/killed --quiet"
-    );
+    let train = "train --init random:4L-312D --batch-size 8 --max-length 16 --max-steps 40 \
+                 --checkpoint-every 1 --output runs/killed --quiet";
     // From its settings on, a run can be resumed.
     let is_cut = || runs.join("settings.toml").exists() && unfinished(&runs) > 0;
     let mut kills = 0;

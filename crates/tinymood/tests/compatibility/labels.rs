@@ -330,3 +330,26 @@ fn splits_with_labels_in_different_forms_are_read_again() {
         run(folder, &format!("train --resume {run_name}")).ok();
     }
 }
+
+#[test]
+fn thresholds_are_not_tuned_on_rows_without_labels() {
+    let place = common::copied_model();
+    let folder = place.path();
+    fs::write(folder.join("none.csv"), "text,labels\na,\nb,\n").unwrap();
+    let thresholds = || fs::read(folder.join("thresholds.json")).ok();
+    let before = thresholds();
+    run(folder, "tune --model . --data none.csv").fails(1, &["none.csv", "no row of", "hint:"]);
+    assert_eq!(thresholds(), before);
+    let ran = run(folder, "evaluate --model . --data none.csv").ok();
+    assert!(ran.stderr.contains("no row of") && ran.stderr.contains("none.csv"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_model_of_goemotions_reads_its_vectors() {
+    let place = tempfile::tempdir().unwrap();
+    let row = |label: usize| (0..28).map(|at| u8::from(at == label)).collect::<Vec<_>>();
+    let line = |label: usize| format!("{{\"text\": \"so\", \"labels\": {:?}}}\n", row(label));
+    fs::write(place.path().join("mh.jsonl"), line(27) + &line(3)).unwrap();
+    let goemotions = run(place.path(), "evaluate --data mh.jsonl").ok();
+    assert!(goemotions.stderr.contains("multi-hot vectors of 28"), "{}", goemotions.stderr);
+}

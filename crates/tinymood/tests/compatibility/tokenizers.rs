@@ -270,3 +270,31 @@ fn words_are_explained_with_tokens_that_take_blanks_with_them() {
     assert!(text.contains("\"[unused5]\"") && !text.contains("\" "), "{text}");
     assert!(text.contains("\"so\"") && text.contains("\"said\""), "{text}");
 }
+
+#[test]
+fn a_template_with_an_id_outside_of_the_vocabulary_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    let model = folder.join("model");
+    fs::create_dir_all(&model).unwrap();
+    copy_model(&model);
+    set(folder, CONFIG, "tokenizer_class", json!("PreTrainedTokenizerFast"));
+    predict(folder, &[], &["so glad"]).ok();
+    let path = model.join("tokenizer.json");
+    let mut file: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    file["post_processor"] = json!({
+        "type": "TemplateProcessing",
+        "single": [
+            {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}},
+            {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
+        ],
+        "pair": [],
+        "special_tokens": {
+            "[CLS]": {"id": "[CLS]", "ids": [99_999], "tokens": ["[CLS]"]},
+            "[SEP]": {"id": "[SEP]", "ids": [102], "tokens": ["[SEP]"]},
+        },
+    });
+    fs::write(&path, file.to_string()).unwrap();
+    predict(folder, &[], &["so glad"]).fails(1, &["tokenizer.json", "the id 99999", "hint:"]);
+}
