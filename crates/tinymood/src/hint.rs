@@ -1,5 +1,6 @@
 //! What to do about an error: the first hint that a link of its chain of causes has.
 
+use tinymood_eval::ThresholdError;
 use tinymood_hub::HubError;
 use tinymood_report::ReportError;
 use tinymood_serve::ServeError;
@@ -46,6 +47,13 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref::<TeacherError>() {
         return error.hint().map(str::to_owned);
+    }
+    if let Some(ThresholdError::Json(_)) = cause.downcast_ref() {
+        return Some(
+            "`tinymood tune` writes the file, with policy, objective, split and thresholds; without it, each \
+             label's threshold is 0.5"
+                .to_owned(),
+        );
     }
     match cause.downcast_ref::<TokenizerError>() {
         Some(TokenizerError::Missing(_)) => Some(

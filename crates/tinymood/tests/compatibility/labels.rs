@@ -353,3 +353,11 @@ fn a_model_of_goemotions_reads_its_vectors() {
     let goemotions = run(place.path(), "evaluate --data mh.jsonl").ok();
     assert!(goemotions.stderr.contains("multi-hot vectors of 28"), "{}", goemotions.stderr);
 }
+
+#[test]
+fn thresholds_of_another_form_are_refused_with_what_writes_them() {
+    let place = common::copied_model();
+    fs::write(place.path().join("thresholds.json"), "{\"joy\": 0.5}").unwrap();
+    run(place.path(), "predict --model . glad")
+        .fails(1, &["thresholds.json", "not a thresholds file", "hint: `tinymood tune`"]);
+}
