@@ -13,12 +13,14 @@
 //! stats      what a dataset is like
 //! tokenizer  texts to ids
 //! encoded    a split as ids and targets
+//! column_names  what columns are usually called
 //! ```
 //!
 //! A malformed row is an error that names file, line, what was found and what was expected.
 
 #![forbid(unsafe_code)]
 
+mod column_names;
 mod dataset;
 mod empty;
 mod encoded;

@@ -7,6 +7,7 @@ use tinymood_core::{LabelError, LabelSet};
 use super::decide::LabelRow;
 use super::raw::{ItemSource, Items, RawLabels};
 use super::{is_missing, is_number};
+use crate::column_names::is_no_label;
 
 /// More different names are texts, or ids of rows.
 const MAX_LABELS: usize = 1000;
@@ -14,27 +15,6 @@ const MAX_LABELS: usize = 1000;
 const FEW_LABELS: usize = 50;
 /// A name that is one edit from another one so many times as frequent may be misspelt.
 const MISSPELT: usize = 20;
-
-/// What columns beside texts are called.
-pub(super) const COLUMNS: [&str; 17] = [
-    "label",
-    "labels",
-    "emotion",
-    "emotions",
-    "sentiment",
-    "category",
-    "categories",
-    "class",
-    "classes",
-    "target",
-    "targets",
-    "tag",
-    "tags",
-    "topic",
-    "intent",
-    "text",
-    "tweet",
-];
 
 /// The names of a file's labels and how many rows have each.
 #[derive(Debug, Default)]
@@ -135,7 +115,7 @@ impl Names {
         let label = items.iter().next().unwrap_or_default();
         let is_column = items.len() == 1
             && items.source == ItemSource::Cell
-            && COLUMNS.contains(&label.to_lowercase().as_str())
+            && is_no_label(&label.to_lowercase())
             && !text.contains(char::is_whitespace)
             && self.counts().get(label) == Some(&1);
         if is_column && rows.len() > 1 {

@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use super::collect::COLUMNS;
 use super::is_number;
 use crate::DataError;
+use crate::column_names::is_no_label;
 
 /// A line that is not blank: its number, from 1, and its text without white space around it.
 type Line<'a> = (u64, &'a str);
@@ -148,5 +148,5 @@ fn is_listed(lines: &[Line<'_>]) -> bool {
 /// Whether a column of labels may be called so, in lower case.
 fn is_header(name: &str) -> bool {
     let others = ["name", "names", "label_name", "label_names", "class_name", "class_names", "id"];
-    COLUMNS.contains(&name) || others.contains(&name)
+    is_no_label(name) || others.contains(&name)
 }

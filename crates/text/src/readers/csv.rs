@@ -8,6 +8,7 @@ use ::csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use super::Format;
 use super::returns::{Returns, ends_in_returns, first_line};
+use crate::column_names::{LABELS, OTHERS, TEXTS};
 use crate::stream::MAX_LINE;
 use crate::{DataError, RowProblem};
 
@@ -304,49 +305,6 @@ pub(crate) fn text_column(header: &[String], name: &str, path: &Path) -> Result<
     })
 }
 
-/// What columns of texts are called.
-const TEXTS: [&str; 12] = [
-    "text",
-    "texts",
-    "tweet",
-    "tweets",
-    "sentence",
-    "sentences",
-    "comment",
-    "comments",
-    "review",
-    "message",
-    "content",
-    "body",
-];
-/// What other columns are called.
-const OTHERS: [&str; 24] = [
-    "id",
-    "ids",
-    "index",
-    "idx",
-    "row",
-    "label",
-    "labels",
-    "emotion",
-    "emotions",
-    "sentiment",
-    "category",
-    "categories",
-    "class",
-    "classes",
-    "target",
-    "targets",
-    "tag",
-    "tags",
-    "topic",
-    "intent",
-    "date",
-    "user",
-    "author",
-    "title",
-];
-
 /// Whether the first line of a table that may lack a header is hardly a row whose first cell is a text: it names
 /// columns, or begins with a number.
 pub(crate) fn begins_without_text(cells: &[String]) -> bool {
@@ -358,7 +316,9 @@ pub(crate) fn begins_without_text(cells: &[String]) -> bool {
         [only] => is(&TEXTS, only),
         [first, others @ ..] => {
             let names_columns = cells.iter().all(is_word)
-                && cells.iter().any(|cell| is(&TEXTS, cell) || is(&OTHERS, cell));
+                && cells
+                    .iter()
+                    .any(|cell| [&TEXTS[..], &LABELS, &OTHERS].iter().any(|names| is(names, cell)));
             // Rows may have numbers before their texts.
             let is_numbered = first.parse::<f64>().is_ok_and(f64::is_finite)
                 && others.iter().any(|cell| cell.contains(char::is_whitespace));
