@@ -119,11 +119,18 @@ fn excerpt(value: &Value) -> String {
     }
 }
 
-/// serde's message without where it stands.
+/// serde's message without where it stands, in words for who writes JSON.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&position).unwrap_or(&text).to_owned()
+    let text = text.strip_suffix(&position).unwrap_or(&text);
+    let repeated = text.strip_prefix("duplicate field `").and_then(|name| name.strip_suffix('`'));
+    match (text, repeated) {
+        (_, Some(name)) => format!("the field {name:?} stands twice, expected it once"),
+        ("expected ident", _) => "a word that is not true, false or null".to_owned(),
+        ("number out of range", _) => "a number that is too large".to_owned(),
+        _ => text.to_owned(),
+    }
 }
 
 /// What is wrong with what is no JSON, and where: in a body of one line, at which byte.
@@ -135,5 +142,32 @@ pub(crate) fn no_json(text: &str, error: &serde_json::Error) -> String {
     match text.trim_end().contains('\n') {
         true => format!("{what} at line {}, byte {}", error.line(), error.column()),
         false => format!("{what} at byte {}", error.column()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)] // only its errors are read
+    struct Asked {
+        texts: String,
+    }
+
+    #[test]
+    fn messages_are_not_the_parsers() {
+        let said = |text: &str| {
+            let error = serde_json::from_str::<Asked>(text).unwrap_err();
+            without_position(&error)
+        };
+        assert_eq!(
+            said(r#"{"texts":"a","texts":"b"}"#),
+            "the field \"texts\" stands twice, expected it once"
+        );
+        assert_eq!(said(r#"{"texts":truthy}"#), "a word that is not true, false or null");
+        assert_eq!(said(r#"{"texts":1e999}"#), "a number that is too large");
     }
 }
