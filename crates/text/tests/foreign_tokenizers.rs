@@ -214,6 +214,23 @@ fn a_tokenizer_json_that_keeps_the_end_of_a_text_is_refused() {
 }
 
 #[test]
+fn fields_of_another_kind_are_refused_though_they_change_nothing() {
+    let place = folder(&json!({"vocab.txt": VOCABULARY}));
+    let files = Tokenizer::from_folder(place.path()).unwrap().files().unwrap();
+    let definition: Value = serde_json::from_slice(&files[0].1).unwrap();
+    for (field, value) in [
+        ("continuing_subword_prefix", json!(1)),
+        ("unk_token", json!(null)),
+        ("max_input_chars_per_word", json!("100")),
+    ] {
+        let mut changed = definition.clone();
+        changed["model"][field] = value;
+        let message = error(&json!({"tokenizer.json": changed}));
+        assert!(message.contains("tokenizer.json") && message.contains("expected"), "{message}");
+    }
+}
+
+#[test]
 fn lengths_that_are_none_and_whole_numbers_with_a_point_are_read() {
     // transformers fails on these where it cuts a text: 512.0 is no integer there, and -1 none of a length.
     for (field, value, expected) in [

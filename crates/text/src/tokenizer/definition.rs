@@ -169,13 +169,21 @@ pub(super) fn vocabulary_of(text: &str) -> Result<Parts, String> {
         #[serde(borrow)]
         added_tokens: Vec<Listed<'a>>,
         truncation: Option<Truncation>,
-        model: Model,
+        #[serde(borrow)]
+        model: Model<'a>,
     }
 
+    /// Of these, transformers uses the vocabulary alone, but refuses the others if they are of another kind.
     #[derive(Deserialize)]
-    struct Model {
+    struct Model<'a> {
         #[serde(default)]
         r#type: Value,
+        #[serde(rename = "unk_token", default, borrow)]
+        _unknown: Cow<'a, str>,
+        #[serde(rename = "continuing_subword_prefix", default, borrow)]
+        _prefix: Cow<'a, str>,
+        #[serde(rename = "max_input_chars_per_word", default)]
+        _max_characters: usize,
         #[serde(rename = "vocab", deserialize_with = "vocabulary")]
         vocabulary: Vocabulary,
     }
