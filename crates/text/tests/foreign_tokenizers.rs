@@ -107,6 +107,8 @@ fn what_would_change_the_ids_is_refused_by_name() {
         ("do_word_tokenize", json!(false)),
         ("split_special_tokens", json!(true)),
         ("truncation_side", json!("left")),
+        ("truncation_side", json!(null)),
+        ("add_special_tokens", json!(true)),
         ("init_inputs", json!(["other.txt"])),
         ("fast_tokenizer_files", json!(["tokenizer.json", "tokenizer.4.0.json"])),
         ("model_max_length", json!(-2)),

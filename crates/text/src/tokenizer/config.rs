@@ -42,7 +42,8 @@ const FILE_CLASSES: [&str; 3] =
     ["PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer"];
 
 /// Fields that change the ids in some version or class of `transformers`, and the values that do not.
-const FIXED: [(&str, &[&str]); 15] = [
+const FIXED: [(&str, &[&str]); 16] = [
+    ("add_special_tokens", &[]), // transformers has a method of that name, and raises
     ("init_inputs", &["[]"]),
     ("split_special_tokens", &["false"]),
     ("truncation_side", &["\"right\""]),
@@ -413,8 +414,9 @@ impl Fields {
 
     fn resolve(self, class: Class) -> Result<Config, TokenizerError> {
         for (name, allowed) in FIXED {
-            let value = self.fields.get(name).filter(|value| !value.is_null());
-            if let Some(value) = value
+            // transformers takes null for none, but for a side.
+            let is_said = |value: &&Value| !value.is_null() || name == "truncation_side";
+            if let Some(value) = self.fields.get(name).filter(is_said)
                 && !allowed.contains(&&*value.to_string())
             {
                 let expected = match allowed {
