@@ -230,6 +230,9 @@ fn fields_of_another_kind_are_refused_though_they_change_nothing() {
         let message = error(&json!({"tokenizer.json": changed}));
         assert!(message.contains("tokenizer.json") && message.contains("expected"), "{message}");
     }
+    let mut changed = definition;
+    changed["decoder"] = json!({"type": "x"});
+    assert!(error(&json!({"tokenizer.json": changed})).contains("tokenizer.json"));
 }
 
 #[test]

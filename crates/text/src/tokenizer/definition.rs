@@ -19,6 +19,20 @@ pub(super) const MAX_IDS: usize = 1 << 24;
 /// What is wrong with a file that keeps the end of a long text.
 pub(super) const LEFT: &str = "truncation.direction is \"Left\", expected \"Right\"";
 
+/// The decoders of the `tokenizers` crate.
+const DECODERS: [&str; 10] = [
+    "BPEDecoder",
+    "ByteFallback",
+    "ByteLevel",
+    "CTC",
+    "Fuse",
+    "Metaspace",
+    "Replace",
+    "Sequence",
+    "Strip",
+    "WordPiece",
+];
+
 /// A whole file. The length of truncation and padding are overridden; the decoder is not used.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,6 +183,9 @@ pub(super) fn vocabulary_of(text: &str) -> Result<Parts, String> {
         #[serde(borrow)]
         added_tokens: Vec<Listed<'a>>,
         truncation: Option<Truncation>,
+        /// Not used, but a file with one that nobody knows is refused by transformers.
+        #[serde(default)]
+        decoder: Value,
         #[serde(borrow)]
         model: Model<'a>,
     }
@@ -188,10 +205,14 @@ pub(super) fn vocabulary_of(text: &str) -> Result<Parts, String> {
         vocabulary: Vocabulary,
     }
 
-    let File { added_tokens, truncation, model } =
+    let File { added_tokens, truncation, decoder, model } =
         serde_json::from_str(text).map_err(|error| error.to_string())?;
     if !model.r#type.is_null() && model.r#type != "WordPiece" {
         return Err(format!("its model is {}, expected \"WordPiece\"", model.r#type));
+    }
+    let kind = decoder["type"].as_str();
+    if !decoder.is_null() && !kind.is_some_and(|kind| DECODERS.contains(&kind)) {
+        return Err(format!("its decoder is {decoder}, expected one of {}", DECODERS.join(", ")));
     }
     if truncation.and_then(|it| it.direction) == Some(Direction::Left) {
         return Err(LEFT.to_owned());
